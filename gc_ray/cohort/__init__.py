@@ -1,0 +1,1 @@
+"""Manifests, clinical tables and the synthetic cohort."""

@@ -1,0 +1,1 @@
+"""Volume, Mask and settings in, named features out."""

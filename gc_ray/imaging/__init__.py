@@ -1,0 +1,1 @@
+"""CT volumes and masks: geometry, readers, resampling, intensity."""

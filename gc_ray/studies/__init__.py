@@ -1,0 +1,1 @@
+"""Packaged study files (TOML)."""
