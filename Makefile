@@ -1,0 +1,40 @@
+# The ways in: `make demo` shows the main job on a simulated cohort, `make test` proves it. Needs Python 3.11-3.13 and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := demo
+
+.PHONY: setup demo test test-fast test-slow lint format clean
+
+setup: $(READY)
+
+# pip, with exactly the versions that were tested; the stamp makes the next call instant
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/gc-ray doctor
+	touch $@
+
+demo: $(READY)
+	$(BIN)/gc-ray demo --out $(DEMO)
+
+test: lint test-fast test-slow
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) $(DEMO) .pytest_cache .ruff_cache build dist *.egg-info

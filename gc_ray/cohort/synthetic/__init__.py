@@ -1,0 +1,1 @@
+"""A simulated gastric cancer cohort, with known truth, as a hospital would send it."""

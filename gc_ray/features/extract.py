@@ -1,0 +1,136 @@
+"""The features of one region of one scan: every column asked for, a value or NaN with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import radiomics
+import SimpleITK as sitk
+from radiomics import imageoperations
+
+from gc_ray.features.feature_set import FeatureSet
+from gc_ray.features.messages import collected_messages, one_line
+from gc_ray.features.names import SHAPE_CLASSES, image_names
+from gc_ray.features.prepare import Prepared, prepare
+from gc_ray.imaging.volume import Mask, Volume
+
+# A feature's value, or why it has none.
+Found = float | str
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureRow:
+    """The features of one region.
+
+    values: float64, one per name of the feature set, in its order; NaN where there is none.
+    missing: name -> reason, for exactly the values that are NaN.
+    mask_voxels: voxels of the region after resampling.
+    remarks: distinct warnings of the libraries while computing, one line each.
+    """
+
+    values: np.ndarray
+    missing: dict[str, str]
+    mask_voxels: int
+    remarks: tuple[str, ...]
+
+
+def extract_features(volume: Volume, mask: Mask, feature_set: FeatureSet) -> FeatureRow:
+    """The features of ``mask`` in ``volume`` (HU), by PyRadiomics' filters and classes.
+
+    Equal to a run of PyRadiomics' extractor with the same parameters; the image is cropped before it is resampled, so
+    that time and memory depend on the region and not on the scan. A filter or class that fails costs its own columns
+    only. Raises MaskError when the region is empty, off the scan's grid or too small after resampling.
+    """
+    with collected_messages() as messages:
+        ready = prepare(volume, mask, feature_set)
+        found = _shape_features(ready, feature_set.settings)
+        for image_type in feature_set.settings["imageType"]:
+            found |= _filter_features(image_type, ready, feature_set.settings, messages)
+    values = np.full(len(feature_set.names), np.nan)
+    missing = {}
+    for column, name in enumerate(feature_set.names):
+        if isinstance(found[name], str):
+            missing[name] = found[name]
+        else:
+            values[column] = found[name]
+    return FeatureRow(values, missing, ready.mask_voxels, tuple(dict.fromkeys(messages)))
+
+
+def _shape_features(ready: Prepared, settings: dict[str, Any]) -> dict[str, Found]:
+    found: dict[str, Found] = {}
+    image, roi = imageoperations.cropToTumorMask(ready.image, ready.shape_roi, ready.box)
+    for name in SHAPE_CLASSES:
+        if name in settings["featureClass"]:
+            features = settings["featureClass"][name]
+            for feature, value in _class_features(name, features, image, roi, settings["setting"]):
+                found[f"original_{name}_{feature}"] = value
+    return found
+
+
+def _filter_features(
+    image_type: str, ready: Prepared, settings: dict[str, Any], messages: list[str]
+) -> dict[str, Found]:
+    """The features of all images that one filter makes."""
+    own = settings["setting"] | settings["imageType"][image_type]
+    heard = len(messages)
+    images, failure = _filtered(image_type, ready, own)
+    found: dict[str, Found] = {}
+    for image_name in image_names(image_type, own):
+        why = f"{image_type} made no image {image_name}: {failure or '; '.join(messages[heard:])}"
+        for name, features in settings["featureClass"].items():
+            if name in SHAPE_CLASSES:
+                continue
+            if image_name in images:
+                computed = _class_features(name, features, *images[image_name], own)
+            else:
+                computed = ((feature, one_line(why)) for feature in features)
+            found |= {f"{image_name}_{name}_{feature}": value for feature, value in computed}
+    return found
+
+
+def _filtered(
+    image_type: str, ready: Prepared, own: dict[str, Any]
+) -> tuple[dict[str, tuple[sitk.Image, sitk.Image]], str]:
+    """The filter's images and the region, both cut to its box, by image name; and why it stopped, if it did."""
+    images = {}
+    try:
+        for image, name, _ in getattr(imageoperations, f"get{image_type}Image")(ready.image, ready.roi, **own):
+            images[name] = imageoperations.cropToTumorMask(image, ready.roi, ready.box)
+    except MemoryError:  # the machine's fault, not the scan's: another attempt may succeed
+        raise
+    except Exception as error:  # noqa: BLE001 - any failure of a filter costs its columns, not the scan's others
+        return images, one_line(error)
+    return images, ""
+
+
+def _class_features(
+    name: str, features: list[str], image: sitk.Image, roi: sitk.Image, own: dict[str, Any]
+) -> Iterator[tuple[str, Found]]:
+    """Each feature of one class on one image, with its value or the reason why it has none.
+
+    The features are called one by one, as PyRadiomics' ``execute`` does, because that turns an exception into a NaN
+    whose reason is only logged.
+    """
+    try:
+        calculator = radiomics.getFeatureClasses()[name](image, roi, **own)
+        calculator._initCalculation()
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - any failure of a class costs its columns, not the scan's others
+        yield from ((feature, one_line(error)) for feature in features)
+        return
+    for feature in features:
+        yield feature, _value(calculator, feature)
+
+
+def _value(calculator: Any, feature: str) -> Found:
+    try:
+        value = float(np.squeeze(getattr(calculator, f"get{feature}FeatureValue")()))
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - any failure of a feature costs one column
+        return one_line(error)
+    return value if np.isfinite(value) else f"not finite ({value}): its formula divides by zero on this region"

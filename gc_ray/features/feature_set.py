@@ -1,0 +1,175 @@
+"""Which features to compute and how: a preset or a PyRadiomics parameter file, checked before the first scan."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import radiomics
+from pykwalify.core import Core
+from pykwalify.errors import PyKwalifyException
+from radiomics.featureextractor import RadiomicsFeatureExtractor
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from gc_ray.errors import StudyError
+from gc_ray.features.messages import collected_messages, one_line
+from gc_ray.features.names import column_names, enabled_features
+
+# Raise it whenever a change of this package changes any value: stored results then count as out of date.
+CODE_VERSION = 1
+
+PRESETS = {"pyradiomics-ct": "pyradiomics_ct.yaml", "guo2025": "guo2025.yaml"}
+PARAMETER_FILES = (".yaml", ".yml", ".json")
+
+# Settings that change no value here: a Mask has one region, and nothing but features is returned.
+WITHOUT_EFFECT = ("label", "label_channel", "additionalInfo")
+
+# What PyRadiomics imports inside a filter; without it the filter's features vanish from its output without an error.
+LIBRARIES = {
+    "LBP2D": (("skimage.feature", "local_binary_pattern", "scikit-image"),),
+    "LBP3D": (
+        ("trimesh.creation", "icosphere", "trimesh"),
+        ("scipy.special", "sph_harm", "'scipy<1.17'"),
+        ("scipy.ndimage.interpolation", "map_coordinates", "'scipy<1.17'"),
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSet:
+    """A named, checked list of features.
+
+    name: the preset's name, or the parameter file's name without its ending.
+    settings: JSON-able: ``code_version``, ``pyradiomics`` (its version), and the sections of the parameter file with
+    all defaults filled in: ``imageType``, ``featureClass`` (with each feature named), ``setting``, ``gc_ray``.
+    names: the columns, in PyRadiomics' order.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    names: tuple[str, ...]
+
+    def settings_json(self) -> str:
+        """One canonical line with all that decides the values and the order of the columns, to be hashed."""
+        return json.dumps(self.settings, separators=(",", ":"), allow_nan=False)
+
+
+def feature_set(name_or_yaml_path: str) -> FeatureSet:
+    """The feature set of a preset (a key of ``PRESETS``) or of a PyRadiomics parameter file (YAML or JSON).
+
+    A file may hold, besides PyRadiomics' sections, a section ``gc_ray`` with ``pixel_type: float32`` (cast before
+    resampling), ``clip_hu: [low, high]`` and ``window_hu: {level, width}`` (after resampling, in this order).
+    Raises StudyError, in one line, for an unknown name, an unreadable file, a setting that PyRadiomics' schema
+    refuses, voxel-based extraction, and a library that is missing.
+    """
+    name, text = _parameter_text(name_or_yaml_path)
+    try:
+        with collected_messages():
+            settings = _resolved(text)
+            made = FeatureSet(name, settings, column_names(settings))
+        check_libraries(made)
+    except StudyError as error:
+        raise StudyError(f"feature set {name}: {error}") from error
+    return made
+
+
+def check_libraries(wanted: FeatureSet) -> None:
+    """Raises StudyError when a library is missing without which PyRadiomics would drop features and say nothing."""
+    for image_type in wanted.settings["imageType"]:
+        for module, attribute, package in LIBRARIES.get(image_type, ()):
+            try:
+                with collected_messages():
+                    getattr(import_module(module), attribute)
+            except (ImportError, AttributeError):
+                raise StudyError(
+                    f"{image_type} wants {module}.{attribute}, which is not installed; run pip install {package}"
+                ) from None
+
+
+def _parameter_text(name_or_path: str) -> tuple[str, str]:
+    """The set's name and the text of its parameter file."""
+    if name_or_path in PRESETS:
+        return name_or_path, files(__package__).joinpath(PRESETS[name_or_path]).read_text(encoding="utf-8")
+    path = Path(name_or_path)
+    known = ", ".join(PRESETS)
+    if path.suffix not in PARAMETER_FILES:
+        raise StudyError(f"feature set wants {known} or a parameter file (.yaml), got {path.name}; choose one")
+    if path.stem in PRESETS:
+        raise StudyError(f"feature set file {path.name} bears the name of a preset; rename it")
+    try:
+        return path.stem, path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"feature set file {path.name} cannot be read ({type(error).__name__}); check it") from error
+
+
+def _resolved(text: str) -> dict[str, Any]:
+    """``FeatureSet.settings`` from the text of a parameter file."""
+    try:
+        given = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise StudyError(f"not valid YAML: {one_line(error)}") from error
+    if not isinstance(given, dict):
+        raise StudyError("wanted sections imageType, featureClass, setting; the file holds no mapping")
+    if "voxelSetting" in given:
+        raise StudyError("voxel-based extraction (voxelSetting) gives images, not features; remove the section")
+    own = _own_section(given.pop("gc_ray", None))
+    checked = _checked_by_pyradiomics(given)
+    defaults = RadiomicsFeatureExtractor()
+    setting = defaults.settings | (checked.get("setting") or {})
+    _check_setting(setting)
+    classes = checked.get("featureClass") or defaults.enabledFeatures
+    if "shape2D" in classes and not setting["force2D"]:
+        raise StudyError("class shape2D wants setting force2D: true; add it or drop the class")
+    return {
+        "code_version": CODE_VERSION,
+        "pyradiomics": radiomics.__version__,
+        "imageType": {t: kwargs or {} for t, kwargs in (checked.get("imageType") or {"Original": {}}).items()},
+        "featureClass": {name: list(enabled_features(name, asked)) for name, asked in classes.items()},
+        "setting": {key: setting[key] for key in sorted(setting) if key not in WITHOUT_EFFECT},
+        "gc_ray": own,
+    }
+
+
+def _checked_by_pyradiomics(given: dict[str, Any]) -> dict[str, Any]:
+    """The sections after PyRadiomics' own schema; its extractor is not used for it, as it sets ITK's tolerances."""
+    schema, functions = radiomics.getParameterValidationFiles()
+    try:
+        return Core(source_data=given, schema_files=[schema], extensions=[functions]).validate()
+    except (PyKwalifyException, ValueError, TypeError) as error:
+        raise StudyError(f"PyRadiomics refuses the parameters: {one_line(getattr(error, 'msg', error))}") from error
+
+
+def _check_setting(setting: dict[str, Any]) -> None:
+    spacing = setting["resampledPixelSpacing"]
+    if spacing is not None and len(spacing) != 3:
+        raise StudyError(f"resampledPixelSpacing wants 3 values in mm (x, y, z), got {len(spacing)}; give all three")
+    bounds = setting["resegmentRange"]
+    if bounds is not None and len(bounds) not in (1, 2):
+        raise StudyError(f"resegmentRange wants 1 or 2 thresholds, got {len(bounds)}; give [low] or [low, high]")
+
+
+def _own_section(given: Any) -> dict[str, Any]:
+    """The section ``gc_ray``, empty when it is absent."""
+    allowed = "pixel_type: float32, clip_hu: [low, high], window_hu: {level: L, width: W}"
+    own = {} if given is None else given
+    if not isinstance(own, dict) or set(own) - {"pixel_type", "clip_hu", "window_hu"}:
+        raise StudyError(f"section gc_ray wants only {allowed}; remove what is not among them")
+    try:
+        checked: dict[str, Any] = {}
+        if own.get("pixel_type", "float32") != "float32":
+            raise ValueError
+        if "pixel_type" in own:
+            checked["pixel_type"] = "float32"
+        if "clip_hu" in own:
+            low, high = (float(v) for v in own["clip_hu"])
+            checked["clip_hu"] = [low, high]
+        if "window_hu" in own:
+            checked["window_hu"] = {key: float(own["window_hu"][key]) for key in ("level", "width")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise StudyError(f"section gc_ray wants {allowed}; a value is of another kind") from error
+    return checked

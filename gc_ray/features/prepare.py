@@ -1,0 +1,136 @@
+"""From a scan to what PyRadiomics' filters and classes take: one grid, one intensity scale, one checked region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from radiomics import imageoperations
+
+from gc_ray.errors import MaskError
+from gc_ray.features.feature_set import FeatureSet
+from gc_ray.imaging.grid import Grid
+from gc_ray.imaging.intensity import clip_hu, window
+from gc_ray.imaging.itk import grid_of, image_of, volume_of
+from gc_ray.imaging.resample import SAME_GRID_MM, padded_part, pyradiomics_grid, resample_mask, resample_volume
+from gc_ray.imaging.volume import Mask, Volume
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What filters and classes work on; all images share one grid.
+
+    image: resampled, clipped, windowed. shape_roi: the region of the shape classes. roi: the region of all others.
+    box: lower and upper voxel of ``roi`` as PyRadiomics holds them: x0, x1, y0, y1, z0, z1.
+    mask_voxels: size of the region after resampling and before any re-segmentation by grey value.
+    """
+
+    image: sitk.Image
+    shape_roi: sitk.Image
+    roi: sitk.Image
+    box: np.ndarray
+    mask_voxels: int
+
+
+def prepare(volume: Volume, mask: Mask, wanted: FeatureSet) -> Prepared:
+    """The scan as the feature set wants it. Raises MaskError when the region is empty, too small or elsewhere."""
+    setting = wanted.settings["setting"]
+    mask = _on_grid_of(volume, mask, setting)
+    if mask.voxels == 0:
+        raise MaskError("the mask wants at least one voxel inside, it has none; check the label and the file")
+    volume = _as_pixel_type(volume, wanted.settings["gc_ray"])
+    if setting["normalize"]:  # by mean and deviation of the whole image
+        volume = volume_of(imageoperations.normalizeImage(image_of(volume), **setting))
+    grid = _working_grid(volume.grid, mask, wanted)
+    resampled = resample_mask(mask, grid)
+    box = _checked_box(resampled, setting)
+    image = image_of(_intensity_steps(_resampled(volume, grid, setting), wanted.settings["gc_ray"]))
+    region = image_of(resampled)
+    if setting["resegmentRange"] is None:
+        return Prepared(image, region, region, box, resampled.voxels)
+    kept = _resegmented(image, region, setting)
+    # PyRadiomics crops the shape classes to the box of the re-segmented region in either case.
+    shape_roi = image_of(kept) if setting.get("resegmentShape") else region
+    return Prepared(image, shape_roi, image_of(kept), _checked_box(kept, setting), resampled.voxels)
+
+
+def _on_grid_of(volume: Volume, mask: Mask, setting: dict[str, Any]) -> Mask:
+    """The mask on the volume's grid; resampled onto it only if the setting ``correctMask`` allows."""
+    distance = mask.grid.corner_distance_mm(volume.grid)
+    if distance <= max(SAME_GRID_MM, (setting.get("geometryTolerance") or 0) * volume.grid.spacing_mm[0]):
+        return Mask(mask.array, volume.grid)
+    if setting.get("correctMask"):
+        return resample_mask(mask, volume.grid)
+    raise MaskError(
+        f"the mask wants the grid of its scan within {SAME_GRID_MM} mm, its corners are {distance:.3g} mm away; "
+        "resample the mask onto the scan, or set correctMask: true"
+    )
+
+
+def _as_pixel_type(volume: Volume, own: dict[str, Any]) -> Volume:
+    if "pixel_type" not in own:
+        return volume
+    return Volume(volume.array.astype(own["pixel_type"], copy=False), volume.grid)
+
+
+def _working_grid(full: Grid, mask: Mask, wanted: FeatureSet) -> Grid:
+    setting = wanted.settings["setting"]
+    box = mask.bounding_box()
+    if setting["interpolator"] is not None and setting["resampledPixelSpacing"] is not None:
+        return pyradiomics_grid(full, box, setting["resampledPixelSpacing"], setting["padDistance"])
+    if setting["preCrop"]:
+        return padded_part(full, box, setting["padDistance"])
+    if set(wanted.settings["imageType"]) == {"Original"}:
+        return padded_part(full, box, 0)  # classes see the region's box alone; filters would see the whole image
+    return full
+
+
+def _resampled(volume: Volume, grid: Grid, setting: dict[str, Any]) -> Volume:
+    interpolator = setting["interpolator"]
+    if isinstance(interpolator, str):
+        interpolator = getattr(sitk, interpolator)
+    return resample_volume(volume, grid) if interpolator is None else resample_volume(volume, grid, interpolator)
+
+
+def _intensity_steps(volume: Volume, own: dict[str, Any]) -> Volume:
+    if "clip_hu" in own:
+        volume = clip_hu(volume, *own["clip_hu"])
+    if "window_hu" in own:
+        volume = window(volume, own["window_hu"]["level"], own["window_hu"]["width"])
+    return volume
+
+
+def _resegmented(image: sitk.Image, region: sitk.Image, setting: dict[str, Any]) -> Mask:
+    try:
+        kept = imageoperations.resegmentMask(image, region, **setting)
+    except ValueError as error:
+        raise MaskError(
+            f"resegmentRange {setting['resegmentRange']} wants more than one voxel of the region left, got fewer; "
+            "widen the range or check the mask"
+        ) from error
+    kept.CopyInformation(image)
+    return Mask(sitk.GetArrayFromImage(kept).astype(np.uint8), grid_of(image))
+
+
+def _checked_box(mask: Mask, setting: dict[str, Any]) -> np.ndarray:
+    """The region's box; the rules are those of ``radiomics.imageoperations.checkMask``."""
+    voxels = mask.voxels
+    if voxels == 0:
+        raise MaskError(
+            "the region wants at least 2 voxels after resampling, it has none; it is thinner than a voxel"
+        )
+    start, size = (np.asarray(v) for v in mask.bounding_box())
+    extended, wanted = int(np.sum(size > 1)), setting["minimumROIDimensions"]
+    if extended == 0 or extended < wanted:
+        raise MaskError(
+            f"the region wants {max(wanted, 1)} dimensions of more than one voxel after resampling, "
+            f"it has {extended} ({voxels} voxels); check the mask"
+        )
+    least = setting["minimumROISize"]
+    if least is not None and voxels <= least:
+        raise MaskError(
+            f"the region wants more than {least} voxels after resampling, it has {voxels}; check the mask"
+        )
+    return np.stack([start, start + size - 1], axis=1).ravel()

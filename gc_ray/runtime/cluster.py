@@ -1,0 +1,81 @@
+"""Joining a Ray cluster or starting a private one, quietly and with one thread per worker."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from collections.abc import Iterator
+
+import ray
+from ray.data import DataContext
+
+from gc_ray.errors import StoreError
+
+OBJECT_STORE_BYTES = 300 << 20  # voxels never enter it; only task descriptions and outcomes do
+MIN_FILE_BYTES = 2 << 30  # Ray maps its object store and logs as files; a lower limit kills it without a word
+ONE_THREAD = {
+    name: "1"
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+    )
+}
+
+
+@contextlib.contextmanager
+def session(cpus: int | None) -> Iterator[None]:
+    """A connection to Ray: the cluster named by RAY_ADDRESS (set by ``ray job submit``), else a private local one.
+
+    cpus: CPU slots of a private cluster (None: all cores). An existing connection of this process is used as it is.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    address = os.environ.get("RAY_ADDRESS")
+    common = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": {"env_vars": ONE_THREAD}}
+    if address:
+        ray.init(address=address, **common)
+    else:
+        _check_file_limit()
+        ray.init(
+            address="local",
+            num_cpus=cpus or os.cpu_count(),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            **common,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def quiet_data(no_progress_s: float) -> Iterator[DataContext]:
+    """Ray Data without bars of its own and with crashed blocks counted instead of fatal; restored afterwards."""
+    context = DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.enable_auto_log_stats = False
+    context.issue_detectors_config.detectors = []
+    context.max_errored_blocks = -1  # the ledger, not Ray Data, says which scans are missing
+    context.execution_no_progress_timeout_s = int(no_progress_s)
+    with DataContext.current(context):
+        yield context
+
+
+def node_memory() -> int:
+    """The most memory, in bytes, that one task can be promised on any node that is up."""
+    return int(max((node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"]), default=0))
+
+
+def _check_file_limit() -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if soft not in (resource.RLIM_INFINITY, -1) and soft < MIN_FILE_BYTES:
+        raise StoreError(
+            f"files are limited to {soft} bytes here (ulimit -f), Ray and the store need {MIN_FILE_BYTES}; raise the limit"
+        )

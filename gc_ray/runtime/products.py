@@ -1,0 +1,139 @@
+"""What can be computed from one scan: a radiomics row or a network input, each with settings that hash to its key."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import metadata
+
+import numpy as np
+
+from gc_ray import ledger
+from gc_ray.features.extract import extract_features
+from gc_ray.features.feature_set import FeatureSet, check_libraries, feature_set
+from gc_ray.imaging.voi import VoiRecipe, cut_voi, voi_recipe
+from gc_ray.imaging.volume import Mask, Volume
+from gc_ray.store import Store
+from gc_ray.study import ExtractSettings, digest
+
+CODE = "1"  # raise when readers or this module change a value; libraries are watched by their versions
+LIBRARIES = ("numpy", "scipy", "SimpleITK", "pyradiomics-bhklab", "PyWavelets", "trimesh")
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A product that lies in the store but is not committed yet: the object's name, and NaN features with reasons."""
+
+    object: str
+    missing: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Radiomics:
+    """The features of one feature set."""
+
+    features: FeatureSet
+
+    @property
+    def name(self) -> str:
+        """The ledger's feature_set."""
+        return self.features.name
+
+    @property
+    def stage(self) -> str:
+        """The ledger's stage while it is computed."""
+        return "features"
+
+    @property
+    def settings(self) -> dict:
+        """All that decides a value, as JSON types."""
+        return json.loads(self.features.settings_json())
+
+    @property
+    def description(self) -> dict:
+        """What is stored beside the rows: settings and the order of the values."""
+        return {"settings": self.settings, "names": list(self.features.names)}
+
+    def compute(self, volume: Volume, mask: Mask, identity: dict, store: Store) -> Computed:
+        """Extract and stage one row; ``identity`` holds its scan key, patient, site and generation."""
+        row = extract_features(volume, mask, self.features)
+        staged = ledger.stage_features(store, {**identity, "feature_set": self.name}, settings_hash(self), row.values)
+        return Computed(staged, row.missing)
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """The region of interest on the grid that a network expects."""
+
+    recipe: VoiRecipe
+
+    @property
+    def name(self) -> str:
+        """The ledger's feature_set."""
+        return f"volumes/{self.recipe.name}"
+
+    @property
+    def stage(self) -> str:
+        """The ledger's stage while it is computed."""
+        return "volumes"
+
+    @property
+    def settings(self) -> dict:
+        """All that decides a voxel, as JSON types."""
+        return json.loads(self.recipe.settings_json())
+
+    @property
+    def description(self) -> dict:
+        """What is stored beside the objects."""
+        return {"settings": self.settings}
+
+    def compute(self, volume: Volume, mask: Mask, identity: dict, store: Store) -> Computed:
+        """Cut and stage one network input; ``identity`` holds its scan key, patient, site and generation."""
+        ct, region = cut_voi(volume, mask, self.recipe)
+        row = {
+            **identity,
+            "recipe": self.recipe.name,
+            "size": list(ct.grid.size),
+            "spacing_mm": list(ct.grid.spacing_mm),
+            "origin_mm": list(ct.grid.origin_mm),
+            "direction": list(ct.grid.direction),
+            "ct_hu": np.ascontiguousarray(ct.array, "<i2").tobytes(),
+            "mask": np.ascontiguousarray(region.array).tobytes(),
+        }
+        return Computed(ledger.stage_volume(store, row, settings_hash(self)), {})
+
+
+Product = Radiomics | NetworkInput
+
+
+def products_of(settings: ExtractSettings) -> dict[str, Product]:
+    """The products that the settings ask for, by ledger name; StudyError when one is unknown or a library is missing."""
+    products: list[Product] = []
+    for name in settings.feature_sets:
+        features = feature_set(name)
+        check_libraries(features)
+        products.append(Radiomics(features))
+    products += [NetworkInput(voi_recipe(name)) for name in settings.volumes]
+    return {product.name: product for product in products}
+
+
+def settings_hash(product: Product) -> str:
+    """The resume key of a product: a digest of its own settings, and of nothing else in the study file."""
+    return digest(product.settings)
+
+
+def code_version() -> str:
+    """The version of the code that computes: our own number, and a digest of the numerical libraries' versions."""
+    return f"{CODE}-{digest(library_versions())[:8]}"
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of the libraries that decide values."""
+    return {name: metadata.version(name) for name in LIBRARIES}
+
+
+def describe(product: Product, store: Store) -> None:
+    """Store a product's settings, names and library versions beside its rows."""
+    text = json.dumps({**product.description, "libraries": library_versions()}, indent=1, sort_keys=True)
+    folder = ledger.settings_folder(product.name, settings_hash(product))
+    store.put(f"{folder}/settings.json", text.encode())

@@ -1,0 +1,251 @@
+"""One scan's work from its files to its ledger rows, as a plain function that needs no cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gc_ray import ledger
+from gc_ray.cohort.manifest import ScanRow
+from gc_ray.errors import MaskError, ScanError, StoreError
+from gc_ray.imaging.read import read_ct, read_mask
+from gc_ray.imaging.scan import Notes
+from gc_ray.imaging.volume import Mask, Volume
+from gc_ray.runtime.products import Product, settings_hash
+from gc_ray.source import content_sha256, list_source, localise
+from gc_ray.store import Store
+
+HARD_STOP_S = 30.0  # a hang inside C code holds Python's lock; the kernel then ends the process this much later
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One product asked of a scan: its generation, and the content digest that would make it unchanged ("" = any)."""
+
+    product: str
+    generation: int
+    unless_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class ScanTask:
+    """One row of the manifest and what is wanted of it."""
+
+    row: ScanRow
+    stamp: str
+    wanted: tuple[Wanted, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task of a run shares."""
+
+    store: Store
+    products: dict[str, Product]
+    code_version: str
+    timeout_s: float
+
+
+@dataclass
+class _Trail:
+    """How far a scan has come; read by the watchdog when time is up."""
+
+    stage: str = "source"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What became of reading a scan: voxels, or a status with its reason."""
+
+    status: str = "ok"
+    stage: str = "done"
+    reason: str = ""
+    notes: Notes = field(default_factory=Notes)
+    geometry: str = "{}"
+    sha256: str = ""
+    volume: Volume | None = None
+    mask: Mask | None = None
+
+
+def process_scan(task: ScanTask, job: Job) -> list[dict]:
+    """Compute and commit what is wanted of one scan; an outcome per product: product, status, stage, reason.
+
+    Never raises for a fault of the scan. StoreError when the store cannot be written: then the run must stop.
+    """
+    begin = time.perf_counter()
+    _reset_peak_memory()
+    trail = _Trail()
+    with tempfile.TemporaryDirectory(prefix="gc-ray-") as folder, _deadline(task, job, trail):
+        reading = _read(task, Path(folder), trail)
+        return [_finish(wanted, task, job, reading, trail, begin) for wanted in task.wanted]
+
+
+def ledger_row(task: ScanTask, wanted: Wanted, job: Job, reading: Reading) -> dict:
+    """The ledger row of one product before it is computed."""
+    return {
+        **_identity(task.row, wanted),
+        "feature_set": wanted.product,
+        "status": reading.status,
+        "stage": reading.stage,
+        "reason": reading.reason,
+        "notes": [*reading.notes.repairs, *reading.notes.remarks],
+        "missing": "{}",
+        "geometry": reading.geometry,
+        "mask_voxels": reading.mask.voxels if reading.mask is not None else None,
+        "object": "",
+        "source_stamp": task.stamp,
+        "source_sha256": reading.sha256,
+        "settings_hash": settings_hash(job.products[wanted.product]),
+        "code_version": job.code_version,
+        "seconds": 0.0,
+        "peak_mb": 0.0,
+    }
+
+
+def failed_by_worker(task: ScanTask, job: Job, reason: str) -> list[dict]:
+    """Ledger rows, committed by the driver, for a scan whose worker died every time; an outcome per product."""
+    reading = replace(Reading(), status="failed", stage="worker", reason=reason)
+    outcomes = []
+    for wanted in task.wanted:
+        row = ledger_row(task, wanted, job, reading)
+        ledger.commit(job.store, row)
+        outcomes.append(outcome(wanted, row))
+    return outcomes
+
+
+def outcome(wanted: Wanted, row: dict) -> dict:
+    """What a run reports of one product of one scan."""
+    return {"product": wanted.product, **{name: row[name] for name in ("status", "stage", "reason")}}
+
+
+def _identity(row: ScanRow, wanted: Wanted) -> dict:
+    names = ("scan_id", "reader", "repeat", "roi", "patient_id", "site")
+    return {**{name: getattr(row, name) for name in names}, "generation": wanted.generation}
+
+
+def _read(task: ScanTask, folder: Path, trail: _Trail) -> Reading:
+    """Fetch, hash and decode; the reading tells whatever went wrong."""
+    row, sha256, geometry, notes = task.row, "", "{}", Notes()
+    try:
+        sources = [list_source(uri) for uri in (row.image_uri, row.mask_uri)]
+        for source, what in zip(sources, (row.image, row.mask), strict=True):
+            if not source.parts:
+                raise ScanError(
+                    f"{_shown(what)}: wanted a file or folder, there is none; mend the path in the manifest"
+                )
+        image, mask = (localise(s, folder / name) for s, name in zip(sources, ("image", "mask"), strict=True))
+        sha256 = content_sha256([image, mask])
+        if all(w.unless_sha256 == sha256 for w in task.wanted):
+            return Reading(status="unchanged", sha256=sha256)
+        trail.stage = "image"
+        ct = read_ct(image, row.series_uid or None)
+        geometry, notes = _geometry(ct.volume), ct.notes
+        trail.stage = "mask"
+        roi = read_mask(mask, row.roi or None, ct.geometry)
+        notes = notes + roi.notes
+        status = "repaired" if notes.repairs else "ok"
+        return Reading(status, "done", "", notes, geometry, sha256, ct.volume, roi.mask)
+    except (ScanError, MaskError) as error:
+        return Reading("refused", trail.stage, str(error), notes, geometry, sha256)
+    except Exception as error:  # noqa: BLE001 - one scan's fault must never cost another scan
+        return Reading("failed", trail.stage, _anonymous(error), notes, geometry, sha256)
+
+
+def _finish(wanted: Wanted, task: ScanTask, job: Job, reading: Reading, trail: _Trail, begin: float) -> dict:
+    """Compute one product of a scan that was read, and commit its ledger row."""
+    if wanted.unless_sha256 and wanted.unless_sha256 == reading.sha256:
+        return {"product": wanted.product, "status": "unchanged", "stage": "done", "reason": ""}
+    row = ledger_row(task, wanted, job, reading)
+    if reading.volume is not None:
+        product = job.products[wanted.product]
+        trail.stage = product.stage
+        try:
+            computed = product.compute(reading.volume, reading.mask, _identity(task.row, wanted), job.store)
+            row |= {"object": computed.object, "missing": json.dumps(computed.missing, sort_keys=True)}
+        except StoreError:
+            raise
+        except (ScanError, MaskError) as error:
+            row |= {"status": "refused", "stage": trail.stage, "reason": str(error)}
+        except Exception as error:  # noqa: BLE001 - one scan's fault must never cost another scan
+            row |= {"status": "failed", "stage": trail.stage, "reason": _anonymous(error)}
+    row |= {"seconds": time.perf_counter() - begin, "peak_mb": _peak_memory_mb()}
+    ledger.commit(job.store, row)
+    return outcome(wanted, row)
+
+
+@contextmanager
+def _deadline(task: ScanTask, job: Job, trail: _Trail) -> Iterator[None]:
+    """End this process when the scan's time is up: first with ledger rows that say so, later by the kernel."""
+
+    def give_up() -> None:
+        reason = f"not finished within {job.timeout_s:g} s; raise extract.timeout_s if the scan is sound"
+        reading = Reading("failed", trail.stage, reason)
+        for wanted in task.wanted:
+            row = ledger_row(task, wanted, job, reading)
+            ledger.commit(job.store, row | {"seconds": job.timeout_s, "peak_mb": _peak_memory_mb()})
+        os._exit(1)
+
+    timer = threading.Timer(job.timeout_s, give_up)
+    timer.daemon = True
+    timer.start()
+    signal.setitimer(signal.ITIMER_REAL, job.timeout_s + HARD_STOP_S)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _anonymous(error: Exception) -> str:
+    """The kind of an unexpected error and where it arose; its text may quote a header, so it is left out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if "gc_ray" in Path(f.filename).parts] or frames
+    place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "an unknown place"
+    if isinstance(error, MemoryError):
+        return f"out of memory at {place}; give the worker more memory"
+    return f"unexpected {type(error).__name__} at {place}; look at the scan with `gc-ray check`, or report a bug"
+
+
+def _geometry(volume: Volume) -> str:
+    grid = volume.grid
+    return json.dumps(
+        {
+            "size": grid.size,
+            "spacing_mm": grid.spacing_mm,
+            "origin_mm": grid.origin_mm,
+            "direction": grid.direction,
+            "pixel_type": str(volume.array.dtype),
+        }
+    )
+
+
+def _shown(path: str) -> str:
+    """A path as messages may show it: as the manifest writes it, unless that is absolute."""
+    return Path(path).name if "://" in path or Path(path).is_absolute() else path
+
+
+def _reset_peak_memory() -> None:
+    # Linux: makes VmHWM the peak of this scan instead of the worker's whole life; elsewhere the latter is reported
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _peak_memory_mb() -> float:
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024

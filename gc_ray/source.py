@@ -1,0 +1,106 @@
+"""Where scans come from: a local or ``s3://`` file or folder, listed, stamped, hashed and brought to local disk."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from gc_ray.store import Entry, LocalStore, Store, open_store
+
+DETACHED = (".nhdr", ".mhd")  # headers whose voxels lie in a second file beside them, of the same stem
+CHUNK = 1 << 20  # bytes hashed at a time; keeps memory flat for a file of any size
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file or folder at ``uri`` and what a listing tells of its parts, sorted by key."""
+
+    uri: str
+    parts: tuple[Entry, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size of all parts together."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def stamp(self) -> str:
+        """A digest of names, sizes and times (or ETags); the empty text when nothing is there."""
+        if not self.parts:
+            return ""
+        digest = hashlib.sha256()
+        for part in self.parts:
+            digest.update(f"{part.key}\x1f{part.size}\x1f{part.stamp}\x1e".encode())
+        return digest.hexdigest()[:32]
+
+
+def list_source(uri: str) -> Source:
+    """What is at ``uri`` now; a source without parts when nothing is there."""
+    store, key = _place(uri)
+    parts = tuple(store.list(key))
+    if key.lower().endswith(DETACHED) and parts:
+        folder, _, name = key.rpartition("/")
+        stem = f"{folder}/{name.rpartition('.')[0]}." if folder else f"{name.rpartition('.')[0]}."
+        parts = tuple(part for part in store.list(folder) if part.key.startswith(stem))
+    return Source(uri, parts)
+
+
+def joint_stamp(sources: list[Source]) -> str:
+    """One stamp for an image and its mask; a source that was absent and appears later changes it."""
+    return hashlib.sha256("\x1e".join(source.stamp for source in sources).encode()).hexdigest()[:32]
+
+
+def read_bytes(uri: str) -> bytes:
+    """The content of one file; FileNotFoundError when there is none."""
+    store, key = _place(uri)
+    return store.get(key)
+
+
+def head_bytes(uri: str, part: Entry, count: int) -> bytes:
+    """The first ``count`` bytes of one part."""
+    return _place(uri)[0].head(part.key, count)
+
+
+def localise(source: Source, into: Path) -> Path:
+    """A local path with the source's content: the path itself when it is local, a copy below ``into`` otherwise."""
+    store, key = _place(source.uri)
+    if isinstance(store, LocalStore):
+        return Path(store.root, key)
+    top = PurePosixPath(key).parent
+    for part in source.parts:
+        path = into / PurePosixPath(part.key).relative_to(top)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(store.get(part.key))
+    return into / PurePosixPath(key).name
+
+
+def content_sha256(paths: list[Path]) -> str:
+    """A digest of the content of files and folders; names and order do not matter, so that a moved copy is equal."""
+    digests = []
+    for path in paths:
+        files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+        digests.append(sorted(_file_sha256(file) for file in files))
+    return hashlib.sha256(repr(digests).encode()).hexdigest()
+
+
+def parent_of(uri: str) -> tuple[str, str]:
+    """(folder address, file name) of a file's address."""
+    folder, _, name = uri.rpartition("/")
+    return folder, name
+
+
+def _file_sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _place(uri: str) -> tuple[Store, str]:
+    if uri.startswith("s3://"):
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        return open_store(f"s3://{bucket}"), key.strip("/")
+    path = Path(uri).expanduser().absolute()
+    return LocalStore(str(path.parent)), path.name

@@ -1,0 +1,111 @@
+"""The study file: one TOML, read strictly into frozen settings, every section with a hash of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gc_ray.errors import StudyError
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ExtractSettings(_Settings):
+    """What extraction computes and how patiently; only feature_sets and volumes decide values."""
+
+    feature_sets: tuple[str, ...] = Field(
+        ("pyradiomics-ct",), description="feature sets by name, or PyRadiomics parameter files (YAML)"
+    )
+    volumes: tuple[str, ...] = Field((), description="network inputs by recipe: guo2025, cao2024")
+    failure_budget: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.05, description="share of refused or failed outlines above which the command ends with 3"
+    )
+    timeout_s: Annotated[float, Field(gt=0)] = Field(
+        1800.0, description="seconds after which one scan is given up; a large sarcoma takes 60 s on one slow core"
+    )
+    attempts: Annotated[int, Field(ge=1, le=10)] = Field(
+        3, description="how often a scan may kill its worker before it is written off as failed"
+    )
+    wave_scans: Annotated[int, Field(ge=1, le=1000)] = Field(
+        1000, description="scans planned and run at a time; more makes the driver's memory grow"
+    )
+
+
+class Study(_Settings):
+    """One study: its name, what it is, and a section of settings for every step."""
+
+    name: str = Field("default", description="the study's name in stored tables", pattern=r"^[A-Za-z0-9_.-]+$")
+    title: str = Field("", description="what the study is, in a line; the publication it follows, if any")
+    extract: ExtractSettings = Field(default_factory=ExtractSettings)
+
+
+def load_study(name: str | None, overrides: tuple[str, ...] = ()) -> Study:
+    """The study of a packaged name, of a TOML path, or of defaults only (None), with ``section.key=value`` overrides.
+
+    StudyError, in one line, when the name is unknown, the file is no TOML, or a key or value does not fit.
+    """
+    raw = _read(name) if name is not None else {}
+    for override in overrides:
+        _apply(raw, override)
+    try:
+        # by way of JSON: strict mode then still takes a TOML array for a tuple
+        return Study.model_validate_json(json.dumps(raw, default=str))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"])) or "the file"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise StudyError(
+            f"study {name or 'settings'}: {where}: {fault['msg']}{more}; mend the file or --set"
+        ) from error
+
+
+def packaged_studies() -> tuple[str, ...]:
+    """The names of the study files that come with the package."""
+    files = resources.files("gc_ray.studies").iterdir()
+    return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
+
+
+def digest(settings: object) -> str:
+    """A short hash of settings of JSON types: equal settings give equal text, whatever their order of keys."""
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _read(name: str) -> dict:
+    if name in packaged_studies():
+        text = resources.files("gc_ray.studies").joinpath(f"{name}.toml").read_text()
+    else:
+        path = Path(name)
+        if not path.is_file():
+            known = ", ".join(packaged_studies())
+            raise StudyError(
+                f"study {name}: wanted a packaged study ({known}) or the path of a TOML file, found neither"
+            )
+        text = path.read_text()
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"study {name}: wanted TOML, it cannot be read: {error}") from error
+
+
+def _apply(raw: dict, override: str) -> None:
+    path, equals, value = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise StudyError(f"--set {override}: wanted section.key=value, such as extract.timeout_s=600.0")
+    for key in keys[:-1]:
+        raw = raw.setdefault(key, {})
+        if not isinstance(raw, dict):
+            raise StudyError(f"--set {override}: {key} is a value, not a section")
+    try:
+        raw[keys[-1]] = tomllib.loads(f"value = {value.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        raw[keys[-1]] = value.strip()  # a bare word is text: --set name=pilot

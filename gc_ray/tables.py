@@ -1,0 +1,165 @@
+"""Every table of the project: its columns, types, units and keys, checked on write and on read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gc_ray.errors import TableError
+
+SCAN_KEY = ("scan_id", "reader", "repeat", "roi")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its Arrow type, what it means (with the unit), and whether a null is allowed."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    null: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's contract. ``more`` is the type of further columns whose names data decide (features), or None."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    more: pa.DataType | None = None
+
+    def schema(self, more: tuple[str, ...] = ()) -> pa.Schema:
+        """The Arrow schema, with the ``more`` columns after the fixed ones."""
+        fields = [pa.field(c.name, c.type, c.null) for c in self.columns]
+        return pa.schema(fields + [pa.field(name, self.more) for name in more])
+
+
+def _text(name: str, meaning: str, null: bool = False) -> Column:
+    return Column(name, pa.string(), meaning, null)
+
+
+_KEY_COLUMNS = (
+    _text("scan_id", "the scan's name in the manifest"),
+    _text("reader", "who outlined the region"),
+    Column("repeat", pa.int32(), "0, or 1, 2, .. for the same reader again"),
+    _text("roi", "label number or name as asked for; empty when the mask holds just one"),
+)
+_WHOSE = (_text("patient_id", "the patient's name in the manifest"), _text("site", "where the scan was made"))
+
+SCANS = Table(
+    "scans",
+    SCAN_KEY,
+    (
+        *_KEY_COLUMNS,
+        *_WHOSE,
+        _text("phase", "contrast phase, such as portal_venous"),
+        _text("image", "DICOM folder, NIfTI, NRRD or MHA; relative to the manifest, absolute, or s3://"),
+        _text("mask", "label map, DICOM SEG or RTSTRUCT; addressed like the image"),
+        _text("series_uid", "which series of a folder with several; empty when it holds just one"),
+    ),
+)
+
+LEDGER = Table(
+    "ledger",
+    (*SCAN_KEY, "feature_set"),
+    (
+        *_KEY_COLUMNS,
+        _text("feature_set", "what was asked for: a feature set, or volumes/<recipe>"),
+        *_WHOSE,
+        _text("status", "ok, repaired (notes say what), refused or failed (reason says why)"),
+        _text("stage", "the last step begun: source, image, mask, features, volumes, done; worker when it died"),
+        _text("reason", "why the scan was refused or failed; empty otherwise"),
+        Column("notes", pa.list_(pa.string()), "repairs first, then remarks"),
+        _text("missing", "JSON: feature name to the reason why its value is NaN; {} when every value is there"),
+        _text("geometry", "JSON: size, spacing_mm, origin_mm, direction of the CT (x, y, z); {} when unknown"),
+        Column("mask_voxels", pa.int64(), "voxels of the region on the CT's grid", null=True),
+        _text("object", "the object that this row commits; empty when the scan has none"),
+        _text("source_stamp", "digest of the source's file names, sizes and times or ETags"),
+        _text("source_sha256", "digest of the source's content; empty when it could not be read"),
+        _text("settings_hash", "digest of the settings that decide the values"),
+        _text("code_version", "version of the step's code and digest of the library versions that compute"),
+        Column("generation", pa.int32(), "1, 2, .. each time this key is computed anew; the last one counts"),
+        Column("seconds", pa.float64(), "wall time of the scan's whole task, s"),
+        Column("peak_mb", pa.float64(), "largest resident memory of the worker during the task, MB"),
+    ),
+)
+
+RADIOMICS = Table(
+    "radiomics",
+    (*SCAN_KEY, "feature_set"),
+    (
+        *_KEY_COLUMNS,
+        _text("feature_set", "name of the feature set"),
+        *_WHOSE,
+        Column("generation", pa.int32(), "the ledger generation that committed the row"),
+    ),
+    more=pa.float64(),
+)
+
+VOLUMES = Table(
+    "volumes",
+    (*SCAN_KEY, "recipe"),
+    (
+        *_KEY_COLUMNS,
+        _text("recipe", "name of the volume recipe"),
+        *_WHOSE,
+        Column("generation", pa.int32(), "the ledger generation that committed the row"),
+        Column("size", pa.list_(pa.int32()), "voxels along x, y, z"),
+        Column("spacing_mm", pa.list_(pa.float64()), "mm along x, y, z"),
+        Column("origin_mm", pa.list_(pa.float64()), "LPS of the first voxel's centre, mm"),
+        Column("direction", pa.list_(pa.float64()), "row-major 3 x 3, column j is index axis j in LPS"),
+        Column("ct_hu", pa.large_binary(), "int16 little endian HU, C order z, y, x"),
+        Column("mask", pa.large_binary(), "uint8 0 or 1, C order z, y, x"),
+    ),
+)
+
+TABLES = {table.name: table for table in (SCANS, LEDGER, RADIOMICS, VOLUMES)}
+
+
+def build(table: Table, rows: list[dict], more: tuple[str, ...] = ()) -> pa.Table:
+    """The Arrow table of ``rows`` in the table's schema, checked; TableError when a row does not fit."""
+    schema = table.schema(more)
+    for row in rows:
+        if set(row) != set(schema.names):
+            lost = sorted(set(schema.names) - set(row))
+            extra = sorted(set(row) - set(schema.names))
+            raise TableError(f"table {table.name}: a row lacks {lost[:5]} and has unknown {extra[:5]}")
+    try:
+        built = pa.Table.from_pylist(rows, schema=schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise TableError(f"table {table.name}: a value does not fit its column: {error}") from error
+    return check(table, built)
+
+
+def check(table: Table, found: pa.Table) -> pa.Table:
+    """``found`` itself when it has the table's columns, types and a unique key; TableError otherwise."""
+    wanted = table.schema(tuple(n for n in found.column_names if n not in {c.name for c in table.columns}))
+    if table.more is None and len(wanted) != len(table.columns):
+        raise TableError(f"table {table.name}: unknown columns {wanted.names[len(table.columns) :][:5]}")
+    for field in wanted:
+        if field.name not in found.column_names:
+            raise TableError(f"table {table.name}: column {field.name} ({field.type}) is missing")
+        column = found.column(field.name)
+        if column.type != field.type:
+            raise TableError(f"table {table.name}: column {field.name} is {column.type}, wanted {field.type}")
+        if column.null_count and not field.nullable:
+            raise TableError(f"table {table.name}: column {field.name} has {column.null_count} empty values")
+    _check_unique(table, found)
+    return found
+
+
+def _check_unique(table: Table, found: pa.Table) -> None:
+    key = [*table.key, *(("generation",) if "generation" in found.column_names else ())]
+    counts = found.group_by(key).aggregate([([], "count_all")])
+    doubled = counts.filter(pc.greater(counts["count_all"], 1))
+    if doubled.num_rows:
+        first = {name: doubled[name][0].as_py() for name in key}
+        raise TableError(f"table {table.name}: {doubled.num_rows} keys stand more than once, the first is {first}")
+
+
+def sort_by_key(table: Table, found: pa.Table) -> pa.Table:
+    """``found`` in the order of its key, in one chunk, so that equal content compares equal."""
+    return found.sort_by([(name, "ascending") for name in table.key]).combine_chunks()
