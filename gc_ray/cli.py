@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,75 +14,174 @@ from secrets import token_hex
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from gc_ray.errors import BundleError, MaskError, ScanError, StoreError, StudyError, TableError
+from gc_ray.store import open_store
+from gc_ray.study import load_study
 
 DONE, FAILED, BAD_INPUT, OVER_BUDGET = 0, 1, 2, 3
-REDRAW_S = 0.2  # on a terminal
-LINE_EVERY_S = 10.0  # in a log, where every show is a new line
 
 app = typer.Typer(
-    help="CT outcome studies on Ray: scans and a clinical table in, features, signatures and reports out. Research use only.",
+    help="CT outcome studies on Ray: scans in, features and signatures out. For research use only.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-Scans = Annotated[list[str], typer.Option("--scans", help="Scans table, CSV or Parquet, local or s3://; repeat for more sites.")]
+Scans = Annotated[
+    list[str], typer.Option("--scans", help="Scans table: CSV or Parquet, local or s3://; once per site.")
+]
 StoreUri = Annotated[str, typer.Option("--store", help="Where tables are kept: a folder or s3://bucket/prefix.")]
-StudyName = Annotated[str | None, typer.Option("--study", help="Packaged study name or path of a TOML file.")]
-Overrides = Annotated[list[str], typer.Option("--set", help="Override one setting: section.key=value.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Scans at a time; default all CPUs.")]
+StudyName = Annotated[str | None, typer.Option("--study", help="Packaged study name, or path of a TOML file.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override one setting: section.key=value.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Scans at a time; all CPUs when left out.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command with ``arguments`` (default: the process's own) and exit."""
+    """Run one command with ``arguments`` (the process's own when None) and exit."""
     app(arguments, prog_name="gc-ray")
-
-
-@app.callback()
-def _root() -> None:
-    """CT outcome studies on Ray: scans and a clinical table in, features, signatures and reports out."""
 
 
 @app.command()
 def extract(
+    *,
     scans: Scans,
     store: StoreUri,
     feature_set: Annotated[
-        list[str], typer.Option("--feature-set", help="Feature set by name, or a PyRadiomics YAML; repeatable.")
-    ] = [],  # noqa: B006 - typer wants a list
-    volumes: Annotated[list[str], typer.Option("--volumes", help="Network input by recipe; repeatable.")] = [],  # noqa: B006
+        list[str] | None, typer.Option("--feature-set", help="Name, or a PyRadiomics YAML; may be repeated.")
+    ] = None,
+    volumes: Annotated[list[str] | None, typer.Option("--volumes", help="Network input; may be repeated.")] = None,
     study: StudyName = None,
-    overrides: Overrides = [],  # noqa: B006
+    overrides: Overrides = None,
     workers: Workers = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N outlines, for a try-out.")] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Hash every source, also where names, sizes and times are equal.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N outlines, for a try-out.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash every source, also where its stamp is equal.")
+    ] = False,
     failure_budget: Annotated[
-        float | None, typer.Option("--failure-budget", help="Share of refused or failed results that ends with 3.")
+        float | None, typer.Option(help="Share of refused or failed results above which the exit code is 3.")
     ] = None,
 ) -> None:
-    """Scans to features: decode, check, resample and compute on all CPUs; ledger, radiomics and volumes in the store.
+    """Turn scans and masks into features: a ledger row for every outline, radiomics and volumes in the store.
 
-    Everything already committed is left alone, so the same command resumes a run that was cut off.
+    What is committed already is left alone, so the same command again resumes a run that was cut off.
     """
     with _faults():
+        from gc_ray import console
         from gc_ray.runtime.extract import Request
-        from gc_ray.runtime.extract import extract as run_extract
-        from gc_ray.store import open_store
-        from gc_ray.study import load_study
+        from gc_ray.runtime.extract import extract as run
 
-        chosen = [f"extract.feature_sets={list(feature_set)}"] if feature_set else []
-        chosen += [f"extract.volumes={list(volumes)}"] if volumes else []
-        chosen += [f"extract.failure_budget={failure_budget}"] if failure_budget is not None else []
-        settings = load_study(study, (*overrides, *chosen))
+        chosen = {"feature_sets": feature_set, "volumes": volumes, "failure_budget": failure_budget}
+        flags = [f"extract.{name}={value}" for name, value in chosen.items() if value is not None]
+        settings = load_study(study, (*(overrides or ()), *flags))
         request = Request(tuple(scans), open_store(store), settings, workers, limit, verify)
-        with _watching() as watch:
-            summary = run_extract(request, watch, _run_id("extract"), time.monotonic)
-        _print_summary(summary, store)
-        code = OVER_BUDGET if summary.over_budget else DONE
-    raise typer.Exit(code)
+        with console.watching() as watch:
+            summary = run(request, watch, _run_id("extract"), time.monotonic)
+        console.show_summary(summary, store)
+    raise typer.Exit(OVER_BUDGET if summary.over_budget else DONE)
+
+
+@app.command()
+def check(
+    *,
+    scans: Scans,
+    clinical: Annotated[str | None, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")] = None,
+    study: StudyName = None,
+    overrides: Overrides = None,
+    manifest_only: Annotated[bool, typer.Option("--manifest-only", help="Read the tables and no scan.")] = False,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at a cohort before any pixel is read: a verdict for every outline, and what to mend."""
+    with _faults():
+        from gc_ray import console
+        from gc_ray.runtime.check import check as run
+
+        settings = load_study(study, tuple(overrides or ()))
+        found = run(tuple(scans), clinical, settings, manifest_only, workers)
+        (console.show_json if as_json else console.show_check)(found)
+        refused = sum(v.verdict == "refused" for v in found.verdicts)
+        over = refused > settings.extract.failure_budget * found.outlines
+    if any(finding.level == "error" for finding in found.findings):
+        raise typer.Exit(BAD_INPUT)
+    raise typer.Exit(OVER_BUDGET if over else DONE)
+
+
+@app.command()
+def doctor(*, as_json: AsJson = False) -> None:
+    """Say what is installed, what is missing, and what Ray sees."""
+    with _faults():
+        from gc_ray import console
+        from gc_ray.runtime.doctor import diagnose
+
+        found = diagnose()
+        (console.show_json if as_json else console.show_diagnosis)(found)
+    raise typer.Exit(FAILED if found.problems else DONE)
+
+
+@app.command()
+def merge(
+    *,
+    store: Annotated[list[str], typer.Option("--store", help="A site's store; once per site.")],
+    into: Annotated[str, typer.Option(help="The store that takes all of them: a folder or s3://bucket/prefix.")],
+) -> None:
+    """Join the stores of several sites into one."""
+    with _faults():
+        from gc_ray import console
+        from gc_ray.merge import merge as run
+
+        merged = run([open_store(uri) for uri in store], open_store(into))
+        console.show_lines(f"{merged.added} results added to {into}, which held {merged.present}")
+
+
+@app.command()
+def synth(
+    *,
+    out: Annotated[Path, typer.Option(help="A new or empty folder.")],
+    patients: Annotated[int, typer.Option(min=1, help="Patients of the outcome studies.")] = 40,
+    sites: Annotated[int, typer.Option(min=1, max=4, help="Hospitals with different scanners.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal bytes.")] = 0,
+    effect: Annotated[
+        str, typer.Option(help="What drives the outcomes: size+texture+clinical, texture-only or none.")
+    ] = "size+texture+clinical",
+    defects: Annotated[float, typer.Option(help="Share of scans with one defect each.")] = 0.0,
+    reread_share: Annotated[float, typer.Option(help="Share outlined again by both readers.")] = 0.3,
+    source_patients: Annotated[int, typer.Option(help="Further patients with a tumour regression grade.")] = 0,
+    matrix: Annotated[int, typer.Option(help="Rows and columns of a slice.")] = 144,
+    slices: Annotated[int | None, typer.Option(help="Slices of a scan; the site's own when left out.")] = None,
+    slice_mm: Annotated[float | None, typer.Option(help="Slice thickness; the site's own when left out.")] = None,
+) -> None:
+    """Write a simulated gastric cohort as real DICOM, with SEG and RTSTRUCT outlines, tables and the known truth."""
+    with _faults():
+        from gc_ray import console
+        from gc_ray.cohort.synthetic.spec import CohortSpec
+        from gc_ray.cohort.synthetic.write import write_cohort
+
+        try:
+            spec = CohortSpec(
+                patients, sites, seed, effect, source_patients, reread_share, defects,
+                matrix=matrix, slices=slices, slice_mm=slice_mm,
+            )  # fmt: skip
+        except ValueError as error:
+            raise StudyError(str(error)) from error
+        files = write_cohort(out, spec, console.show_written)
+        console.show_lines(
+            f"{patients} simulated patients in {out}; they say nothing about real ones",
+            f"next: gc-ray extract {' '.join(f'--scans {path}' for path in files.site_scans)} --store STORE",
+        )
+
+
+@app.command()
+def demo(*, out: Annotated[Path, typer.Option(help="Where the cohort and its store go.")] = Path("demo")) -> None:
+    """Show the main job on a simulated cohort: DICOM in, ledger, features and network inputs out."""
+    with _faults():
+        from gc_ray import console
+        from gc_ray.runtime.demo import demo as run
+
+        with console.watching() as watch:
+            shown = run(out, watch, console.show_written, _run_id("demo"), time.monotonic)
+        console.show_summary(shown.summary, str(shown.store))
+        console.show_demo(shown)
 
 
 @contextlib.contextmanager
@@ -92,58 +190,17 @@ def _faults() -> Iterator[None]:
     try:
         yield
     except (TableError, StudyError, ScanError, MaskError, BundleError) as error:
-        _say_error(error)
-        raise typer.Exit(BAD_INPUT) from error
+        _end(error, BAD_INPUT)
     except StoreError as error:
-        _say_error(error)
-        raise typer.Exit(FAILED) from error
+        _end(error, FAILED)
 
 
-def _say_error(error: Exception) -> None:
-    Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+def _end(error: Exception, code: int) -> None:
+    from gc_ray import console
 
-
-@contextlib.contextmanager
-def _watching() -> Iterator:
-    """A function that shows progress per site: redrawn in place on a terminal, a line now and then in a log."""
-    from rich.live import Live
-    from rich.text import Text
-
-    from gc_ray.runtime.progress import Progress
-
-    console = Console(stderr=True, soft_wrap=True)
-    if console.is_terminal:
-        with Live(console=console, auto_refresh=False) as live:
-            yield lambda totals: Progress(totals, lambda lines: live.update(Text("\n".join(lines)), refresh=True), REDRAW_S).add
-    else:
-        yield lambda totals: Progress(totals, lambda lines: print("\n".join(lines), file=sys.stderr, flush=True), LINE_EVERY_S).add  # noqa: T201
+    console.show_error(error)
+    raise typer.Exit(code) from error
 
 
 def _run_id(command: str) -> str:
     return f"{command}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(3)}"
-
-
-def _print_summary(summary, store: str) -> None:
-    from rich.table import Table
-
-    from gc_ray.runtime.progress import duration
-
-    console = Console(soft_wrap=True)
-    table = Table("site", *(status for status in STATUSES), "all", title=None)
-    for site in sorted({site for site, _ in summary.counts}):
-        numbers = [summary.counts.get((site, status), 0) for status in STATUSES]
-        table.add_row(site, *map(str, numbers), str(sum(numbers)))
-    console.print(table)
-    for reason, n in summary.reasons[:10]:
-        console.print(f"  {n} x {reason}", markup=False, highlight=False)
-    if len(summary.reasons) > 10:
-        console.print(f"  and {len(summary.reasons) - 10} more reasons, all in the ledger", highlight=False)
-    console.print(
-        f"{summary.computed} results computed in {duration(summary.seconds)}; ledger, features and run record are in {store}",
-        markup=False, highlight=False,
-    )
-    if summary.over_budget:
-        console.print("over the failure budget: look at the reasons above, mend the scans and run again", style="yellow")
-
-
-STATUSES = ("ok", "repaired", "refused", "failed")

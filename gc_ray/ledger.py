@@ -23,6 +23,7 @@ SHARD_ROWS = 2000  # most rows of one shard: about 40 MB of 1,925 float64 column
 SMALL_SHARD = 500  # shards below this are merged with the next ones, so that scheduled small runs do not pile up
 THREADS = 16  # concurrent small GETs; latency, not bandwidth, is what reading staged rows costs
 USABLE = ("ok", "repaired")
+KEY = tables.LEDGER.key
 
 
 def settings_folder(feature_set: str, settings_hash: str) -> str:
@@ -33,7 +34,7 @@ def settings_folder(feature_set: str, settings_hash: str) -> str:
 
 def commit_name(row: dict) -> str:
     """The object whose creation commits a ledger row: one per scan key, feature set and generation."""
-    key = "\x1f".join(str(row[name]) for name in tables.LEDGER.key)
+    key = "\x1f".join(str(row[name]) for name in KEY)
     return f"ledger/commits/{hashlib.sha256(key.encode()).hexdigest()[:32]}.g{row['generation']:04d}.json"
 
 
@@ -95,6 +96,11 @@ def read_features(store: Store, feature_set: str, settings_hash: str | None = No
     return tables.check(tables.RADIOMICS, result)
 
 
+def add_features(store: Store, folder: str, rows: pa.Table) -> None:
+    """Write finished radiomics rows, such as another store's, as shards; the caller commits their ledger rows."""
+    _replace_shards(store, tables.RADIOMICS, folder, [], rows)
+
+
 def read_volume(store: Store, row: dict) -> dict:
     """The volumes row that a ledger row of a recipe commits, as a dict of Python values and bytes."""
     return pq.read_table(io.BytesIO(store.get(row["object"]))).to_pylist()[0]
@@ -153,7 +159,7 @@ def _history(store: Store) -> tuple[pa.Table, list[dict], list[str]]:
         shards = list(_shards(store, "ledger/shards"))
         sharded = pa.concat_tables([t for _, t in shards] or [tables.build(tables.LEDGER, [])])
         sharded = _unique(tables.LEDGER, sharded)
-        known = {commit_name(r) for r in sharded.select([*tables.LEDGER.key, "generation"]).to_pylist()}
+        known = {commit_name(r) for r in sharded.select([*KEY, "generation"]).to_pylist()}
         names = [e.key for e in store.list("ledger/commits") if e.key not in known]
         loose = [json.loads(data) for data in _get_all(store, names)]
         table = tables.check(tables.LEDGER, pa.concat_tables([sharded, tables.build(tables.LEDGER, loose)]))
@@ -201,11 +207,11 @@ def _stage(store: Store, folder: str, row: dict, data: bytes, ending: str) -> st
 
 
 def _identity(row: dict) -> tuple:
-    return (*(row[name] for name in tables.LEDGER.key), row["generation"])
+    return (*(row[name] for name in KEY), row["generation"])
 
 
 def _identities(table: pa.Table) -> list[tuple]:
-    columns = [*tables.LEDGER.key, "generation"]
+    columns = [*KEY, "generation"]
     return list(zip(*(table.column(name).to_pylist() for name in columns), strict=True))
 
 

@@ -39,12 +39,22 @@ class ExtractSettings(_Settings):
     )
 
 
+class ClinicalSettings(_Settings):
+    """Which columns of the clinical table mean what; empty where a study does not use one."""
+
+    outcome: str = Field("", description="binary outcome, 1 = it happened")
+    time_months: str = Field("", description="follow-up time from the start, months")
+    event: str = Field("", description="1 = the event ended the follow-up, 0 = censored")
+    predictors: tuple[str, ...] = Field((), description="candidate clinical predictors")
+
+
 class Study(_Settings):
     """One study: its name, what it is, and a section of settings for every step."""
 
     name: str = Field("default", description="the study's name in stored tables", pattern=r"^[A-Za-z0-9_.-]+$")
     title: str = Field("", description="what the study is, in a line; the publication it follows, if any")
     extract: ExtractSettings = Field(default_factory=ExtractSettings)
+    clinical: ClinicalSettings = Field(default_factory=ClinicalSettings)
 
 
 def load_study(name: str | None, overrides: tuple[str, ...] = ()) -> Study:

@@ -119,10 +119,9 @@ def _resolved(text: str) -> dict[str, Any]:
         raise StudyError("voxel-based extraction (voxelSetting) gives images, not features; remove the section")
     own = _own_section(given.pop("gc_ray", None))
     checked = _checked_by_pyradiomics(given)
-    defaults = RadiomicsFeatureExtractor()
-    setting = defaults.settings | (checked.get("setting") or {})
+    setting = RadiomicsFeatureExtractor().settings | (checked.get("setting") or {})
     _check_setting(setting)
-    classes = checked.get("featureClass") or defaults.enabledFeatures
+    classes = checked.get("featureClass") or _all_classes(setting)
     if "shape2D" in classes and not setting["force2D"]:
         raise StudyError("class shape2D wants setting force2D: true; add it or drop the class")
     return {
@@ -144,6 +143,11 @@ def _checked_by_pyradiomics(given: dict[str, Any]) -> dict[str, Any]:
         raise StudyError(f"PyRadiomics refuses the parameters: {one_line(getattr(error, 'msg', error))}") from error
 
 
+def _all_classes(setting: dict[str, Any]) -> dict[str, None]:
+    """What a file without a class stands for: each class that can be computed."""
+    return {name: None for name in radiomics.getFeatureClasses() if name != "shape2D" or setting["force2D"]}
+
+
 def _check_setting(setting: dict[str, Any]) -> None:
     spacing = setting["resampledPixelSpacing"]
     if spacing is not None and len(spacing) != 3:
@@ -161,15 +165,17 @@ def _own_section(given: Any) -> dict[str, Any]:
         raise StudyError(f"section gc_ray wants only {allowed}; remove what is not among them")
     try:
         checked: dict[str, Any] = {}
+        low, high = (float(v) for v in own.get("clip_hu", (0, 1)))
         if own.get("pixel_type", "float32") != "float32":
             raise ValueError
         if "pixel_type" in own:
             checked["pixel_type"] = "float32"
         if "clip_hu" in own:
-            low, high = (float(v) for v in own["clip_hu"])
             checked["clip_hu"] = [low, high]
         if "window_hu" in own:
             checked["window_hu"] = {key: float(own["window_hu"][key]) for key in ("level", "width")}
+        if not low < high or checked.get("window_hu", {}).get("width", 1) <= 0:
+            raise ValueError
     except (KeyError, TypeError, ValueError) as error:
         raise StudyError(f"section gc_ray wants {allowed}; a value is of another kind") from error
     return checked

@@ -40,13 +40,12 @@ def prepare(volume: Volume, mask: Mask, wanted: FeatureSet) -> Prepared:
     mask = _on_grid_of(volume, mask, setting)
     if mask.voxels == 0:
         raise MaskError("the mask wants at least one voxel inside, it has none; check the label and the file")
-    volume = _as_pixel_type(volume, wanted.settings["gc_ray"])
     if setting["normalize"]:  # by mean and deviation of the whole image
         volume = volume_of(imageoperations.normalizeImage(image_of(volume), **setting))
     grid = _working_grid(volume.grid, mask, wanted)
     resampled = resample_mask(mask, grid)
     box = _checked_box(resampled, setting)
-    image = image_of(_intensity_steps(_resampled(volume, grid, setting), wanted.settings["gc_ray"]))
+    image = image_of(_on_grid(volume, grid, wanted.settings))
     region = image_of(resampled)
     if setting["resegmentRange"] is None:
         return Prepared(image, region, region, box, resampled.voxels)
@@ -69,12 +68,6 @@ def _on_grid_of(volume: Volume, mask: Mask, setting: dict[str, Any]) -> Mask:
     )
 
 
-def _as_pixel_type(volume: Volume, own: dict[str, Any]) -> Volume:
-    if "pixel_type" not in own:
-        return volume
-    return Volume(volume.array.astype(own["pixel_type"], copy=False), volume.grid)
-
-
 def _working_grid(full: Grid, mask: Mask, wanted: FeatureSet) -> Grid:
     setting = wanted.settings["setting"]
     box = mask.bounding_box()
@@ -87,14 +80,15 @@ def _working_grid(full: Grid, mask: Mask, wanted: FeatureSet) -> Grid:
     return full
 
 
-def _resampled(volume: Volume, grid: Grid, setting: dict[str, Any]) -> Volume:
-    interpolator = setting["interpolator"]
-    if isinstance(interpolator, str):
+def _on_grid(volume: Volume, grid: Grid, settings: dict[str, Any]) -> Volume:
+    """The volume resampled, clipped and windowed, in this order."""
+    interpolator, own = settings["setting"]["interpolator"], settings["gc_ray"]
+    if interpolator is None:
+        interpolator = sitk.sitkBSpline  # never used: without an interpolator the grid is the scan's
+    elif isinstance(interpolator, str):
         interpolator = getattr(sitk, interpolator)
-    return resample_volume(volume, grid) if interpolator is None else resample_volume(volume, grid, interpolator)
-
-
-def _intensity_steps(volume: Volume, own: dict[str, Any]) -> Volume:
+    pixel_type = sitk.sitkFloat32 if own.get("pixel_type") == "float32" else sitk.sitkUnknown
+    volume = resample_volume(volume, grid, interpolator, pixel_type)
     if "clip_hu" in own:
         volume = clip_hu(volume, *own["clip_hu"])
     if "window_hu" in own:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 import zlib
@@ -17,7 +18,7 @@ import pydicom
 import SimpleITK as sitk
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from gc_ray.errors import MaskError, ScanError
 
@@ -30,6 +31,7 @@ BIG_ENDIAN = "1.2.840.10008.1.2.2"
 PARSER_ERRORS = (
     ArithmeticError,
     AttributeError,
+    BytesLengthException,
     EOFError,
     InvalidDicomError,
     LookupError,
@@ -133,7 +135,7 @@ def open_dicom(path: Path, name: str, keywords: list[str] | None = None) -> Dico
             pixels = _inflated_pixel_data(path)
     if not syntax:
         raise ScanError(f"{name}: the file meta names no transfer syntax, so it cannot be decoded; export it again")
-    if any(_cut_short(header.get_item(tag)) for tag in header.keys()):
+    if any(map(_cut_short, map(header.get_item, header.keys()))):
         raise ScanError(f"{name}: truncated inside its header; copy it again")
     return DicomFile(path, name, syntax, pixels, header)
 
@@ -190,6 +192,11 @@ def text(file: DicomFile, keyword: str) -> str:
     with blaming(file.name, f"{keyword} is invalid"):
         value = file.header.get(keyword)
         return "" if value is None else str(value).strip()
+
+
+def printable_uid(uid: str) -> str:
+    """A UID for a message; anything that is not digits and dots could be text about a patient and is not repeated."""
+    return uid if re.fullmatch(r"[0-9.]{1,64}", uid) else "(no valid UID)"
 
 
 def numbers(file: DicomFile, keyword: str, count: int) -> tuple[float, ...] | None:

@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from gc_ray.errors import ScanError
+from gc_ray.imaging.damage import check_voxel_file
 from gc_ray.imaging.grid import Grid
 from gc_ray.imaging.scan import CtScan, Notes, ScanGeometry
 from gc_ray.imaging.volume import Volume
@@ -47,6 +48,7 @@ def grid_in(reader: sitk.ImageFileReader, name: str) -> Grid:
 
 def read_array(reader: sitk.ImageFileReader, name: str) -> np.ndarray:
     """The voxels (z, y, x[, component]) of an opened file in their stored type; ScanError when damaged."""
+    check_voxel_file(Path(reader.GetFileName()))
     reader.SetExtractSize([*reader.GetSize()[:3], *[0] * (reader.GetDimension() - 3)])
     try:
         array = sitk.GetArrayFromImage(reader.Execute())

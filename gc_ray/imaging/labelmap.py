@@ -17,6 +17,7 @@ from gc_ray.imaging.roi import choose_roi, finished
 from gc_ray.imaging.scan import Notes, RoiMask, ScanGeometry
 
 SAME_GRID_MM = 1e-3  # float32 and decimal headers of one scan differ by up to 6e-5 mm
+MAX_LISTED = 60  # labels in one message; a body atlas has about 120
 REMARKED_MM = 1e-6  # PyRadiomics' own tolerance: above it the mend is noted
 
 
@@ -128,17 +129,17 @@ def _choose_segment(segments: list[Segment], roi: str | None, name: str) -> tupl
 
 
 def _values(array: np.ndarray, name: str) -> list[float]:
-    """The distinct non-zero values; raises MaskError when there are none or too many kinds of fractions."""
+    """The distinct non-zero values; raises MaskError when there are none, or several that are no labels."""
     values = [float(v) for v in np.unique(array[array != 0])]
     if not values:
         raise MaskError(f"{name}: the mask is empty: no voxels")
     if len(values) > 1 and not all(v.is_integer() and v > 0 for v in values):
-        raise MaskError(f"{name}: values between labels (a probability map?), wanted whole-numbered labels")
+        raise MaskError(f"{name}: values that are no labels (a probability map or an image?), wanted whole numbers")
     return values
 
 
 def _choose_label(roi: str | None, values: list[float], name: str) -> tuple[float, Notes]:
-    present = ", ".join(f"{v:g}" for v in values)
+    present = ", ".join(f"{v:g}" for v in values[:MAX_LISTED]) + (", ..." if len(values) > MAX_LISTED else "")
     if roi is not None:
         if float(roi) not in values:
             raise MaskError(f"{name}: label {roi} not found; labels present: {present}")

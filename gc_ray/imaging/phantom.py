@@ -12,6 +12,7 @@ from gc_ray.imaging.grid import Grid
 from gc_ray.imaging.volume import Mask, Volume
 
 AIR_HU = -1000.0
+FAT_HU = -95.0
 HU_RANGE = (-1024, 3071)  # what 12 bits with an intercept of -1024 can hold
 WALL_MM = 5.0  # gastric wall, distended stomach
 OUTGROWTH_MM = 3.0  # how far a tumour passes the serosa; the rest of its thickness grows into the lumen
@@ -52,11 +53,13 @@ class Scanner:
 STOMACH = Ellipsoid("stomach wall", 80.0, (40.0, -30.0, 0.0), (62.0, 45.0, 52.0))
 
 _TUBE = float("inf")
-# Later organs cover earlier ones. Portal venous phase; sizes of an adult, HU as in clinical portal venous scans.
+# Later organs cover earlier ones. Sizes of an adult lying on the back, HU as in clinical portal venous scans. The
+# stomach is distended with water, as for staging; air is left in front. Water matters: against air, the blur at the
+# border is an order of magnitude above any texture.
 ABDOMEN = (
     Ellipsoid("subcutaneous fat", -100.0, (0.0, 0.0, 0.0), (170.0, 122.0, _TUBE)),
     Ellipsoid("abdominal wall", 60.0, (0.0, 0.0, 0.0), (156.0, 108.0, _TUBE)),
-    Ellipsoid("visceral fat", -95.0, (0.0, 0.0, 0.0), (148.0, 100.0, _TUBE)),
+    Ellipsoid("visceral fat", FAT_HU, (0.0, 0.0, 0.0), (148.0, 100.0, _TUBE)),
     Ellipsoid("liver", 110.0, (-70.0, -10.0, 5.0), (70.0, 62.0, 80.0)),
     Ellipsoid("spleen", 120.0, (108.0, 32.0, 0.0), (24.0, 34.0, 48.0)),
     Ellipsoid("right kidney", 165.0, (-58.0, 58.0, -45.0), (27.0, 24.0, 52.0)),
@@ -64,8 +67,11 @@ ABDOMEN = (
     Ellipsoid("aorta", 150.0, (10.0, 38.0, 0.0), (10.0, 10.0, _TUBE)),
     Ellipsoid("spine", 200.0, (0.0, 72.0, 0.0), (21.0, 19.0, _TUBE)),
     STOMACH,
-    Ellipsoid("gastric air", -900.0, STOMACH.centre_mm, tuple(a - WALL_MM for a in STOMACH.semi_axes_mm)),
+    Ellipsoid("gastric water", 10.0, STOMACH.centre_mm, tuple(a - WALL_MM for a in STOMACH.semi_axes_mm)),
+    Ellipsoid("gastric air", -900.0, (40.0, -50.0, 0.0), (42.0, 16.0, 35.0)),
 )
+
+MOVABLE = frozenset({"liver", "spleen", "right kidney", "left kidney", "aorta", "spine"})
 
 
 def _axes_mm(grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -191,15 +197,13 @@ def _fill(image: np.ndarray, region: Mask, texture: Texture, rng: np.random.Gene
 
 
 def varied(organs: Sequence[Ellipsoid], rng: np.random.Generator) -> tuple[Ellipsoid, ...]:
-    """The organs of another person: each mean HU changed a little, each organ that is neither a layer of the body
-    nor the stomach moved a little."""
-    moved = []
+    """The organs of another person: each mean HU changed a little, each of ``MOVABLE`` moved a little."""
+    changed = []
     for organ in organs:
         hu, shift = rng.normal(0, VARIED_HU), rng.normal(0, VARIED_MM, 3)
-        concentric = organ.centre_mm in (STOMACH.centre_mm, (0.0, 0.0, 0.0))
-        centre = organ.centre_mm if concentric else tuple(float(v) for v in organ.centre_mm + shift)
-        moved.append(replace(organ, hu=organ.hu + hu, centre_mm=centre))
-    return tuple(moved)
+        moved = tuple(float(v) for v in organ.centre_mm + shift)
+        changed.append(replace(organ, hu=organ.hu + hu, centre_mm=moved if organ.name in MOVABLE else organ.centre_mm))
+    return tuple(changed)
 
 
 def redrawn(mask: Mask, dice: float, rng: np.random.Generator) -> Mask:
@@ -238,15 +242,15 @@ def textured_ball(
     texture: Texture = Texture(95.0, 20.0, 4.0),
     rng: np.random.Generator | None = None,
 ) -> tuple[Volume, Mask]:
-    """A textured ball (int16 HU) in uniform fat of 60 HU below zero, and its mask, with 5 voxels of margin: for tests.
+    """A textured ball (int16 HU) in uniform fat, and its mask, with 5 voxels of margin: a small scan for tests.
 
-    rng: default seed 0, so that the ball without arguments is always the same one.
+    rng: seed 0 by default, so that the ball without arguments is always the same one.
     """
     rng = np.random.default_rng(0) if rng is None else rng
     size = tuple(2 * (int(radius_mm / s) + 5) + 1 for s in spacing_mm)
     grid = Grid(size, spacing_mm, tuple(-s * (n - 1) / 2 for s, n in zip(spacing_mm, size, strict=True)))
     ball = Ellipsoid("ball", texture.mean_hu, (0.0, 0.0, 0.0), (radius_mm,) * 3)
     mask = Mask(inside(ball, grid).astype(np.uint8), grid)
-    image = np.full(grid.shape, -60.0, np.float32)
+    image = np.full(grid.shape, FAT_HU, np.float32)
     _fill(image, mask, texture, rng)
     return Volume(np.rint(image).astype(np.int16), grid), mask

@@ -76,7 +76,7 @@ def read_mask(path: Path, roi: str | None, ct: ScanGeometry) -> RoiMask:
 def _open_mask(path: Path) -> DicomFile:
     file = open_dicom(path, path.name)
     if file.sop_class not in (*SEGMENTATION, RT_STRUCTURE_SET):
-        raise MaskError(f"{file.name} is no mask (modality {file.modality}); wanted a DICOM SEG or RTSTRUCT")
+        raise MaskError(f"{file.name}: no mask (modality {file.modality}); wanted a DICOM SEG or RTSTRUCT")
     return file
 
 

@@ -13,8 +13,9 @@ from gc_ray.imaging.volume import Mask, Volume
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 # Input voxels kept around the output. The cubic B-spline prefilter is recursive with pole sqrt(3) - 2 = -0.268:
-# what lies n voxels away weighs 0.268^n, which is below half an ulp of a double at n = 28; the kernel adds 2.
-SPLINE_MARGIN_VOXELS = 32
+# what lies n voxels away weighs 0.268^n, below half an ulp of a double at n = 28. The kernel adds 2, and the last
+# ulps of difference take some ten more to die out.
+SPLINE_MARGIN_VOXELS = 40
 
 # A mask whose corners lie within this of the scan's is on its grid: the same positions written by two programs
 # (DICOM in decimal strings, NIfTI in float32) differ by up to 6e-5 mm.
@@ -57,19 +58,22 @@ def padded_part(full: Grid, box: Box, pad: int) -> Grid:
     return full.crop(tuple(int(v) for v in start), tuple(int(v) for v in stop - start))
 
 
-def resample_volume(volume: Volume, grid: Grid, interpolator: int = sitk.sitkBSpline) -> Volume:
-    """The volume on ``grid`` in its own pixel type: cubic B-spline, or another interpolator of SimpleITK.
+def resample_volume(
+    volume: Volume, grid: Grid, interpolator: int = sitk.sitkBSpline, pixel_type: int = sitk.sitkUnknown
+) -> Volume:
+    """The volume on ``grid`` by cubic B-spline, or by another interpolator of SimpleITK.
 
-    Integer types are rounded to whole HU after interpolation. Points outside the scan are 0 HU, as in PyRadiomics.
-    A grid whose points are voxels of the volume is cut out, without interpolation.
-    Raises ScanError when the grid lies wholly outside the scan.
+    pixel_type: SimpleITK's type of the result; by default the volume's own, where ITK cuts integers off towards zero.
+    Points outside the scan are 0 HU, as in PyRadiomics. Where all grid points are voxels of the volume, they are
+    taken as they are. Raises ScanError when the grid lies wholly outside the scan.
     """
     start = _coinciding_start(volume.grid, grid)
     if start is not None:
-        return Volume(_part(volume.array, start, grid.size).copy(), grid)
-    start, size = _needed_part(volume.grid, grid)
+        part = Volume(_part(volume.array, start, grid.size), grid)
+        return Volume(_resampled(part, grid, sitk.sitkNearestNeighbor, pixel_type), grid)
+    start, size = _needed_part(volume, grid)
     near = Volume(_part(volume.array, start, size), volume.grid.crop(start, size))
-    return Volume(_resampled(near, grid, interpolator), grid)
+    return Volume(_resampled(near, grid, interpolator, pixel_type), grid)
 
 
 def resample_mask(mask: Mask, grid: Grid) -> Mask:
@@ -84,10 +88,9 @@ def resample_mask(mask: Mask, grid: Grid) -> Mask:
     return Mask(_resampled(mask, grid, sitk.sitkNearestNeighbor), grid)
 
 
-def _resampled(thing: Volume | Mask, grid: Grid, interpolator: int) -> np.ndarray:
-    image = sitk.Resample(
-        image_of(thing), grid.size, sitk.Transform(), interpolator, grid.origin_mm, grid.spacing_mm, grid.direction
-    )
+def _resampled(thing: Volume | Mask, grid: Grid, interpolator: int, pixel_type: int = sitk.sitkUnknown) -> np.ndarray:
+    place = (grid.origin_mm, grid.spacing_mm, grid.direction)
+    image = sitk.Resample(image_of(thing), grid.size, sitk.Transform(), interpolator, *place, 0.0, pixel_type)
     return sitk.GetArrayFromImage(image)
 
 
@@ -117,8 +120,9 @@ def _coinciding_start(full: Grid, grid: Grid) -> tuple[int, int, int] | None:
     return tuple(int(v) for v in first) if same else None
 
 
-def _needed_part(full: Grid, grid: Grid) -> Box:
-    """The (start, size) of the voxels of ``full`` on which values at ``grid`` depend."""
+def _needed_part(volume: Volume, grid: Grid) -> Box:
+    """The (start, size) of the voxels of ``volume`` on which values at ``grid`` depend, to the last bit."""
+    full = volume.grid
     corners = np.stack(np.meshgrid(*[(0, n - 1) for n in grid.size], indexing="ij"), -1).reshape(-1, 3)
     index = full.mm_to_index(grid.index_to_mm(corners))
     low, high = index.min(axis=0), index.max(axis=0)
@@ -126,8 +130,20 @@ def _needed_part(full: Grid, grid: Grid) -> Box:
     stop = np.minimum(np.ceil(high) + SPLINE_MARGIN_VOXELS + 1, full.size)
     if np.any(stop <= start):
         raise ScanError("resampling wanted a grid that meets the scan, got one outside it; check the mask's geometry")
-    # A point exactly at the far face of the scan (2.5 mm slices, odd number) is inside or outside by rounding alone;
-    # with an unchanged origin along that axis the rounding is that of the whole scan.
-    at_end = np.abs(high - (np.asarray(full.size) - 0.5)) < COINCIDENCE_VOXELS
-    start = np.where(at_end, 0, start)
+    # No shorter type absorbs the 1e-13 of a moved origin, which LBP3D on a plateau turns into 10 %.
+    keeps_every_bit = volume.array.dtype == np.float64
+    start = np.where(keeps_every_bit | _decided_by_rounding(full, grid, low, high), 0, start)
     return tuple(int(v) for v in start), tuple(int(v) for v in stop - start)
+
+
+def _decided_by_rounding(full: Grid, grid: Grid, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Axes along which the last bit of a point's index decides its value, so that the origin must stay as it is.
+
+    A point exactly at the far face of the scan (2.5 mm slices, an odd number) is inside or outside by rounding. A
+    point exactly on a voxel (3 mm to 1 mm on all axes) is a whole HU, which ITK cuts down to the next if it falls
+    short by 1e-13. low, high: the indices (x, y, z) in ``full`` of the grid's first and last points.
+    """
+    at_far_face = np.abs(high - (np.asarray(full.size) - 0.5)) < COINCIDENCE_VOXELS
+    points = [np.linspace(a, b, n) for a, b, n in zip(low, high, grid.size, strict=True)]
+    on_voxels = all(np.any(np.abs(p - np.rint(p)) < COINCIDENCE_VOXELS) for p in points)
+    return at_far_face | on_voxels

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from gc_ray.errors import MaskError
+from gc_ray.imaging.dicom_files import printable_uid
 from gc_ray.imaging.grid import Grid
 from gc_ray.imaging.scan import Notes, RoiMask, ScanGeometry
 from gc_ray.imaging.volume import Mask
@@ -60,8 +61,8 @@ def check_reference(frame_of_reference: str, sop_uids: Iterable[str], ct: ScanGe
         return Notes(remarks=(f"{name}: no frame of reference; tied to the CT by its referenced images",))
     if frame_of_reference != ct.frame_of_reference_uid:
         raise MaskError(
-            f"{name}: frame of reference {frame_of_reference} is not the CT's ({ct.frame_of_reference_uid}): "
-            "the mask of another patient or study?"
+            f"{name}: frame of reference {printable_uid(frame_of_reference)} is not the CT's "
+            f"({printable_uid(ct.frame_of_reference_uid)}): the mask of another patient or study?"
         )
     if strangers:
         note = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +34,6 @@ class Contour:
 class ContourPlan:
     """The closed contours of one region by slice index, as polygons (n, 2) in continuous x, y voxel indices."""
 
-    name: str
     label: str
     polygons: dict[int, list[np.ndarray]]
     notes: Notes
@@ -59,19 +58,11 @@ def plan_contours(file: DicomFile, roi: str | None, ct: ScanGeometry) -> Contour
     images = [uid for contour in contours for uid in contour.images]
     notes += check_reference(frame, images, ct, file.name)
     closed = [c for c in contours if c.kind in CLOSED and len(c.points) >= 3]
-    notes += _dropped_note(contours, what)
     if not closed:
         raise MaskError(f"{what} is empty: no closed contours, so no voxels")
-    polygons: dict[int, list[np.ndarray]] = defaultdict(list)
-    distances = []
-    for n, contour in enumerate(closed, 1):
-        at = ct.grid.mm_to_index(contour.points)
-        k, off = on_plane(at[:, 2], ct.grid, f"{what}: contour {n} of {len(closed)}")
-        _check_inside(at, ct.grid, f"{what}: contour {n} of {len(closed)}")
-        polygons[k].append(at[:, :2])
-        distances.append(off)
-    notes += off_plane_remark(distances, file.name) + _gap_note(polygons, what)
-    return ContourPlan(file.name, label, dict(polygons), notes)
+    polygons, distances, copies = _lay(closed, ct.grid, what)
+    notes += _dropped_note(contours, copies, what) + _gap_note(polygons, what)
+    return ContourPlan(label, polygons, notes + off_plane_remark(distances, file.name))
 
 
 def read_contours(file: DicomFile, roi: str | None, ct: ScanGeometry) -> RoiMask:
@@ -83,7 +74,7 @@ def read_contours(file: DicomFile, roi: str | None, ct: ScanGeometry) -> RoiMask
     inside = np.zeros(ct.grid.shape, np.uint8)
     for k, polygons in plan.polygons.items():
         inside[k] = fill_even_odd(polygons, ct.grid.shape[1:])
-    return finished(inside, ct.grid, plan.notes, f"{plan.name}: ROI {plan.label!r}")
+    return finished(inside, ct.grid, plan.notes, f"{file.name}: ROI {plan.label!r}")
 
 
 def _rois(file: DicomFile) -> list[tuple[int, str, str]]:
@@ -126,13 +117,34 @@ def _coordinates(item: Dataset) -> np.ndarray:
     return np.array(element.value, float)
 
 
-def _dropped_note(contours: list[Contour], what: str) -> Notes:
-    dropped = Counter(
-        "a point or a line of fewer than 3 points" if len(c.points) < 3 else "open, not closed"
-        for c in contours
-        if c.kind not in CLOSED or len(c.points) < 3
+def _lay(contours: list[Contour], grid: Grid, what: str) -> tuple[dict[int, list[np.ndarray]], list[float], int]:
+    """(polygons by slice, distances from the slice planes in mm, how many exact copies were left out).
+
+    A copy is left out because by the even-odd rule two equal contours would cancel.
+    """
+    polygons: dict[int, list[np.ndarray]] = defaultdict(list)
+    distances, copies = [], 0
+    for n, contour in enumerate(contours, 1):
+        at = grid.mm_to_index(contour.points)
+        k, off = on_plane(at[:, 2], grid, f"{what}: contour {n} of {len(contours)}")
+        _check_inside(at, grid, f"{what}: contour {n} of {len(contours)}")
+        distances.append(off)
+        if any(np.array_equal(at[:, :2], other) for other in polygons[k]):
+            copies += 1
+        else:
+            polygons[k].append(at[:, :2])
+    return dict(polygons), distances, copies
+
+
+def _dropped_note(contours: list[Contour], copies: int, what: str) -> Notes:
+    short = sum(len(c.points) < 3 for c in contours)
+    unclosed = sum(len(c.points) >= 3 and c.kind not in CLOSED for c in contours)
+    reasons = (
+        (short, "a point or fewer than 3 points"),
+        (unclosed, "open, not closed"),
+        (copies, "an exact duplicate"),
     )
-    return Notes(tuple(f"{what}: {n} contour(s) dropped: {why}" for why, n in sorted(dropped.items())))
+    return Notes(tuple(f"{what}: {n} contour(s) dropped: {why}" for n, why in reasons if n))
 
 
 def _check_inside(at: np.ndarray, grid: Grid, what: str) -> None:

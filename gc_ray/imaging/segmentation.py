@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pydicom
 from pydicom import Dataset
 from pydicom.pixels import iter_pixels
 
@@ -27,22 +29,31 @@ HALF = 0.5  # share of the maximum from which a fractional voxel counts as insid
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame of the file, and the corner voxel (x, y, z) of the CT's grid on which its first pixel lies."""
+    """One frame of the file, counted from 0: its first pixel's centre (mm), cosines (2 x 3) and spacing (mm)."""
 
     index: int
-    start: tuple[int, int, int]
+    position: np.ndarray
+    cosines: np.ndarray
+    spacing: np.ndarray
+
+    def corners(self, shape: tuple[int, int]) -> np.ndarray:
+        """LPS coordinates of the first pixel, the last of its row, and the last of its column."""
+        along_row = self.cosines[0] * self.spacing[1] * (shape[1] - 1)
+        along_column = self.cosines[1] * self.spacing[0] * (shape[0] - 1)
+        return np.stack([self.position, self.position + along_row, self.position + along_column])
 
 
 @dataclass(frozen=True)
 class SegmentPlan:
-    """Where the frames of one segment go, and from which stored values on a voxel is inside."""
+    """What fills one segment: frame indices, the CT voxel (x, y, z) under each one's first pixel, and the stored
+    values from ``lowest`` to ``highest`` that count as inside."""
 
-    name: str
     label: str
+    frames: tuple[int, ...]
+    starts: tuple[tuple[int, int, int], ...]
+    shape: tuple[int, int]
     lowest: float
     highest: float
-    frames: tuple[Frame, ...]
-    shape: tuple[int, int]
     notes: Notes
 
 
@@ -60,31 +71,21 @@ def plan_segment(file: DicomFile, roi: str | None, ct: ScanGeometry) -> SegmentP
     segments = _segments(file)
     index, notes = choose_roi(roi, segments, file.name)
     number, label = segments[index]
-    with blaming(file.name, "its functional groups are incomplete or invalid; export the segmentation again"):
-        shape = int(file.header.Rows), int(file.header.Columns)
-        listed = list(file.header.PerFrameFunctionalGroupsSequence)
-        kind = text(file, "SegmentationType").upper()
-        labelmap = kind == "LABELMAP"
-        shared = (file.header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
-        asked = [(i, g) for i, g in enumerate(listed) if labelmap or _segment_of(g, shared) == number]
-        sources = [uid for _, group in asked for uid in _source_images(group)] or _series_images(file.header)
-        places = [(i, *_place(group, shared)) for i, group in asked]
-    check_pixel_bytes(file, shape[0] * shape[1] * len(listed))
-    if not asked:
-        raise MaskError(f"{file.name}: ROI {label!r} is empty: no frames, so no voxels")
-    notes += check_reference(text(file, "FrameOfReferenceUID"), sources, ct, file.name)
-    frames, distances = [], []
-    for i, corners in ((i, _corners(shape, *place)) for i, *place in places):
-        start, off = _locate(
-            ct.grid.mm_to_index(corners), shape, ct.grid, f"{file.name}: frame {i + 1} of ROI {label!r}"
-        )
-        frames.append(Frame(i, start))
+    what = f"{file.name}: ROI {label!r}"
+    shape, frames, images = _frames(file, number, what)
+    notes += check_reference(text(file, "FrameOfReferenceUID"), images, ct, file.name)
+    starts, distances = [], []
+    for frame in frames:
+        corners = ct.grid.mm_to_index(frame.corners(shape))
+        start, off = _locate(corners, shape, ct.grid, f"{what}: frame {frame.index + 1}")
+        starts.append(start)
         distances.append(off)
-    if len({frame.start[2] for frame in frames}) < len(frames):
-        raise MaskError(f"{file.name}: ROI {label!r} has several frames on one CT slice; wanted one frame per slice")
-    low, high, remark = _inside_values(file, kind, number)
+    if len({start[2] for start in starts}) < len(starts):
+        raise MaskError(f"{what} has several frames on one CT slice; wanted one frame per slice")
+    lowest, highest, remark = _inside_values(file, number)
     notes += off_plane_remark(distances, file.name) + remark
-    return SegmentPlan(file.name, label, low, high, tuple(frames), shape, notes)
+    indices = tuple(frame.index for frame in frames)
+    return SegmentPlan(label, indices, tuple(starts), shape, lowest, highest, notes)
 
 
 def read_segment(file: DicomFile, roi: str | None, ct: ScanGeometry) -> RoiMask:
@@ -96,11 +97,23 @@ def read_segment(file: DicomFile, roi: str | None, ct: ScanGeometry) -> RoiMask:
     inside = np.zeros(ct.grid.shape, np.uint8)
     rows, columns = plan.shape
     with blaming(file.name, f"its frames cannot be decoded (transfer syntax {file.transfer_syntax})"):
-        decoded = iter_pixels(file.path, indices=[frame.index for frame in plan.frames], raw=True)
-        for frame, pixels in zip(plan.frames, decoded, strict=True):
-            x, y, z = frame.start
+        for (x, y, z), pixels in zip(plan.starts, _decoded(file, plan), strict=True):
             inside[z, y : y + rows, x : x + columns] = (pixels >= plan.lowest) & (pixels <= plan.highest)
-    return finished(inside, ct.grid, plan.notes, f"{plan.name}: ROI {plan.label!r}")
+    return finished(inside, ct.grid, plan.notes, f"{file.name}: ROI {plan.label!r}")
+
+
+def _decoded(file: DicomFile, plan: SegmentPlan) -> Iterator[np.ndarray]:
+    """The plan's frames (rows, columns) as stored values, one at a time."""
+    if file.pixels.encapsulated or numbers(file, "BitsAllocated", 1) != (1.0,):
+        yield from iter_pixels(file.path, indices=plan.frames, raw=True)
+        return
+    # Bits run on from frame to frame (PS3.5, 8.1.1); pydicom cannot take out frames that begin within a byte.
+    packed = np.frombuffer(pydicom.dcmread(file.path, specific_tags=["PixelData"]).PixelData, np.uint8)
+    bits = plan.shape[0] * plan.shape[1]
+    for index in plan.frames:
+        first, skipped = divmod(index * bits, 8)
+        frame = np.unpackbits(packed[first : first + (skipped + bits + 7) // 8], bitorder="little")
+        yield frame[skipped : skipped + bits].reshape(plan.shape)
 
 
 def _segments(file: DicomFile) -> list[tuple[int, str]]:
@@ -110,28 +123,36 @@ def _segments(file: DicomFile) -> list[tuple[int, str]]:
     return [(number, label) for number, label in found if number != 0]  # 0 is a label map's background
 
 
-def _group(frame: Dataset, shared: Dataset, keyword: str) -> Dataset:
+def _frames(file: DicomFile, number: int, what: str) -> tuple[tuple[int, int], list[Frame], list[str]]:
+    """((rows, columns), the segment's frames, SOP UIDs of the images they were drawn on)."""
+    with blaming(file.name, "its functional groups are incomplete or invalid; export the segmentation again"):
+        shape = int(file.header.Rows), int(file.header.Columns)
+        groups = list(file.header.PerFrameFunctionalGroupsSequence)
+        shared = (file.header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+        whole = text(file, "SegmentationType") == "LABELMAP"  # every frame may hold every segment
+        asked = [(i, own) for i, own in enumerate(groups) if whole or _segment_of(own, shared) == number]
+        frames = [_frame(i, own, shared) for i, own in asked]
+        images = [uid for _, own in asked for uid in _source_images(own)] or _series_images(file.header)
+    check_pixel_bytes(file, shape[0] * shape[1] * len(groups))
+    if not frames:
+        raise MaskError(f"{what} is empty: no frames, so no voxels")
+    return shape, frames, images
+
+
+def _group(own: Dataset, shared: Dataset, keyword: str) -> Dataset:
     """A functional group of one frame, its own or the one shared by all."""
-    return (frame.get(keyword) or shared[keyword].value)[0]
+    return (own.get(keyword) or shared[keyword].value)[0]
 
 
-def _segment_of(frame: Dataset, shared: Dataset) -> int:
-    return int(_group(frame, shared, "SegmentIdentificationSequence").ReferencedSegmentNumber)
+def _segment_of(own: Dataset, shared: Dataset) -> int:
+    return int(_group(own, shared, "SegmentIdentificationSequence").ReferencedSegmentNumber)
 
 
-def _place(frame: Dataset, shared: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(position, orientation as 2 x 3, spacing) of a frame, millimetres."""
-    position = _group(frame, shared, "PlanePositionSequence").ImagePositionPatient
-    orientation = _group(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient
-    spacing = _group(frame, shared, "PixelMeasuresSequence").PixelSpacing
-    return np.array(position, float), np.array(orientation, float).reshape(2, 3), np.array(spacing, float)
-
-
-def _corners(shape: tuple[int, int], position: np.ndarray, cosines: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """LPS coordinates of a frame's first pixel, the last of its first row, and the last of its first column."""
-    along_row = cosines[0] * spacing[1] * (shape[1] - 1)
-    along_column = cosines[1] * spacing[0] * (shape[0] - 1)
-    return np.stack([position, position + along_row, position + along_column])
+def _frame(index: int, own: Dataset, shared: Dataset) -> Frame:
+    position = _group(own, shared, "PlanePositionSequence").ImagePositionPatient
+    cosines = _group(own, shared, "PlaneOrientationSequence").ImageOrientationPatient
+    spacing = _group(own, shared, "PixelMeasuresSequence").PixelSpacing
+    return Frame(index, np.array(position, float), np.array(cosines, float).reshape(2, 3), np.array(spacing, float))
 
 
 def _locate(corners: np.ndarray, shape: tuple[int, int], grid: Grid, what: str) -> tuple[tuple[int, int, int], float]:
@@ -150,8 +171,9 @@ def _locate(corners: np.ndarray, shape: tuple[int, int], grid: Grid, what: str) 
     return (x, y, k), off
 
 
-def _inside_values(file: DicomFile, kind: str, number: int) -> tuple[float, float, Notes]:
+def _inside_values(file: DicomFile, number: int) -> tuple[float, float, Notes]:
     """(lowest, highest) stored value of a voxel inside, with a remark for fractions."""
+    kind = text(file, "SegmentationType")
     if kind == "BINARY":
         return 1, 1, Notes()
     if kind == "LABELMAP":
@@ -162,11 +184,11 @@ def _inside_values(file: DicomFile, kind: str, number: int) -> tuple[float, floa
     if most is None or most[0] <= 0:
         raise MaskError(f"{file.name}: fractional segmentation without MaximumFractionalValue; export it again")
     remark = f"{file.name}: fractional segmentation, inside from {HALF:g} of its maximum value on"
-    return HALF * most[0], most[0], Notes(remarks=(remark,))
+    return HALF * most[0], np.inf, Notes(remarks=(remark,))
 
 
-def _source_images(frame: Dataset) -> list[str]:
-    derivations: Any = frame.get("DerivationImageSequence") or []
+def _source_images(own: Dataset) -> list[str]:
+    derivations: Any = own.get("DerivationImageSequence") or []
     return [str(s.ReferencedSOPInstanceUID) for d in derivations for s in d.get("SourceImageSequence") or []]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gc_ray.errors import ScanError
-from gc_ray.imaging.dicom_files import DicomFile, counted, list_files, numbers, open_dicom, text
+from gc_ray.imaging.dicom_files import DicomFile, counted, list_files, numbers, open_dicom, printable_uid, text
 from gc_ray.imaging.pixels import PIXEL_KEYWORDS, check_pixel_bytes, is_lossy, matrix, rescale
 from gc_ray.imaging.scan import Notes, ScanGeometry
 from gc_ray.imaging.stacking import Plane, Stack, stack
@@ -133,7 +133,7 @@ def _choose_series(files: list[DicomFile], series_uid: str | None) -> tuple[list
 
 
 def _series_list(series: Counter[str]) -> str:
-    return ", ".join(f"{uid or '(no SeriesInstanceUID)'} ({n} slices)" for uid, n in sorted(series.items()))
+    return ", ".join(f"{printable_uid(uid)} ({n} slices)" for uid, n in sorted(series.items()))
 
 
 def _slice(file: DicomFile) -> Slice:

@@ -96,7 +96,7 @@ def cut_voi(volume: Volume, mask: Mask, recipe: VoiRecipe) -> tuple[Volume, Mask
     if mask.voxels == 0:
         raise MaskError("the mask wants at least one voxel inside, it has none; check the label and the file")
     grid = _isotropic_grid(volume.grid, mask.bounding_box(), recipe)
-    voi = _as_int16(resample_volume(volume, grid))
+    voi = resample_volume(volume, grid, pixel_type=sitk.sitkFloat32)
     region = resample_mask(Mask(mask.array, volume.grid), grid)
     if recipe.plane_voxels is not None or recipe.depth_voxels is not None:
         start, size = _frame(grid.size, recipe)
@@ -107,7 +107,7 @@ def cut_voi(volume: Volume, mask: Mask, recipe: VoiRecipe) -> tuple[Volume, Mask
         voi, region = resample_volume(voi, resized, sitk.sitkLinear), resample_mask(region, resized)
     if region.voxels == 0:
         raise MaskError("the region wants a voxel left in the network input, it has none; it is thinner than a voxel")
-    return voi, region
+    return _as_int16(voi), region
 
 
 def _isotropic_grid(full: Grid, box: Box, recipe: VoiRecipe) -> Grid:
@@ -125,7 +125,7 @@ def _isotropic_grid(full: Grid, box: Box, recipe: VoiRecipe) -> Grid:
 
 def _as_int16(volume: Volume) -> Volume:
     limits = np.iinfo(np.int16)
-    rounded = np.clip(np.rint(volume.array), limits.min, limits.max)
+    rounded = np.rint(np.clip(volume.array, limits.min, limits.max))
     return Volume(rounded.astype(np.int16), volume.grid)
 
 

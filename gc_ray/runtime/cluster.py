@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import ray
 from ray.data import DataContext
@@ -48,10 +50,18 @@ def session(cpus: int | None) -> Iterator[None]:
             object_store_memory=OBJECT_STORE_BYTES,
             **common,
         )
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def map_chunks(function: Callable[[Any], Any], items: list, chunk: int) -> list:
+    """``[function(item) for item in items]`` on the session's CPUs, ``chunk`` short pieces of work to a task."""
+    run = ray.remote(num_cpus=1, max_retries=2)(lambda part: [function(item) for item in part])
+    refs = [run.remote(items[i : i + chunk]) for i in range(0, len(items), chunk)]
+    return [result for part in ray.get(refs) for result in part]
 
 
 @contextlib.contextmanager
@@ -77,5 +87,5 @@ def _check_file_limit() -> None:
     soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if soft not in (resource.RLIM_INFINITY, -1) and soft < MIN_FILE_BYTES:
         raise StoreError(
-            f"files are limited to {soft} bytes here (ulimit -f), Ray and the store need {MIN_FILE_BYTES}; raise the limit"
+            f"files are limited to {soft} bytes here (ulimit -f), Ray and the store need {MIN_FILE_BYTES}; raise it"
         )

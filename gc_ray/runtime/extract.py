@@ -7,18 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import ray
-
 from gc_ray import ledger
-from gc_ray.cohort.manifest import ScanRow, join_manifests, parse_manifest
-from gc_ray.errors import TableError
+from gc_ray.cohort.manifest import ScanRow
 from gc_ray.runtime import cluster
+from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Planned, plan_scan
 from gc_ray.runtime.products import code_version, describe, library_versions, products_of
 from gc_ray.runtime.scan_work import Job, process_scan
-from gc_ray.runtime.survey import Survey, survey_scan
+from gc_ray.runtime.survey import survey_scan
 from gc_ray.runtime.waves import Work, run_wave
-from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store, probe
 from gc_ray.study import Study
 
@@ -52,19 +49,6 @@ class Summary:
     reasons: tuple[tuple[str, int], ...]
     over_budget: bool
     seconds: float
-
-
-def read_manifests(uris: tuple[str, ...]) -> list[ScanRow]:
-    """The outlines of all manifests together; TableError when one cannot be read or two of them clash."""
-    manifests = []
-    for uri in uris:
-        folder, name = parent_of(uri)
-        try:
-            data = read_bytes(uri)
-        except FileNotFoundError as error:
-            raise TableError(f"{name}: wanted a scans table, there is no such file; mend --scans") from error
-        manifests.append(parse_manifest(data, name, folder))
-    return join_manifests(manifests)
 
 
 def extract(
@@ -104,7 +88,7 @@ def _run_one_wave(wave: list[ScanRow], job: Job, request: Request, work: Work) -
     done = {
         (r["scan_id"], r["reader"], r["repeat"], r["roi"], r["feature_set"]): r for r in _ledger_rows(request.store)
     }
-    surveys = _survey(wave)
+    surveys = cluster.map_chunks(survey_scan, wave, SURVEY_CHUNK)
     plans = [plan_scan(row, survey, done, job, request.verify) for row, survey in zip(wave, surveys, strict=True)]
     for row, plan in zip(wave, plans, strict=True):
         for _ in range(len(job.products) - (len(plan.task.wanted) if plan else 0)):
@@ -112,12 +96,6 @@ def _run_one_wave(wave: list[ScanRow], job: Job, request: Request, work: Work) -
     planned: list[Planned] = [plan for plan in plans if plan]
     for outcome in run_wave(planned, job, work, request.study.extract.attempts, request.workers):
         yield planned[outcome["scan"]].task.row.site, outcome["status"]
-
-
-def _survey(rows: list[ScanRow]) -> list[Survey]:
-    look = ray.remote(num_cpus=1, max_retries=2)(lambda chunk: [survey_scan(row) for row in chunk])
-    chunks = [rows[i : i + SURVEY_CHUNK] for i in range(0, len(rows), SURVEY_CHUNK)]
-    return [survey for part in ray.get([look.remote(chunk) for chunk in chunks]) for survey in part]
 
 
 def _waves(rows: list[ScanRow], size: int) -> Iterator[list[ScanRow]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gc_ray.cohort.manifest import ScanRow
-from gc_ray.runtime.scan_work import Job, ScanTask, Wanted
 from gc_ray.runtime.products import settings_hash
+from gc_ray.runtime.scan_work import Job, ScanTask, Wanted
 from gc_ray.runtime.survey import Survey
 
 FINAL = ("ok", "repaired", "refused")  # a failed scan is tried again by the next run, a refused one when it changes

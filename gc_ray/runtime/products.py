@@ -107,7 +107,7 @@ Product = Radiomics | NetworkInput
 
 
 def products_of(settings: ExtractSettings) -> dict[str, Product]:
-    """The products that the settings ask for, by ledger name; StudyError when one is unknown or a library is missing."""
+    """The products asked for, by ledger name; StudyError when one is unknown or a library is missing."""
     products: list[Product] = []
     for name in settings.feature_sets:
         features = feature_set(name)

@@ -127,6 +127,29 @@ def outcome(wanted: Wanted, row: dict) -> dict:
     return {"product": wanted.product, **{name: row[name] for name in ("status", "stage", "reason")}}
 
 
+def local_sources(row: ScanRow, folder: Path) -> tuple[Path, Path]:
+    """Local paths of a scan's image and mask, copied below ``folder`` when they lie elsewhere.
+
+    ScanError when one of them is not there.
+    """
+    sources = [list_source(uri) for uri in (row.image_uri, row.mask_uri)]
+    for source, shown in zip(sources, (row.image, row.mask), strict=True):
+        if not source.parts:
+            raise ScanError(f"{_shown(shown)}: there is no such file or folder; mend its path in the manifest")
+    image, mask = sources
+    return localise(image, folder / "image"), localise(mask, folder / "mask")
+
+
+def anonymous(error: Exception) -> str:
+    """The kind of an unexpected error and where it arose; its text may quote a header, so it is left out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if "gc_ray" in Path(f.filename).parts] or frames
+    place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "an unknown place"
+    if isinstance(error, MemoryError):
+        return f"out of memory at {place}; give the worker more memory"
+    return f"unexpected {type(error).__name__} at {place}; look at the scan with `gc-ray check`, or report a bug"
+
+
 def _identity(row: ScanRow, wanted: Wanted) -> dict:
     names = ("scan_id", "reader", "repeat", "roi", "patient_id", "site")
     return {**{name: getattr(row, name) for name in names}, "generation": wanted.generation}
@@ -157,7 +180,7 @@ def _read(task: ScanTask, folder: Path, trail: _Trail) -> Reading:
     except (ScanError, MaskError) as error:
         return Reading("refused", trail.stage, str(error), notes, geometry, sha256)
     except Exception as error:  # noqa: BLE001 - one scan's fault must never cost another scan
-        return Reading("failed", trail.stage, _anonymous(error), notes, geometry, sha256)
+        return Reading("failed", trail.stage, anonymous(error), notes, geometry, sha256)
 
 
 def _finish(wanted: Wanted, task: ScanTask, job: Job, reading: Reading, trail: _Trail, begin: float) -> dict:
@@ -176,7 +199,7 @@ def _finish(wanted: Wanted, task: ScanTask, job: Job, reading: Reading, trail: _
         except (ScanError, MaskError) as error:
             row |= {"status": "refused", "stage": trail.stage, "reason": str(error)}
         except Exception as error:  # noqa: BLE001 - one scan's fault must never cost another scan
-            row |= {"status": "failed", "stage": trail.stage, "reason": _anonymous(error)}
+            row |= {"status": "failed", "stage": trail.stage, "reason": anonymous(error)}
     row |= {"seconds": time.perf_counter() - begin, "peak_mb": _peak_memory_mb()}
     ledger.commit(job.store, row)
     return outcome(wanted, row)
@@ -203,16 +226,6 @@ def _deadline(task: ScanTask, job: Job, trail: _Trail) -> Iterator[None]:
     finally:
         timer.cancel()
         signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _anonymous(error: Exception) -> str:
-    """The kind of an unexpected error and where it arose; its text may quote a header, so it is left out."""
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [f for f in frames if "gc_ray" in Path(f.filename).parts] or frames
-    place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "an unknown place"
-    if isinstance(error, MemoryError):
-        return f"out of memory at {place}; give the worker more memory"
-    return f"unexpected {type(error).__name__} at {place}; look at the scan with `gc-ray check`, or report a bug"
 
 
 def _geometry(volume: Volume) -> str:

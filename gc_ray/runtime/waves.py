@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ import pyarrow as pa
 import ray
 import ray.data
 from ray.exceptions import LocalRayletDiedError, NodeDiedError, OutOfMemoryError, RayError
+from ray.util.annotations import RayDeprecationWarning
 
 from gc_ray import ledger
 from gc_ray.errors import StoreError
@@ -28,6 +30,9 @@ from gc_ray.runtime.scan_work import (
 Work = Callable[[ScanTask, Job], list[dict]]
 Outcome = dict  # scan (index into the wave), product, status, stage, reason
 
+OUTCOME = pa.schema(
+    [("scan", pa.int64()), *((name, pa.string()) for name in ("product", "status", "stage", "reason"))]
+)
 WORKER_SCANS = 200  # a worker is replaced after this many scans, so that no library's leak grows over a long run
 NODE_LOSSES = 20  # lost nodes (spot machines) that one scan may meet before its attempts count
 DIED = "died (a decoder crashed, or it was killed)"
@@ -44,9 +49,9 @@ def run_wave(planned: list[Planned], job: Job, work: Work, attempts: int, worker
     limit = cluster.node_memory()
     for memory in sorted({p.memory for p in planned}):
         group = [i for i, p in enumerate(planned) if p.memory == memory]
-        for outcome in _run_class(planned, group, min(memory, limit), job, work, workers):
-            finished.add(outcome["scan"])
-            yield outcome
+        for found in _run_class(planned, group, min(memory, limit), job, work, workers):
+            finished.add(found["scan"])
+            yield found
     lost = [i for i in range(len(planned)) if i not in finished]
     yield from _run_again(planned, lost, job, work, attempts, workers)
 
@@ -61,16 +66,19 @@ def _run_class(planned, group, memory, job, work, workers) -> Iterator[Outcome]:
 
     with cluster.quiet_data(no_progress_s=4 * (job.timeout_s + HARD_STOP_S)):
         blocks = ray.data.from_items([{"scan": i} for i in group], override_num_blocks=len(group))
-        outcomes = blocks.map_batches(
-            batch,
-            batch_size=None,
-            batch_format="pyarrow",
-            num_cpus=1,
-            memory=memory,
-            concurrency=workers,
-            max_calls=WORKER_SCANS,
-            max_retries=0,  # a scan that kills its worker is tried again apart, where attempts are counted
-        )
+        with warnings.catch_warnings():
+            # Ray deprecates further options in favour of named ones, and has no named one for max_retries yet
+            warnings.simplefilter("ignore", RayDeprecationWarning)
+            outcomes = blocks.map_batches(
+                batch,
+                batch_size=None,
+                batch_format="pyarrow",
+                num_cpus=1,
+                memory=memory,
+                concurrency=workers,
+                max_calls=WORKER_SCANS,
+                max_retries=0,  # a scan that kills its worker is tried again apart, where attempts are counted
+            )
         try:
             for table in outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                 yield from _checked(table.to_pylist())
@@ -83,13 +91,13 @@ def _run_one(index: int, planned: Planned, job: Job, work: Work) -> list[Outcome
         outcomes = work(planned.task, job)
     except StoreError as error:
         outcomes = [{"product": "", "status": "unwritten", "stage": "write", "reason": str(error)}]
-    return [{"scan": index, **outcome} for outcome in outcomes]
+    return [{"scan": index, **found} for found in outcomes]
 
 
 def _checked(outcomes: list[Outcome]) -> list[Outcome]:
-    for outcome in outcomes:
-        if outcome["status"] == "unwritten":
-            raise StoreError(outcome["reason"])
+    for found in outcomes:
+        if found["status"] == "unwritten":
+            raise StoreError(found["reason"])
     return outcomes
 
 

@@ -82,10 +82,12 @@ def parameter_file(tmp_path):
 
 @pytest.fixture(scope="session")
 def phantom():
-    """A textured int16 volume of 40 x 36 x 14 voxels of 0.8 x 0.9 x 2.5 mm with an ellipsoid inside."""
-    grid = Grid((40, 36, 14), (0.8, 0.9, 2.5), (-17.3, 4.1, 88.0))
+    """A textured int16 volume of 40 x 36 x 14 voxels with an ellipsoid inside; no grid point at 1 mm is a tie."""
+    grid = Grid((40, 36, 14), (0.813, 0.907, 2.337), (-17.3, 4.1, 88.0))
     rng = np.random.default_rng(7)
-    smooth = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(sitk.GetImageFromArray(rng.normal(size=grid.shape)), 1.0))
+    smooth = sitk.GetArrayFromImage(
+        sitk.SmoothingRecursiveGaussian(sitk.GetImageFromArray(rng.normal(size=grid.shape)), 1.0)
+    )
     z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in grid.shape], indexing="ij")
     inside = (z / 0.7) ** 2 + (y / 0.6) ** 2 + (x / 0.5) ** 2 < 1
     array = np.where(inside, 60, -80) + 400 * smooth

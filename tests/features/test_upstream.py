@@ -19,11 +19,6 @@ from gc_ray.imaging.resample import pyradiomics_grid, resample_mask, resample_vo
 from gc_ray.imaging.volume import Mask, Volume
 
 CLASSES = ("firstorder", "glcm", "gldm", "glrlm", "glszm", "ngtdm", "shape")
-BASELINES = [
-    f"{case}{variant}"
-    for case in ("breast1", "lung1")
-    for variant in ("", "_2d", "_FBN", "_normalization", "_resampling", "_resegmentation")
-]
 SCANS = [
     "lung1",
     "breast1",
@@ -34,24 +29,25 @@ SCANS = [
 ]
 
 
-@pytest.mark.parametrize("column", BASELINES)
 @pytest.mark.parametrize("feature_class", CLASSES)
-def test_published_baseline_is_met(feature_class, column, data, scan, parameter_file):
+def test_published_baseline_is_met(feature_class, data, scan, parameter_file):
     """Upstream's baseline values come out of our own route to 1e-6, where upstream's tests allow 3 %.
 
     Recipe: pyradiomics' data/baseline/*.csv, settings of each column in diagnostics_Configuration_Settings.
     """
     with (data / "pyradiomics_nrrd" / "baseline" / f"baseline_{feature_class}.csv").open(newline="") as file:
-        rows = {row["featureName"]: row.get(column) for row in csv.DictReader(file)}
-    if not rows["diagnostics_Configuration_Settings"]:
-        pytest.skip("the baseline of this class has no such column")
-    settings = ast.literal_eval(rows["diagnostics_Configuration_Settings"])
-    settings.pop("enableCExtensions", None)
-    values = {name: float(v) for name, v in rows.items() if name.startswith("original_") and v}
-    features = [name.rsplit("_", 1)[1] for name in values]
-    wanted = feature_set(parameter_file({"featureClass": {feature_class: features}, "setting": settings}))
-    row = extract_features(*scan(column.split("_")[0]), wanted)
-    assert dict(zip(wanted.names, row.values, strict=True)) == pytest.approx(values, rel=1e-6, abs=1e-9)
+        rows = list(csv.DictReader(file))
+    columns = [column for column in rows[0] if column.startswith(("breast1", "lung1"))]
+    assert {"breast1", "breast1_resampling", "lung1", "lung1_resampling"} <= set(columns)
+    for column in columns:
+        cells = {row["featureName"]: row[column] for row in rows}
+        settings = ast.literal_eval(cells["diagnostics_Configuration_Settings"])
+        settings.pop("enableCExtensions", None)
+        values = {name: float(v) for name, v in cells.items() if name.startswith("original_") and v}
+        features = [name.rsplit("_", 1)[1] for name in values]
+        wanted = feature_set(parameter_file({"featureClass": {feature_class: features}, "setting": settings}))
+        row = extract_features(*scan(column.split("_")[0]), wanted)
+        assert dict(zip(wanted.names, row.values, strict=True)) == pytest.approx(values, rel=1e-6, abs=1e-9), column
 
 
 TEXTURE = {"firstorder": None, "glcm": ["Contrast", "MCC", "SumAverage"], "glszm": None}
@@ -61,7 +57,7 @@ PARAMETERS = {
     "defaults": {},
     "no resampling, filters": {"imageType": FILTERS, "featureClass": TEXTURE},
     "pre-crop": {"imageType": FILTERS, "featureClass": TEXTURE, "setting": {"preCrop": True, "padDistance": 3}},
-    "own spacing named": {"imageType": FILTERS, "setting": {"resampledPixelSpacing": [0.8, 0.9, 2.5]}},
+    "own spacing named": {"imageType": FILTERS, "setting": {"resampledPixelSpacing": [0.813, 0.907, 2.337]}},
     "in plane only": {"imageType": FILTERS, "setting": {"resampledPixelSpacing": [1, 1, 0]}},
     "linear": {"imageType": {"Wavelet": {}}, "setting": {**MILLIMETRE, "interpolator": "sitkLinear"}},
     "interpolator as number": {"setting": {**MILLIMETRE, "interpolator": 2}},
@@ -73,8 +69,15 @@ PARAMETERS = {
     "range by sigma": {"imageType": FILTERS, "setting": {"resegmentRange": [-1, 1], "resegmentMode": "sigma"}},
     "range for the shape too": {"setting": {**MILLIMETRE, "resegmentRange": [40], "resegmentShape": True}},
     "relative range": {"setting": {"resegmentRange": [0.2, 0.9], "resegmentMode": "relative"}},
-    "two dimensions": {"imageType": {"Wavelet": {}, "LBP3D": {}}, "setting": {"force2D": True}},
-    "two levels": {"imageType": {"Wavelet": {"level": 2, "start_level": 1, "wavelet": "haar"}}, "setting": MILLIMETRE},
+    "two dimensions": {
+        "imageType": {"Wavelet": {}, "LBP3D": {}},
+        "featureClass": TEXTURE,
+        "setting": {"force2D": True},
+    },
+    "two levels": {
+        "imageType": {"Wavelet": {"level": 2, "start_level": 1, "wavelet": "haar"}},
+        "setting": MILLIMETRE,
+    },
     "three patterns": {"imageType": {"LBP3D": {"lbp3DLevels": 3, "binWidth": 0.1}}, "setting": MILLIMETRE},
     "counts and weights": {"setting": {"binCount": 16, "weightingNorm": "euclidean", "distances": [1, 2]}},
     "a deprecated feature named": {"featureClass": {"firstorder": ["StandardDeviation", "Mean"]}},
@@ -120,13 +123,14 @@ def _theirs(volume, mask, parameters):
 def test_cropped_resampling_equals_upstreams_on_every_scan(name, scan_images):
     """Image and mask have the bits and the origin of ``resampleImage``, which resamples from the whole scan."""
     image, mask = scan_images(name)
+    mask.CopyInformation(image)  # as a reader hands it over; some files differ by 1e-6 mm
     assert_resampled_as_upstream(volume_of(image), mask_of(mask))
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("spacing", [(0.5, 0.5, 2.5), (0.7, 0.7, 2.5), (2.0, 0.25, 1.5)])
+@pytest.mark.parametrize("spacing", [(0.5, 0.5, 2.5), (3.0, 3.0, 3.0), (1.0, 1.0, 5.0)])
 def test_ties_between_voxels_fall_as_upstream(spacing, seed):
-    """Halved resolutions and a scan that ends midway between grid points leave no bit to the crop."""
+    """Grid points midway between voxels, exactly on voxels or at the scan's very end leave no bit to the crop."""
     rng = np.random.default_rng(seed)
     grid = Grid((201, 161, 81), spacing, tuple(rng.uniform(-300, 300, 3)))
     array = rng.integers(-200, 300, grid.shape).astype(np.int16)

@@ -11,18 +11,19 @@ from gc_ray.cohort.synthetic.spec import CohortSpec, Site, generator, grid_of, i
 from gc_ray.imaging.phantom import ABDOMEN, Texture, redrawn, scan, varied, wall_tumour
 from gc_ray.imaging.volume import Mask, Volume
 
-TEXTURE_SD_HU = (22.0, 0.5)  # heterogeneity: median, and SD of its logarithm per SD of the latent ``texture``
+TEXTURE_SD_HU = (25.0, 0.5)  # heterogeneity: median, and SD of its logarithm per SD of the latent ``texture``
 CORRELATION_MM = (8.0, 0.25)  # length of the texture: median, and SD of its logarithm per SD of ``grain``
 TUMOUR_HU = (95.0, 6.0)  # mean enhancement of the tumour: mean and SD between patients; not related to outcome
 READER_DICE = {("R2", 0): 0.89, ("R1", 1): 0.93}  # overlap with the first outline, by reader and repeat
 READER_DICE_SD = 0.015
 
 # From the stomach's centre towards the tumour (x to the left, y to the back, z to the head), by clinical location.
+# All lie rather to the back, in the water.
 DIRECTIONS = {
-    "upper": (0.4, 0.3, 0.9),
-    "middle": (0.9, -0.2, -0.1),
-    "lower": (-0.7, 0.0, -0.6),
-    "whole": (0.3, 0.8, 0.0),
+    "upper": (0.4, 0.4, 0.8),
+    "middle": (0.9, 0.3, -0.1),
+    "lower": (-0.7, 0.3, -0.6),
+    "whole": (0.3, 0.9, 0.0),
 }
 DIRECTION_SD = 0.2
 

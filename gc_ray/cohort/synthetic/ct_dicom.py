@@ -22,7 +22,7 @@ from gc_ray.imaging.volume import Volume
 STUDY_DATE, STUDY_TIME = "20150101", "120000"  # one fixed moment: nothing may depend on the clock
 INTERCEPT_HU = -1024
 BITS_STORED = 12
-# How many slices of one series there may be does not matter: instance numbers are DICOM integer strings.
+# Transfer syntax and the library that encodes it; named, since byte-equal files need the same encoder everywhere.
 ENCODERS = {"jpeg-ls": (JPEGLSLossless, "pyjpegls"), "rle": (RLELossless, "gdcm")}
 
 

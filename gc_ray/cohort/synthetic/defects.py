@@ -17,6 +17,18 @@ TILT_DEGREES = 15.0
 TRUNCATED_SHARE = 0.6  # of the file that is left
 EMPTY_MASK, FOREIGN_MASK = "empty_mask", "mask_of_another_patient"
 
+# What a careful reader does with each kind.
+EXPECTED = {
+    "missing_slice": "refused",
+    EMPTY_MASK: "refused",
+    "duplicate_slice": "repaired",
+    "truncated_file": "refused",
+    FOREIGN_MASK: "refused",
+    "mixed_series": "refused",
+    "gantry_tilt": "refused",
+    "single_slice": "refused",
+}
+
 
 def defect_of(spec: CohortSpec, index: int) -> str | None:
     """The defect of patient ``index``'s scan, if any: the kinds in turn, on every 1 / spec.defects-th patient."""
@@ -25,7 +37,7 @@ def defect_of(spec: CohortSpec, index: int) -> str | None:
 
 
 def spoil_ct(files: Files, defect: str | None, spec: CohortSpec, index: int) -> Files:
-    """The CT's files with the defect; unchanged where the defect concerns the mask or is None."""
+    """The CT's files with the defect; as they were where the defect is None or concerns the mask."""
     spoil = _CT_DEFECTS.get(defect)
     return files if spoil is None else spoil(files, lambda *role: uid_of(spec, index, "defect", *role))
 
@@ -91,16 +103,4 @@ _CT_DEFECTS = {
     "mixed_series": _mixed_series,
     "gantry_tilt": _gantry_tilt,
     "single_slice": _single_slice,
-}
-
-# What a careful reader does with each kind.
-EXPECTED = {
-    "missing_slice": "refused",
-    EMPTY_MASK: "refused",
-    "duplicate_slice": "repaired",
-    "truncated_file": "refused",
-    FOREIGN_MASK: "refused",
-    "mixed_series": "refused",
-    "gantry_tilt": "refused",
-    "single_slice": "refused",
 }

@@ -8,7 +8,6 @@ import pandas as pd
 from scipy.special import expit
 
 from gc_ray.cohort.synthetic.outcomes import (
-    Model,
     Truth,
     area_under_curve,
     features_of,
@@ -67,8 +66,3 @@ def draw(spec: CohortSpec) -> Drawn:
 def _of_source_task(clinical: pd.DataFrame, source: pd.Series) -> pd.DataFrame:
     """Patients of the source task are those treated before surgery, so that there is a regression to grade."""
     return clinical.assign(preoperative_chemotherapy=clinical["preoperative_chemotherapy"].mask(source, "1"))
-
-
-def model_as_dict(model: Model) -> dict[str, object]:
-    """A model as it is written down."""
-    return {"log_odds_ratios": model.terms, "intercept": model.intercept}

@@ -41,7 +41,10 @@ LARGE_SAMPLE_SEED = 20_240_620
 
 @dataclass(frozen=True)
 class Model:
-    """A logistic model of one outcome: log odds ratios by term, intercept, mean of terms @ coefficients."""
+    """A logistic model of one outcome.
+
+    terms: log odds ratio of each feature. mean: mean over the population of the linear predictor without intercept.
+    """
 
     terms: dict[str, float]
     intercept: float
@@ -91,14 +94,14 @@ def truth_of(spec: CohortSpec) -> Truth:
     rng = np.random.default_rng(LARGE_SAMPLE_SEED)
     scores = scores_of(rng.standard_normal((LARGE_SAMPLE, len(DRAWS))))
     features = features_of(scores, clinical_of(scores))
-    recurrence = _fit(terms_of(RECURRENCE_TERMS, spec.effect), features, spec.recurrence_rate)
-    metastasis = _fit(terms_of(LIVER_METASTASIS_TERMS, spec.effect), features, LIVER_METASTASIS_RATE)
+    recurrence = _calibrated(terms_of(RECURRENCE_TERMS, spec.effect), features, spec.recurrence_rate)
+    metastasis = _calibrated(terms_of(LIVER_METASTASIS_TERMS, spec.effect), features, LIVER_METASTASIS_RATE)
     drawn = {
         name: ndtr(scores[name].to_numpy()) < expit(model.linear_predictor(features))
         for name, model in (("recurrence", recurrence), ("liver_metastasis", metastasis))
     }
     affected = features[drawn["liver_metastasis"]]
-    synchronous = _fit(terms_of(SYNCHRONOUS_TERMS, spec.effect), affected, SYNCHRONOUS_SHARE)
+    synchronous = _calibrated(terms_of(SYNCHRONOUS_TERMS, spec.effect), affected, SYNCHRONOUS_SHARE)
     auc = {
         "recurrence": area_under_curve(drawn["recurrence"], recurrence.linear_predictor(features)),
         "liver_metastasis": area_under_curve(drawn["liver_metastasis"], metastasis.linear_predictor(features)),
@@ -106,7 +109,8 @@ def truth_of(spec: CohortSpec) -> Truth:
     return Truth(recurrence, metastasis, synchronous, auc)
 
 
-def _fit(terms: dict[str, float], features: pd.DataFrame, rate: float) -> Model:
+def _calibrated(terms: dict[str, float], features: pd.DataFrame, rate: float) -> Model:
+    """The model whose mean probability over these patients is ``rate``."""
     effect = effect_of(terms, features)
     intercept = brentq(lambda a: float(expit(a + effect).mean()) - rate, -30.0, 30.0)
     return Model(terms, round(intercept, 6), round(float(effect.mean()), 6))

@@ -1,4 +1,4 @@
-"""Latent variables and clinical columns of simulated patients: a one-factor Gaussian copula with published margins."""
+"""Latent variables and clinical columns: a one-factor Gaussian copula with published margins."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LOADINGS = {
     "preoperative_chemotherapy": 0.2,
 }
 
-# One standard normal number each, in this order; a new one goes to the end, so that old cohorts stay as they were.
+# One standard normal number each; another order or a new name is another cohort for every seed.
 DRAWS = (
     "burden",
     "texture",

@@ -15,7 +15,7 @@ Effect = Literal["size+texture+clinical", "texture-only", "none"]
 EFFECTS: tuple[Effect, ...] = ("size+texture+clinical", "texture-only", "none")
 COVERAGE_MM = 160.0  # along z by default: the stomach (104 mm) with what may grow out of it, and neighbours
 LEAST_COVERAGE_MM = 125.0  # below it tumours are cut off
-LEAST_MATRIX = 48  # below it small tumours have no voxel
+LEAST_MATRIX = 48  # below it the smallest tumours have a handful of voxels
 SOURCE_FIRST = 10**6  # index of the first patient of the source task, beyond any cohort
 
 
@@ -39,6 +39,19 @@ SITES = (
     Site("C", "SIMULATED SCANNER C", "SHARP 50", Scanner(18.0, 1.2, 0.4), 350.0, 3.0, 100.0, "rle"),
     Site("D", "SIMULATED SCANNER D", "SOFT 20", Scanner(9.0, 4.0, 1.2), 400.0, 5.0, 120.0, "implicit"),
 )
+
+LIMITS = {
+    "patients": (1, SOURCE_FIRST),
+    "sites": (1, len(SITES)),
+    "seed": (0, 2**63),
+    "source_patients": (0, SOURCE_FIRST),
+    "reread_share": (0, 1),
+    "defects": (0, 1),
+    "recurrence_rate": (0.01, 0.99),
+    "matrix": (LEAST_MATRIX, 1024),
+    "slices": (1, 4096),
+    "slice_mm": (0.3, 10),
+}
 
 
 @dataclass(frozen=True)
@@ -68,26 +81,18 @@ class CohortSpec:
     slice_mm: float | None = None
 
     def __post_init__(self) -> None:
-        limits = {
-            "patients": (1, 10**6),
-            "sites": (1, len(SITES)),
-            "seed": (0, 2**63),
-            "source_patients": (0, 10**6),
-            "reread_share": (0, 1),
-            "defects": (0, 1),
-            "recurrence_rate": (0.01, 0.99),
-            "matrix": (LEAST_MATRIX, 1024),
-        }
-        for name, (least, most) in limits.items():
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must be {least} to {most}, not {getattr(self, name)}")
+        for name, (least, most) in LIMITS.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise ValueError(f"{name} must be {least:g} to {most:g}, not {value:g}")
         if self.effect not in EFFECTS:
             raise ValueError(f"effect must be one of {', '.join(EFFECTS)}, not {self.effect}")
         for site in SITES[: self.sites]:
-            covered = grid_of(self, site).size[2] * grid_of(self, site).spacing_mm[2]
+            grid = grid_of(self, site)
+            covered = grid.size[2] * grid.spacing_mm[2]
             if covered < LEAST_COVERAGE_MM:
                 raise ValueError(
-                    f"slices x slice_mm must cover {LEAST_COVERAGE_MM:g} mm or more, not {covered:g}: raise slices"
+                    f"slices x slice_mm must be {LEAST_COVERAGE_MM:g} mm or more, not {covered:g}: raise slices"
                 )
 
 

@@ -1,0 +1,142 @@
+"""What a person reads in a terminal or a log: progress, summaries, verdicts and one-line errors."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from gc_ray.runtime.check import CohortCheck
+from gc_ray.runtime.demo import Demo
+from gc_ray.runtime.doctor import Diagnosis
+from gc_ray.runtime.extract import Summary
+from gc_ray.runtime.progress import Progress, duration
+
+REDRAW_S = 0.2  # on a terminal, where lines are redrawn in place
+LINE_EVERY_S = 10.0  # in a log, where every show is new lines
+STATUSES = ("ok", "repaired", "refused", "failed")
+REASONS = 10  # reasons printed after a run; all are in the ledger
+COLOURS = {"refused": "red", "error": "red", "repaired": "yellow", "warning": "yellow"}
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[Callable[[dict[str, int]], Callable[[str, str], None]]]:
+    """What ``extract`` wants as ``watch``: progress per site, redrawn on a terminal, a line now and then in a log."""
+    console = _console(stderr=True)
+    if not console.is_terminal:
+        yield lambda totals: Progress(totals, lambda lines: _lines(console, lines), LINE_EVERY_S).add
+        return
+    with Live(console=console, auto_refresh=False) as live:
+
+        def redraw(lines: list[str]) -> None:
+            live.update(Text("\n".join(lines)), refresh=True)
+
+        yield lambda totals: Progress(totals, redraw, REDRAW_S).add
+
+
+def show_summary(summary: Summary, store: str) -> None:
+    """Print a run's counts per site, the commonest reasons, and where the results are."""
+    console = _console()
+    table = Table("site", *STATUSES, "all")
+    for site in sorted({site for site, _ in summary.counts}):
+        numbers = [summary.counts.get((site, status), 0) for status in STATUSES]
+        table.add_row(site, *map(str, numbers), str(sum(numbers)))
+    console.print(table)
+    _lines(console, [f"  {n} x {reason}" for reason, n in summary.reasons[:REASONS]])
+    if len(summary.reasons) > REASONS:
+        _lines(console, [f"  and {len(summary.reasons) - REASONS} more reasons, all in the ledger"])
+    took = duration(summary.seconds)
+    _lines(console, [f"{summary.computed} results computed in {took}; ledger, tables and run record: {store}"])
+    if summary.over_budget:
+        say(console, "over the failure budget: mend the scans named above and run again", "yellow")
+
+
+def show_check(found: CohortCheck) -> None:
+    """Print each outline that is not plainly ok, then the findings on the tables and a total."""
+    console = _console()
+    for v in found.verdicts:
+        if v.text:
+            whose = f"{v.scan_id} {v.reader}" + (f" repeat {v.repeat}" if v.repeat else "")
+            say(console, f"{v.verdict:<8}  {v.site}  {whose}  {v.text}", COLOURS.get(v.verdict))
+    for finding in found.findings:
+        say(console, f"{finding.level:<8}  {finding.text}", COLOURS[finding.level])
+    verdicts = [v.verdict for v in found.verdicts]
+    counts = (
+        "  ".join(f"{name} {verdicts.count(name)}" for name in ("ok", "repaired", "refused")) or "no file was read"
+    )
+    _lines(console, [f"{found.outlines} outlines: {counts if verdicts else 'tables only, no file was read'}"])
+
+
+def show_diagnosis(found: Diagnosis) -> None:
+    """Print facts by section, then the problems."""
+    console = _console()
+    for section, facts in found.facts.items():
+        _lines(console, [section, *(f"  {name:<48} {_fact(value)}" for name, value in facts.items())])
+    for problem in found.problems:
+        say(console, f"problem: {problem}", "red")
+    if not found.problems:
+        say(console, "nothing is missing", "green")
+
+
+def show_written(done: int, patients: int) -> None:
+    """Print how many patients are written, every tenth part."""
+    if done * 10 // patients != (done - 1) * 10 // patients:
+        _lines(_console(stderr=True), [f"wrote {done}/{patients} patients"])
+
+
+def show_demo(shown: Demo) -> None:
+    """Print where the demo's parts are and how to read them."""
+    _lines(
+        _console(),
+        [
+            "",
+            f"the cohort, as hospitals would send it     {shown.cohort}",
+            f"what was spoilt on purpose                 {shown.cohort}/defects.csv",
+            f"every outline's fate, with its reason      {shown.store}/ledger/shards/*.parquet",
+            f"1,925 features a row                       {shown.store}/radiomics/guo2025/*/shard-*.parquet",
+            f"network inputs, one object an outline      {shown.store}/volumes/",
+            "The cohort is simulated: it shows that the software runs, and says nothing about patients.",
+        ],
+    )
+
+
+def show_json(thing: object) -> None:
+    """Print a result dataclass as JSON."""
+    _console().out(json.dumps(dataclasses.asdict(thing), indent=1), highlight=False)
+
+
+def show_error(error: Exception) -> None:
+    """Print an error as one line on stderr."""
+    say(_console(stderr=True), f"error: {error}".replace("\n", " "), "red")
+
+
+def show_lines(*lines: str) -> None:
+    """Print plain lines."""
+    _lines(_console(), lines)
+
+
+def say(console: Console, line: str, style: str | None = None) -> None:
+    """Print one line, in colour on a terminal only, without reading markup into it."""
+    console.print(line, style=style, markup=False, highlight=False)
+
+
+def _lines(console: Console, lines) -> None:
+    for line in lines:
+        say(console, line)
+
+
+def _console(stderr: bool = False) -> Console:
+    # soft wrap: a line of a log stays a line, however narrow the terminal that rich imagines
+    return Console(stderr=stderr, soft_wrap=True)
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "NO"
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)

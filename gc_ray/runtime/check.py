@@ -1,0 +1,103 @@
+"""A cohort looked at before any pixel is read: pairs, geometry, labels, duplicates and the clinical table."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gc_ray.cohort.clinical import Finding, check_clinical, parse_clinical
+from gc_ray.cohort.manifest import ScanRow
+from gc_ray.errors import MaskError, ScanError, TableError
+from gc_ray.imaging.read import survey_ct, survey_mask
+from gc_ray.runtime import cluster
+from gc_ray.runtime.manifests import read_manifests
+from gc_ray.runtime.scan_work import anonymous, local_sources
+from gc_ray.source import parent_of, read_bytes
+from gc_ray.study import Study
+
+CHUNK = 4  # scans a task looks at; a scan's 300 headers take about a second
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What headers say of one outline: ``ok``, ``repaired`` or ``refused``, and why or what to do."""
+
+    scan_id: str
+    reader: str
+    repeat: int
+    roi: str
+    site: str
+    verdict: str
+    text: str
+    series_uid: str = ""
+
+
+@dataclass(frozen=True)
+class CohortCheck:
+    """Verdicts per outline (empty with ``manifest_only``) and findings on the tables."""
+
+    outlines: int
+    verdicts: tuple[Verdict, ...]
+    findings: tuple[Finding, ...]
+
+
+def check(
+    manifests: tuple[str, ...], clinical: str | None, study: Study, manifest_only: bool, workers: int | None
+) -> CohortCheck:
+    """Check manifests, headers (unless ``manifest_only``) and, when given, the clinical table for a study.
+
+    TableError when a table cannot be read at all.
+    """
+    rows = read_manifests(manifests)
+    findings = _clinical_findings(clinical, study, rows) if clinical else []
+    if manifest_only:
+        return CohortCheck(len(rows), (), tuple(findings))
+    with cluster.session(workers):
+        verdicts = cluster.map_chunks(check_scan, rows, CHUNK)
+    return CohortCheck(len(rows), tuple(verdicts), tuple(findings + _shared_series(verdicts, rows)))
+
+
+def check_scan(row: ScanRow) -> Verdict:
+    """The verdict of one outline from headers alone. Objects in S3 are fetched whole."""
+    verdict = Verdict(row.scan_id, row.reader, row.repeat, row.roi, row.site, "ok", "")
+    with tempfile.TemporaryDirectory(prefix="gc-ray-") as folder:
+        try:
+            image, mask = local_sources(row, Path(folder))
+            geometry = survey_ct(image, row.series_uid or None)
+            notes = geometry.notes + survey_mask(mask, row.roi or None, geometry)
+        except (ScanError, MaskError) as error:
+            return replace(verdict, verdict="refused", text=str(error))
+        except Exception as error:  # noqa: BLE001 - one scan's fault must not end the check of the others
+            return replace(verdict, verdict="refused", text=anonymous(error))
+    text = "; ".join([*notes.repairs, *notes.remarks])
+    return replace(
+        verdict, verdict="repaired" if notes.repairs else "ok", text=text, series_uid=geometry.series_uid or ""
+    )
+
+
+def _shared_series(verdicts: list[Verdict], rows: list[ScanRow]) -> list[Finding]:
+    """Scans that are one and the same series under two names."""
+    patients = {row.scan_id: row.patient_id for row in rows}
+    scans = defaultdict(set)
+    for verdict in verdicts:
+        if verdict.series_uid:
+            scans[verdict.series_uid].add(verdict.scan_id)
+    found = []
+    for names in scans.values():
+        if len(names) > 1:
+            several = len({patients[name] for name in names}) > 1
+            whose = "of different patients" if several else "of one patient"
+            text = f"scans {', '.join(sorted(names))} {whose} are the same series; keep one"
+            found.append(Finding("error" if several else "warning", text))
+    return found
+
+
+def _clinical_findings(uri: str, study: Study, rows: list[ScanRow]) -> list[Finding]:
+    name = parent_of(uri)[1]
+    try:
+        frame = parse_clinical(read_bytes(uri), name)
+    except FileNotFoundError as error:
+        raise TableError(f"{name}: wanted a clinical table, there is no such file; mend --clinical") from error
+    return check_clinical(frame, study.clinical, {row.patient_id for row in rows})

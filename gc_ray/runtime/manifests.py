@@ -1,0 +1,20 @@
+"""Manifests fetched from where they lie and joined into one cohort."""
+
+from __future__ import annotations
+
+from gc_ray.cohort.manifest import ScanRow, join_manifests, parse_manifest
+from gc_ray.errors import TableError
+from gc_ray.source import parent_of, read_bytes
+
+
+def read_manifests(uris: tuple[str, ...]) -> list[ScanRow]:
+    """The outlines of all manifests together; TableError when one cannot be read or two of them clash."""
+    manifests = []
+    for uri in uris:
+        folder, name = parent_of(uri)
+        try:
+            data = read_bytes(uri)
+        except FileNotFoundError as error:
+            raise TableError(f"{name}: wanted a scans table, there is no such file; mend --scans") from error
+        manifests.append(parse_manifest(data, name, folder))
+    return join_manifests(manifests)

@@ -1,0 +1,83 @@
+"""The scans table: what is asked of it, and that every fault names the table, the row or the column."""
+
+import io
+
+import pandas as pd
+import pytest
+
+from gc_ray.cohort.manifest import join_manifests, parse_manifest
+from gc_ray.errors import TableError
+
+HEAD = "scan_id,patient_id,site,phase,image,mask"
+ROW = "007,P1,A,portal_venous,ct/007,seg/007.dcm"
+
+
+def parse(*lines: str, folder: str = "/cohort") -> list:
+    """Parse a CSV of these lines."""
+    return parse_manifest("\n".join(lines).encode(), "scans.csv", folder)
+
+
+def test_ids_stay_text_and_defaults_are_filled_in():
+    """007 keeps its zeros, NA is a name, and reader, repeat, roi and series take their defaults."""
+    (row,) = parse(HEAD, ROW.replace("P1", "NA"))
+    assert (row.scan_id, row.patient_id) == ("007", "NA")
+    assert (row.reader, row.repeat, row.roi, row.series_uid) == ("R1", 0, "", "")
+
+
+def test_paths_start_from_the_manifest_unless_they_are_absolute():
+    """A manifest moves with its folder; absolute paths and s3:// addresses stay."""
+    (row,) = parse(HEAD, "1,P1,A,pv,ct/1,s3://bucket/1.dcm", folder="s3://cohort/site")
+    assert (row.image_uri, row.mask_uri) == ("s3://cohort/site/ct/1", "s3://bucket/1.dcm")
+    (row,) = parse(HEAD, "1,P1,A,pv,/data/1,1.dcm", folder="")
+    assert (row.image_uri, row.mask_uri) == ("/data/1", "1.dcm")
+
+
+def test_csv_and_parquet_give_equal_rows():
+    """Both formats are the same table."""
+    frame = pd.DataFrame([ROW.split(",")], columns=HEAD.split(",")).assign(repeat=2)
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer)
+    assert parse_manifest(buffer.getvalue(), "s.parquet", "/cohort") == parse(f"{HEAD},repeat", f"{ROW},2")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["scan_id,patient_id,site,phase,image", "1,P,A,pv,x"], r"scans.csv: column\(s\) mask missing, found scan_id"),
+        (["scan_id,patient,site,phase,image,mask", ROW], "unknown column 'patient', did you mean 'patient_id'"),
+        ([f"{HEAD},Reader", f"{ROW},R2"], "unknown column 'Reader', did you mean 'reader'"),
+        ([HEAD], "wanted at least one scan, the table has no rows"),
+        ([HEAD, ROW, "1,,A,pv,x,y"], "patient_id is empty in 1 row"),
+        ([f"{HEAD},repeat", f"{ROW},first"], "repeat must be 0, 1, 2, .., row 2 has 'first'"),
+        ([HEAD, ROW, ROW], "scan 007 reader R1 repeat 0 roi '' stands twice"),
+        ([f"{HEAD},reader", f"{ROW},R1", f"{ROW.replace('P1', 'P2')},R2"], "rows of scan 007 disagree on patient_id"),
+        ([f"{HEAD},reader", f"{ROW},R1", f"{ROW.replace('ct/007', 'ct/8')},R2"], "disagree on image"),
+    ],
+)
+def test_a_faulty_manifest_is_one_line_that_says_where(lines, message):
+    """Wrong columns, empty values, odd repeats and doubled keys are named with what to do."""
+    with pytest.raises(TableError, match=message) as caught:
+        parse(*lines)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_table_is_refused():
+    """A Parquet file with a wrong ending and an empty file are bad tables, not tracebacks."""
+    with pytest.raises(TableError, match=r"x\.parquet: wanted a CSV or Parquet scans table"):
+        parse_manifest(b"scan_id", "x.parquet", "")
+    with pytest.raises(TableError, match=r"x\.csv: wanted a CSV or Parquet scans table"):
+        parse_manifest(b"", "x.csv", "")
+
+
+def test_two_sites_may_not_share_a_scan_key():
+    """One cohort of several manifests needs scan ids that are unique over sites."""
+    a, b = parse(HEAD, ROW), parse(HEAD, ROW.replace(",A,", ",B,"))
+    with pytest.raises(TableError, match="the manifests together: scan 007 .* stands twice"):
+        join_manifests([a, b])
+
+
+def test_the_key_id_tells_keys_apart_whatever_their_parts():
+    """('a', 'b1') and ('ab', '1') are different keys; equal keys of different files are one."""
+    rows = parse(f"{HEAD},reader", "a,P1,A,pv,x,y,b1", "ab,P1,A,pv,z,y,1")
+    assert rows[0].key_id != rows[1].key_id
+    assert parse(HEAD, ROW)[0].key_id == parse(HEAD, ROW, folder="/moved")[0].key_id

@@ -1,0 +1,150 @@
+"""RT structure sets on the grid of their CT."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from gc_ray.errors import MaskError
+from gc_ray.imaging.read import list_rois, read_mask, survey_ct, survey_mask
+
+CLOSED = "CLOSED_PLANAR"
+
+
+@pytest.fixture
+def ct(slices, save):
+    return survey_ct(save(slices))
+
+
+@pytest.fixture
+def images(slices):
+    return [s.SOPInstanceUID for s in slices]
+
+
+def refused(path, roi, ct, pattern):
+    for call in (survey_mask, read_mask):
+        with pytest.raises(MaskError, match=pattern) as refusal:
+            call(path, roi, ct)
+        assert "PLANTED" not in str(refusal.value)
+        assert str(path.parent) not in str(refusal.value)
+
+
+def test_contours_fill_the_voxels_whose_centres_they_enclose(rtstruct, box, images, ct):
+    """Columns 3 to 8 of rows 2 to 5, on slices 1 and 2, and nothing else."""
+    path = rtstruct({"GTV": [(CLOSED, box(k, 3, 8, 2, 5)) for k in (1, 2)]}, images=images)
+    read = read_mask(path, "GTV", ct)
+    wanted = np.zeros((6, 16, 20), np.uint8)
+    wanted[1:3, 2:6, 3:9] = 1
+    assert np.array_equal(read.mask.array, wanted)
+    assert read.mask.grid == ct.grid
+    assert read.notes.repairs == read.notes.remarks == ()
+    assert list_rois(path) == ("GTV",)
+
+
+def test_regions_are_chosen_by_name_or_number(rtstruct, box, images, ct):
+    """Exact name first, then number, then the name up to case and blanks, with a remark; two fits are refused."""
+    whole, part = box(1, 0, 19, 0, 15), box(1, 3, 8, 2, 5)
+    path = rtstruct({"GTV": [(CLOSED, whole)], " gtv  Node": [(CLOSED, part)]}, images=images)
+    for roi, voxels in (("GTV", 320), ("1", 320), ("2", 24), (" gtv  Node", 24), ("GTV node", 24)):
+        assert read_mask(path, roi, ct).mask.voxels == voxels
+    assert read_mask(path, "gtv", ct).notes.remarks == ("RS.dcm: ROI 'GTV' taken for 'gtv'",)
+    refused(path, "PTV", ct, "ROI 'PTV' not found; available: 1 = 'GTV', 2 = ' gtv  Node'")
+    refused(path, None, ct, "2 ROIs and none was asked for")
+    refused(rtstruct({"gtv": [(CLOSED, part)], "GTV": []}, images=images), "Gtv", ct, "fits several")
+
+
+def test_a_repeated_contour_does_not_cancel_itself(rtstruct, box, images, ct):
+    """By the even-odd rule two equal contours would leave nothing: the copy is dropped and told."""
+    path = rtstruct({"GTV": [(CLOSED, box(1, 3, 8, 2, 5))] * 2}, images=images)
+    read = read_mask(path, None, ct)
+    assert read.mask.voxels == 24
+    assert "1 contour(s) dropped: an exact duplicate" in read.notes.repairs[0]
+
+
+def test_points_and_open_lines_are_dropped_with_a_note(rtstruct, box, images, ct):
+    """What encloses no area adds no voxel; alone it is an empty region."""
+    area = box(1, 3, 8, 2, 5)
+    odd = [("POINT", area[:1]), ("OPEN_PLANAR", area), (CLOSED, area[:2])]
+    read = read_mask(rtstruct({"GTV": [(CLOSED, area), *odd]}, images=images), None, ct)
+    assert read.mask.voxels == 24
+    assert "2 contour(s) dropped: a point or fewer than 3 points" in read.notes.repairs[0]
+    assert "1 contour(s) dropped: open, not closed" in read.notes.repairs[1]
+    refused(rtstruct({"GTV": odd}, images=images), None, ct, "ROI 'GTV' is empty: no closed contours")
+
+
+def test_slices_without_contours_are_told_not_filled(rtstruct, box, images, ct):
+    """Contours on slices 0, 2 and 4 leave two gaps."""
+    read = read_mask(rtstruct({"GTV": [(CLOSED, box(k, 3, 8, 2, 5)) for k in (0, 2, 4)]}, images=images), None, ct)
+    assert read.mask.voxels == 3 * 24
+    assert "contours missing on 2 of 5 slices (gaps), not interpolated" in read.notes.repairs[0]
+
+
+@pytest.mark.parametrize(
+    ("shift", "pattern"),
+    [
+        ((0, 0, 1000), "outside the volume"),
+        ((0, 0, -4), "outside the volume"),
+        ((-3, 0, 0), "reaches outside the volume"),
+        ((0, 9, 0), "reaches outside the volume"),
+        ((0, 0, 1), "1.00 mm off the grid's nearest slice"),
+        (np.array([[0, 0, 0], [0, 0, 2], [0, 0, 2], [0, 0, 0]]), "oblique to the CT slices"),
+    ],
+)
+def test_contours_off_the_grid_are_refused(rtstruct, box, images, ct, shift, pattern):
+    """One contour of two that leaves the grid refuses the region: it is never clipped."""
+    contours = [(CLOSED, box(1, 3, 8, 2, 5)), (CLOSED, box(1, 3, 8, 2, 5) + shift)]
+    refused(rtstruct({"GTV": contours}, images=images), None, ct, pattern)
+
+
+def test_contours_may_touch_the_border_of_the_image(rtstruct, box, images, ct):
+    """A region drawn around all voxels of a slice holds all of them."""
+    read = read_mask(rtstruct({"GTV": [(CLOSED, box(1, 0, 19, 0, 15))]}, images=images), None, ct)
+    assert read.mask.voxels == 320
+
+
+def test_small_offset_from_the_slice_plane_is_remarked(rtstruct, box, images, ct):
+    """0.05 mm is rounding of positions, accepted and told."""
+    read = read_mask(
+        rtstruct({"GTV": [(CLOSED, box(1, 3, 8, 2, 5) + np.array([0, 0, 0.05]))]}, images=images), None, ct
+    )
+    assert "up to 0.050 mm off the slice planes" in read.notes.remarks[0]
+
+
+def test_another_frame_of_reference_is_refused(rtstruct, box, images, ct):
+    """Equal positions in another coordinate system prove nothing."""
+    path = rtstruct({"GTV": [(CLOSED, box(1, 3, 8, 2, 5))]}, frame="1.2.9", images=images)
+    refused(path, None, ct, "frame of reference 1.2.9 is not the CT's .*another patient or study")
+
+
+def test_without_frame_of_reference_the_images_must_match(rtstruct, box, images, ct):
+    """The images that contours were drawn on tie them to the series; images elsewhere do not."""
+    contours = {"GTV": [(CLOSED, box(1, 3, 8, 2, 5))]}
+    assert read_mask(rtstruct(contours, frame="", images=images), None, ct).mask.voxels == 24
+    refused(rtstruct(contours, frame="", images=["1.9.1"]), None, ct, "names no frame of reference, and 1 of 1")
+    refused(rtstruct(contours, frame=""), None, ct, "names no frame of reference, and 0 of 0")
+
+
+def test_a_ct_that_is_no_dicom_is_matched_by_position_and_told(rtstruct, box, ct):
+    """A NIfTI names no frame of reference: only geometry is left to decide."""
+    path = rtstruct({"GTV": [(CLOSED, box(1, 3, 8, 2, 5))]}, frame="1.2.9")
+    read = read_mask(path, None, replace(ct, sop_uids=(), frame_of_reference_uid=None))
+    assert "by position only" in read.notes.remarks[0]
+
+
+@pytest.mark.parametrize("share", np.linspace(0.02, 0.98, 25).tolist())
+def test_truncated_structure_sets_never_lose_contours_in_silence(rtstruct, box, images, ct, share):
+    """pydicom reads a file cut inside a sequence without a word; each cut must be refused and named."""
+    path = rtstruct({"GTV": [(CLOSED, box(k, 3, 8, 2, 5)) for k in range(6)]}, images=images)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    refused(path, "GTV", ct, r"^RS\.dcm: ")
+
+
+def test_sts_025_equals_its_reference_voxel_for_voxel(data):
+    """A sarcoma's contours reproduce the mask that the data's authors published, all 9,655 voxels."""
+    folder = data / "sts_ct_rtstruct/STS_025"
+    read = read_mask(folder / "RS.dcm", "GTV_Mass_CT", survey_ct(folder / "dicom"))
+    assert read.mask.voxels == 9655
+    assert np.array_equal(read.mask.array, sitk.GetArrayFromImage(sitk.ReadImage(folder / "CT_mask.nii.gz")))
+    assert "15 of 15 referenced SOP instances are not in this series" in read.notes.repairs[0]

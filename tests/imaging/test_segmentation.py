@@ -1,0 +1,194 @@
+"""DICOM SEG objects of every kind on the grid of their CT."""
+
+from dataclasses import replace
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+
+from gc_ray.errors import MaskError
+from gc_ray.imaging.read import list_rois, read_ct, read_mask, survey_ct, survey_mask
+
+
+@pytest.fixture
+def ct(slices, save):
+    return survey_ct(save(slices))
+
+
+@pytest.fixture
+def region():
+    """An asymmetric region on slices 1 to 3, so that any flip or mix-up of frames shows."""
+    array = np.zeros((6, 16, 20), np.uint8)
+    array[1, 2:6, 3:9] = array[2, 3:6, 3:12] = array[3, 10:12, 15:19] = 1
+    return array
+
+
+def refused(path, roi, ct, pattern):
+    for call in (survey_mask, read_mask):
+        with pytest.raises(MaskError, match=pattern) as refusal:
+            call(path, roi, ct)
+        assert "PLANTED" not in str(refusal.value)
+        assert str(path.parent) not in str(refusal.value)
+
+
+@pytest.mark.parametrize("roi", [None, "1", "Tumour", " tumour "])
+def test_binary_segment_is_placed_by_position(seg, slices, ct, region, roi):
+    """Frames exist for filled slices only and go where their position says; name, number or nothing choose it."""
+    path = seg(region, slices, "BINARY", ["Tumour"])
+    read = read_mask(path, roi, ct)
+    assert np.array_equal(read.mask.array, region)
+    assert read.mask.grid == ct.grid
+    assert list_rois(path) == ("Tumour",)
+    assert read.notes.remarks[-1] == "seg.dcm: ROI 'Tumour' has 2 parts (connected components), all kept"
+
+
+def test_order_of_frames_does_not_matter(seg, slices, ct, region):
+    """Functional groups and pixel frames reversed together give the same mask."""
+    path = seg(region, slices, "BINARY", ["Tumour"])
+    data = pydicom.dcmread(path)
+    frames = [np.packbits(f.ravel().astype(bool), bitorder="little") for f in data.pixel_array[::-1]]
+    data.PixelData = np.concatenate(frames).tobytes()
+    data.PerFrameFunctionalGroupsSequence = data.PerFrameFunctionalGroupsSequence[::-1]
+    data.save_as(path)
+    assert np.array_equal(read_mask(path, None, ct).mask.array, region)
+
+
+def test_frames_that_do_not_end_on_a_byte_are_unpacked(seg, slices, save, region):
+    """One bit per voxel and 15 x 19 voxels a frame: frames start in the middle of a byte."""
+    for data in slices:
+        values = np.frombuffer(data.PixelData, "<i2").reshape(16, 20)[:15, :19]
+        data.Rows, data.Columns, data.PixelData = 15, 19, values.tobytes() + b"\0\0"[: values.nbytes % 2]
+    ct = survey_ct(save(slices))
+    path = seg(region[:, :15, :19], slices, "BINARY", ["Tumour"])
+    assert np.array_equal(read_mask(path, None, ct).mask.array, region[:, :15, :19])
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
+def test_several_segments_are_told_apart(seg, slices, ct, region, kind):
+    """Each segment is its own mask; none asked for among two is refused with the names."""
+    labels = region.copy()
+    labels[2, 8:14, 2:9] = 2
+    path = seg(labels, slices, kind, ["Tumour", "Node"])
+    assert np.array_equal(read_mask(path, "Tumour", ct).mask.array, region)
+    assert np.array_equal(read_mask(path, "2", ct).mask.array, labels == 2)
+    refused(path, None, ct, "2 ROIs and none was asked for; available: 1 = 'Tumour', 2 = 'Node'")
+    refused(path, "Liver", ct, "ROI 'Liver' not found; available: 1 = 'Tumour', 2 = 'Node'")
+
+
+def test_overlapping_segments_keep_their_common_voxels(seg, slices, ct, region):
+    """A voxel may belong to two segments."""
+    second = np.zeros_like(region)
+    second[2, 2:8, 2:10] = 1
+    path = seg(np.stack([region, second], -1), slices, "BINARY", ["Tumour", "Oedema"])
+    assert np.array_equal(read_mask(path, "Tumour", ct).mask.array, region)
+    assert np.array_equal(read_mask(path, "Oedema", ct).mask.array, second)
+    assert (region & second).any()
+
+
+def test_fractions_count_from_one_half_on(seg, slices, ct, region):
+    """Half of the maximum and more is inside, and the reader is told."""
+    fractions = region * 0.49
+    fractions[1, 2:6, 3:9] = 0.51
+    path = seg(fractions.astype(np.float32), slices, "FRACTIONAL", ["Tumour"])
+    read = read_mask(path, None, ct)
+    assert np.array_equal(read.mask.array[1], region[1])
+    assert read.mask.voxels == region[1].sum()
+    assert "fractional" in read.notes.remarks[0]
+
+
+def test_cropped_segmentation_lands_on_its_voxels(seg, slices, ct, region):
+    """A SEG of a part of the image, offset by whole voxels, is placed; by half a voxel it is refused."""
+    path = seg(region, slices, "BINARY", ["Tumour"])
+    data = pydicom.dcmread(path)
+    part = data.pixel_array[:, 2:14, 3:19]
+    data.Rows, data.Columns = part.shape[1:]
+    data.PixelData = np.packbits(part.ravel().astype(bool), bitorder="little").tobytes()
+    for group in data.PerFrameFunctionalGroupsSequence:
+        place = group.PlanePositionSequence[0]
+        x, y, z = place.ImagePositionPatient
+        place.ImagePositionPatient = [x + 3 * 0.5, y + 2 * 0.75, z]
+    data.save_as(path)
+    assert np.array_equal(read_mask(path, None, ct).mask.array, region)
+    for group in data.PerFrameFunctionalGroupsSequence:
+        group.PlanePositionSequence[0].ImagePositionPatient[0] += 0.25
+    data.save_as(path)
+    refused(path, None, ct, "frame 1 lies off the grid: shifted by a part of a voxel")
+
+
+def test_another_patients_segmentation_is_refused(seg, slices, ct, region):
+    """Another frame of reference is another coordinate system, whatever the positions say."""
+    path = seg(region, slices, "BINARY", ["Tumour"])
+    refused(path, None, replace(ct, frame_of_reference_uid="1.2.9"), "frame of reference 1.2.3.3 is not the CT's")
+
+
+def test_without_frame_of_reference_the_images_must_match(seg, slices, ct, region):
+    """A CT that names none is tied by its SOP UIDs; if these differ too, nothing says that they belong together."""
+    path = seg(region, slices, "BINARY", ["Tumour"])
+    nameless = replace(ct, frame_of_reference_uid=None)
+    assert "tied to the CT by its referenced images" in read_mask(path, None, nameless).notes.remarks[0]
+    stranger = replace(nameless, sop_uids=tuple(f"1.9.{k}" for k in range(6)))
+    refused(path, None, stranger, "names no frame of reference, and 3 of 3 images")
+
+
+def test_unknown_images_in_the_same_frame_are_a_repair(seg, slices, ct, region):
+    """An exported copy of the CT has new SOP UIDs; positions still say where frames lie."""
+    path = seg(region, slices, "BINARY", ["Tumour"])
+    read = read_mask(path, None, replace(ct, sop_uids=tuple(f"1.9.{k}" for k in range(6))))
+    assert np.array_equal(read.mask.array, region)
+    assert "3 of 3 referenced SOP instances are not in this series" in read.notes.repairs[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "pattern"),
+    [
+        ({"origin_mm": (-10.0, 5.0, 1000.0)}, "outside the volume"),
+        ({"origin_mm": (-10.0, 5.0, 101.0)}, "mm off the grid"),
+        ({"origin_mm": (-20.0, 5.0, 100.0)}, "reaches outside the volume"),
+        ({"spacing_mm": (0.51, 0.75, 2.0)}, "pixel spacing or orientation is not the CT's"),
+        ({"direction": (-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0)}, "pixel spacing or orientation is not the CT's"),
+    ],
+)
+def test_frames_off_the_grid_are_refused(seg, slices, ct, region, change, pattern):
+    """Position, spacing and orientation are compared with the CT's; nothing is resampled or clipped in silence."""
+    path = seg(region, slices, "BINARY", ["Tumour"])
+    refused(path, None, replace(ct, grid=replace(ct.grid, **change)), pattern)
+
+
+def test_segment_without_frames_is_refused_as_empty(seg, slices, ct, region):
+    """A described segment that was never drawn is not a mask of zeros."""
+    path = seg(region, slices, "BINARY", ["Tumour", "Node"])
+    refused(path, "Node", ct, r"seg\.dcm: ROI 'Node' is empty: no frames, so no voxels")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_truncated_segmentation_is_refused(seg, slices, ct, region, share):
+    """A file cut anywhere is refused and named."""
+    path = seg(region, slices, "BINARY", ["Tumour"])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    refused(path, None, ct, r"^seg\.dcm: ")
+
+
+def test_liver_equals_its_reference_voxel_for_voxel(data):
+    """dcmqi's liver segmentation: 107,098 voxels, equal to the NRRD it was made from."""
+    folder = data / "dicom_seg"
+    read = read_mask(folder / "ct-3slice_liver_SEG.dcm", "Liver", survey_ct(folder / "ct-3slice"))
+    reference = sitk.GetArrayFromImage(sitk.ReadImage(folder / "ct-3slice_liver_seg.nrrd"))
+    assert read.mask.voxels == 107098
+    assert np.array_equal(read.mask.array, reference)
+
+
+@pytest.mark.parametrize("name", ["seg_image_ct_binary.dcm", "seg_image_ct_binary_fractional.dcm"])
+def test_highdicoms_own_segmentations_match_their_threshold(data, tmp_path, name):
+    """highdicom's test files, made from three slices of tiny_ct2: their frames in the order of positions."""
+    for k in ("17136", "17166", "17196"):
+        (tmp_path / k).write_bytes((data / "dicom_seg/tiny_ct2" / k).read_bytes())
+    scan = read_ct(tmp_path)
+    read = read_mask(data / "dicom_seg" / name, None, scan.geometry)
+    stored = pydicom.dcmread(data / "dicom_seg" / name)
+    heights = [
+        float(g.PlanePositionSequence[0].ImagePositionPatient[2]) for g in stored.PerFrameFunctionalGroupsSequence
+    ]
+    frames = stored.pixel_array[np.argsort(heights)]
+    assert np.array_equal(read.mask.array, frames >= frames.max() / 2)

@@ -1,0 +1,36 @@
+"""Progress lines: counts and time left per site, as often as asked and always at the end."""
+
+from gc_ray.runtime.progress import Progress, duration
+
+
+def test_lines_count_per_site_and_estimate_the_rest():
+    """10 of 40 results in 20 s: 60 s are left, for every site that is not complete."""
+    clock, shown = [0.0], []
+    progress = Progress({"a": 10, "bb": 30}, shown.append, 1000.0, lambda: clock[0])
+    for _ in range(9):
+        progress.add("a", "ok")
+    clock[0] = 20.0
+    progress.add("a", "refused")
+    assert progress.lines() == [
+        "a   10/10  ok 9  repaired 0  refused 1  failed 0  complete",
+        "bb  0/30  ok 0  repaired 0  refused 0  failed 0  about 60 s left",
+    ]
+    assert shown == []
+
+
+def test_lines_are_shown_when_it_is_time_and_after_the_last_result():
+    """A log gets a line now and then, and the final state without fail."""
+    clock, shown = [0.0], []
+    progress = Progress({"a": 3}, shown.append, 10.0, lambda: clock[0])
+    progress.add("a", "ok")
+    clock[0] = 11.0
+    progress.add("a", "ok")
+    clock[0] = 12.0
+    progress.add("a", "failed")
+    assert [lines[0].split()[1] for lines in shown] == ["2/3", "3/3"]
+    assert shown[-1][0].endswith("complete")
+
+
+def test_durations_read_as_people_say_them():
+    """Seconds, minutes or hours, whichever is shortest to read."""
+    assert [duration(s) for s in (4.2, 99, 600, 9000)] == ["4 s", "99 s", "10 min", "2.5 h"]

@@ -1,0 +1,53 @@
+"""Study files: strict, typed, overridable by one field, hashed by what they say."""
+
+import pytest
+
+from gc_ray.errors import StudyError
+from gc_ray.study import digest, load_study, packaged_studies
+
+
+def test_packaged_studies_load_and_are_named_as_their_files():
+    """Both papers come with the package."""
+    assert packaged_studies() == ("liver_metastasis", "recurrence")
+    for name in packaged_studies():
+        assert load_study(name).name == name
+
+
+def test_an_override_changes_one_field_and_bare_words_are_text():
+    """--set reaches any section; TOML values keep their type."""
+    study = load_study("recurrence", ("extract.timeout_s=60.0", "name=pilot"))
+    assert (study.extract.timeout_s, study.name) == (60.0, "pilot")
+    assert study.extract.volumes == ("cao2024",)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("extract.timeout=60.0",), r"extract\.timeout: Extra inputs are not permitted"),
+        (("extract.attempts='3'",), r"extract\.attempts: Input should be a valid integer"),
+        (("extract.failure_budget=5",), r"extract\.failure_budget: Input should be less than or equal to 1"),
+        (("extract.wave_scans=5000",), "less than or equal to 1000"),
+        (("extract",), "wanted section.key=value"),
+        (("name.first=1",), "name: Input should be a valid string"),
+    ],
+)
+def test_an_unknown_key_or_wrong_type_is_an_error(overrides, message):
+    """No setting is ignored and none is coerced."""
+    with pytest.raises(StudyError, match=message):
+        load_study(None, overrides)
+
+
+def test_an_unknown_study_or_broken_file_says_what_was_wanted(tmp_path):
+    """The packaged names are listed; TOML errors carry their line."""
+    with pytest.raises(StudyError, match=r"packaged study \(liver_metastasis, recurrence\) or a TOML file's path"):
+        load_study("recurence")
+    broken = tmp_path / "x.toml"
+    broken.write_text("name = ")
+    with pytest.raises(StudyError, match="wanted TOML, it cannot be read"):
+        load_study(str(broken))
+
+
+def test_a_digest_follows_content_and_not_order():
+    """Equal settings hash equally however they are written; any change shows."""
+    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
+    assert digest({"a": 1}) != digest({"a": 1.5})
