@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: reference data beside the repository, and stores in a folder and on a real S3 server."""
+"""Fixtures shared by all tests: reference data beside the repository, stores in a folder and on a real S3 server."""
 
 import json
 import os

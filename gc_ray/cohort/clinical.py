@@ -106,8 +106,7 @@ def _times(column: pd.Series, name: str) -> list[Finding]:
 
 
 def _events(frame: pd.DataFrame, settings: ClinicalSettings) -> list[Finding]:
-    counts = frame[settings.outcome].value_counts()
-    smaller = int(min(counts.get(0, 0), counts.get(1, 0)))
+    smaller = int(min((frame[settings.outcome] == value).sum() for value in (0, 1)))
     per_predictor = smaller / len(settings.predictors)
     text = f"{smaller} events for {len(settings.predictors)} predictors, {per_predictor:.1f} each"
     return (

@@ -164,18 +164,23 @@ def _own_section(given: Any) -> dict[str, Any]:
     if not isinstance(own, dict) or set(own) - {"pixel_type", "clip_hu", "window_hu"}:
         raise StudyError(f"section gc_ray wants only {allowed}; remove what is not among them")
     try:
-        checked: dict[str, Any] = {}
-        low, high = (float(v) for v in own.get("clip_hu", (0, 1)))
-        if own.get("pixel_type", "float32") != "float32":
-            raise ValueError
-        if "pixel_type" in own:
-            checked["pixel_type"] = "float32"
-        if "clip_hu" in own:
-            checked["clip_hu"] = [low, high]
-        if "window_hu" in own:
-            checked["window_hu"] = {key: float(own["window_hu"][key]) for key in ("level", "width")}
-        if not low < high or checked.get("window_hu", {}).get("width", 1) <= 0:
-            raise ValueError
+        checked = _own_values(own)
     except (KeyError, TypeError, ValueError) as error:
         raise StudyError(f"section gc_ray wants {allowed}; a value is of another kind") from error
+    return checked
+
+
+def _own_values(own: dict[str, Any]) -> dict[str, Any]:
+    """The section's values as numbers; KeyError, TypeError or ValueError when one is not what it should be."""
+    checked: dict[str, Any] = {}
+    if "pixel_type" in own:
+        checked["pixel_type"] = own["pixel_type"]
+    if "clip_hu" in own:
+        checked["clip_hu"] = [float(v) for v in own["clip_hu"]]
+    if "window_hu" in own:
+        checked["window_hu"] = {key: float(own["window_hu"][key]) for key in ("level", "width")}
+    low, high = checked.get("clip_hu", (0, 1))
+    width = checked.get("window_hu", {}).get("width", 1)
+    if checked.get("pixel_type", "float32") != "float32" or not low < high or not width > 0:
+        raise ValueError
     return checked

@@ -6,12 +6,10 @@ import re
 import struct
 import warnings
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pydicom
@@ -21,8 +19,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from gc_ray.errors import MaskError, ScanError
-
-UNDEFINED_LENGTH = 0xFFFFFFFF  # DICOM PS3.5, 7.1.1: the element ends with a delimiter
+from gc_ray.imaging.pixel_span import UNDEFINED_LENGTH, PixelSpan, find_pixel_data
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -49,27 +46,6 @@ MODALITIES = (
     *("RTSTRUCT", "RTDOSE", "RTPLAN", "RTIMAGE", "RTRECORD"),
 )
 
-IGNORED_NAMES = ("dicomdir", "version", "lockfile", "thumbs.db", "desktop.ini", "readme", "license", "licence")
-IGNORED_SUFFIXES = (
-    *(".txt", ".json", ".xml", ".csv", ".tsv", ".xls", ".xlsx", ".md", ".html", ".htm", ".pdf", ".log", ".ini"),
-    *(".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".mp4", ".zip", ".exe", ".dll", ".inf"),
-    *(".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"),
-)
-
-
-@dataclass(frozen=True)
-class PixelSpan:
-    """The pixel data element as it lies in a file, judged without decoding.
-
-    held_bytes: bytes of pixel data really in the file.
-    encapsulated: compressed fragments instead of plain values.
-    ended: the element's end lies inside the file.
-    """
-
-    held_bytes: int
-    encapsulated: bool
-    ended: bool
-
 
 @dataclass(frozen=True)
 class DicomFile:
@@ -95,7 +71,7 @@ class DicomFile:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keeps pydicom and SimpleITK from printing header values and paths; previous settings return on exit."""
+    """Keeps pydicom and SimpleITK from printing header values and paths, in the whole process until exit."""
     settings, logger = pydicom.config.settings, pydicom.config.logger
     before = settings.reading_validation_mode, logger.disabled, sitk.ProcessObject.GetGlobalWarningDisplay()
     settings.reading_validation_mode, logger.disabled = pydicom.config.IGNORE, True
@@ -126,11 +102,13 @@ def open_dicom(path: Path, name: str, keywords: list[str] | None = None) -> Dico
     Raises ScanError when the file is no complete DICOM file with meta header and transfer syntax.
     """
     wanted = None if keywords is None else ["SOPClassUID", "Modality", *keywords]
-    with blaming(name, "not a valid DICOM file (empty, cut short, or without the DICM header); replace it"):
+    with blaming(
+        name, "not a valid DICOM file (empty, cut short, or without preamble and file meta header); replace it"
+    ):
         with path.open("rb") as stream:
             header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=wanted)
             syntax = str(header.file_meta.get("TransferSyntaxUID") or "")
-            pixels = None if syntax == DEFLATED else _find_pixel_data(stream, syntax == BIG_ENDIAN)
+            pixels = None if syntax == DEFLATED else find_pixel_data(stream, syntax == BIG_ENDIAN)
         if syntax == DEFLATED:
             pixels = _inflated_pixel_data(path)
     if not syntax:
@@ -150,41 +128,6 @@ def _cut_short(element: object) -> bool:
 def _inflated_pixel_data(path: Path) -> PixelSpan | None:
     pixels = pydicom.dcmread(path, specific_tags=["PixelData"]).get_item("PixelData")
     return None if pixels is None else PixelSpan(len(pixels.value), False, len(pixels.value) >= pixels.length)
-
-
-def _find_pixel_data(stream: BinaryIO, big_endian: bool) -> PixelSpan | None:
-    """The integer pixel data that begin where the stream stands, None when something else or nothing does."""
-    order = ">" if big_endian else "<"
-    head = stream.read(8)
-    if len(head) < 8 or struct.unpack(order + "HH", head[:4]) != (0x7FE0, 0x0010):
-        return None
-    explicit = head[4:6] in (b"OB", b"OW", b"UN")
-    (declared,) = struct.unpack(order + "L", stream.read(4) if explicit else head[4:])
-    if declared == UNDEFINED_LENGTH:
-        return _walk_fragments(stream)
-    left = _size(stream) - stream.tell()
-    return PixelSpan(min(declared, left), False, declared <= left)
-
-
-def _walk_fragments(stream: BinaryIO) -> PixelSpan:
-    """Steps over encapsulated fragments (PS3.5 A.4) to the sequence delimiter."""
-    held, size = 0, _size(stream)
-    while len(head := stream.read(8)) == 8:
-        group, element, length = struct.unpack("<HHL", head)
-        if (group, element) == (0xFFFE, 0xE0DD):
-            return PixelSpan(held, True, True)
-        if (group, element) != (0xFFFE, 0xE000) or stream.tell() + length > size:
-            break
-        held += length
-        stream.seek(length, 1)
-    return PixelSpan(held, True, False)
-
-
-def _size(stream: BinaryIO) -> int:
-    here = stream.tell()
-    end = stream.seek(0, 2)
-    stream.seek(here)
-    return end
 
 
 def text(file: DicomFile, keyword: str) -> str:
@@ -209,22 +152,3 @@ def numbers(file: DicomFile, keyword: str, count: int) -> tuple[float, ...] | No
         if len(found) != count or not np.isfinite(found).all():
             raise ValueError
         return found
-
-
-def list_files(root: Path) -> tuple[list[Path], Counter[str]]:
-    """Files below ``root`` that ought to be DICOM, sorted, and how many others were ignored by suffix or name."""
-    kept, ignored = [], Counter()
-    for path in sorted(p for p in root.rglob("*") if p.is_file()):
-        parts, name = path.relative_to(root).parts, path.name.lower()
-        if any(part.startswith((".", "__MACOSX")) for part in parts):
-            ignored["hidden"] += 1
-        elif name.startswith(IGNORED_NAMES) or name.endswith(IGNORED_SUFFIXES):
-            ignored[path.suffix.lower() or path.name.upper()] += 1
-        else:
-            kept.append(path)
-    return kept, ignored
-
-
-def counted(counts: Counter[str]) -> str:
-    """Counts in words: ``SEG 2, RTSTRUCT 1``."""
-    return ", ".join(f"{what} {n}" for what, n in sorted(counts.items()))

@@ -11,11 +11,14 @@ from scipy import ndimage
 from gc_ray.imaging.grid import Grid
 from gc_ray.imaging.volume import Mask, Volume
 
+Box = tuple[slice, ...]  # z, y, x
+
 AIR_HU = -1000.0
 FAT_HU = -95.0
 HU_RANGE = (-1024, 3071)  # what 12 bits with an intercept of -1024 can hold
 WALL_MM = 5.0  # gastric wall, distended stomach
 OUTGROWTH_MM = 3.0  # how far a tumour passes the serosa; the rest of its thickness grows into the lumen
+RIM_MM = 3.0  # an outline is drawn this far inside the visible border, to keep out of its blur
 SHAPE_ROUGHNESS = 0.2  # SD of the random field that dents the tumour's surface, in units of its squared radius
 VARIED_HU = 4.0  # SD between persons of an organ's mean HU, about that of portal venous enhancement
 VARIED_MM = 3.0  # SD between persons of an organ's place along each axis
@@ -68,7 +71,7 @@ ABDOMEN = (
     Ellipsoid("spine", 200.0, (0.0, 72.0, 0.0), (21.0, 19.0, _TUBE)),
     STOMACH,
     Ellipsoid("gastric water", 10.0, STOMACH.centre_mm, tuple(a - WALL_MM for a in STOMACH.semi_axes_mm)),
-    Ellipsoid("gastric air", -900.0, (40.0, -50.0, 0.0), (42.0, 16.0, 35.0)),
+    Ellipsoid("gastric air", -900.0, (40.0, -50.0, 0.0), (42.0, 14.0, 35.0)),
 )
 
 MOVABLE = frozenset({"liver", "spleen", "right kidney", "left kidney", "aorta", "spine"})
@@ -154,12 +157,24 @@ def wall_tumour(
     return Mask(array, grid)
 
 
-def _around(grid: Grid, centre_mm: np.ndarray, reach_mm: float) -> tuple[tuple[slice, ...], Grid]:
+def _around(grid: Grid, centre_mm: np.ndarray, reach_mm: float) -> tuple[Box, Grid]:
     """The part of the grid within ``reach_mm`` of a point along every axis: slices (z, y, x) and its grid."""
-    low = np.ceil(grid.mm_to_index(centre_mm - reach_mm)).astype(int).clip(0, np.array(grid.size) - 1)
-    high = np.floor(grid.mm_to_index(centre_mm + reach_mm)).astype(int).clip(0, np.array(grid.size) - 1)
-    box = tuple(slice(int(a), int(b) + 1) for a, b in zip(low[::-1], high[::-1], strict=True))
-    return box, grid.crop(tuple(low), tuple(high - low + 1))
+    low, high = grid.mm_to_index(centre_mm - reach_mm), grid.mm_to_index(centre_mm + reach_mm)
+    return _part(grid, np.ceil(low).astype(int), np.floor(high).astype(int) + 1)
+
+
+def _about(mask: Mask, margin_mm: float) -> tuple[Box, Grid]:
+    """The part of the grid that holds the region and ``margin_mm`` about it: slices (z, y, x) and its grid."""
+    start, size = np.array(mask.bounding_box())
+    margin = np.ceil(margin_mm / np.array(mask.grid.spacing_mm)).astype(int)
+    return _part(mask.grid, start - margin, start + size + margin)
+
+
+def _part(grid: Grid, low: np.ndarray, high: np.ndarray) -> tuple[Box, Grid]:
+    """The voxels from ``low`` up to, not including, ``high`` (x, y, z) that are on the grid."""
+    low, high = (np.clip(edge, 0, grid.size) for edge in (low, high))
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1], strict=True))
+    return box, grid.crop(tuple(low), tuple(high - low))
 
 
 def _largest_part(region: np.ndarray) -> np.ndarray:
@@ -172,10 +187,13 @@ def _largest_part(region: np.ndarray) -> np.ndarray:
 def scan(
     organs: Sequence[Ellipsoid], tumour: Mask, texture: Texture, scanner: Scanner, rng: np.random.Generator
 ) -> Volume:
-    """The CT (int16 HU) of the organs with a textured tumour, blurred and with noise in each slice of its own."""
+    """The CT (int16 HU) of the organs and a tumour of this outline and texture, with the scanner's blur and noise.
+
+    The tumour's tissue reaches ``RIM_MM`` beyond its outline. Noise is correlated within a slice, not between slices.
+    """
     grid = tumour.grid
     image = paint(organs, grid)
-    _fill(image, tumour, texture, rng)
+    _fill(image, tumour, texture, rng, RIM_MM)
     blur, grain = (
         [mm / s for s in grid.spacing_mm[1::-1]] for mm in (scanner.blur_mm, scanner.noise_correlation_mm / 2)
     )
@@ -186,14 +204,14 @@ def scan(
     return Volume(voxels, grid)
 
 
-def _fill(image: np.ndarray, region: Mask, texture: Texture, rng: np.random.Generator) -> None:
-    """Write the texture into ``image`` where the mask is set; mean and SD there are exactly those asked for."""
-    start, size = region.bounding_box()
-    box = tuple(slice(a, a + n) for a, n in zip(start[::-1], size[::-1], strict=True))
+def _fill(image: np.ndarray, region: Mask, texture: Texture, rng: np.random.Generator, rim_mm: float) -> None:
+    """Write the texture into ``image`` in the region and ``rim_mm`` about it; mean and SD are met in the region."""
+    box, part = _about(region, rim_mm)
     chosen = region.array[box] == 1
-    values = correlated_field(region.grid.crop(start, size), texture.correlation_mm, rng)[chosen]
-    spread = max(float(values.std()), 1e-6)  # a single voxel has none
-    image[box][chosen] = texture.mean_hu + texture.sd_hu * (values - values.mean()) / spread
+    field = correlated_field(part, texture.correlation_mm, rng)
+    spread = max(float(field[chosen].std()), 1e-6)  # a single voxel has none
+    near = ndimage.distance_transform_edt(~chosen, part.spacing_mm[::-1]) <= rim_mm
+    image[box][near] = (texture.mean_hu + texture.sd_hu * (field - field[chosen].mean()) / spread)[near]
 
 
 def varied(organs: Sequence[Ellipsoid], rng: np.random.Generator) -> tuple[Ellipsoid, ...]:
@@ -202,7 +220,9 @@ def varied(organs: Sequence[Ellipsoid], rng: np.random.Generator) -> tuple[Ellip
     for organ in organs:
         hu, shift = rng.normal(0, VARIED_HU), rng.normal(0, VARIED_MM, 3)
         moved = tuple(float(v) for v in organ.centre_mm + shift)
-        changed.append(replace(organ, hu=organ.hu + hu, centre_mm=moved if organ.name in MOVABLE else organ.centre_mm))
+        changed.append(
+            replace(organ, hu=organ.hu + hu, centre_mm=moved if organ.name in MOVABLE else organ.centre_mm)
+        )
     return tuple(changed)
 
 
@@ -212,15 +232,10 @@ def redrawn(mask: Mask, dice: float, rng: np.random.Generator) -> Mask:
     The border moves by a smooth random field, whose amplitude is found by bisection; the overlap is met as closely
     as whole voxels allow, and at least one voxel is kept.
     """
-    start, size = mask.bounding_box()
-    margin = [int(np.ceil(SHAPE_CORRELATION_MM / 2 / s)) for s in mask.grid.spacing_mm]
-    low = [max(0, a - m) for a, m in zip(start, margin, strict=True)]
-    high = [min(n, a + e + m) for a, e, m, n in zip(start, size, margin, mask.grid.size, strict=True)]
-    box = tuple(slice(a, b) for a, b in zip(low[::-1], high[::-1], strict=True))
-    region = mask.array[box] == 1
-    spacing = mask.grid.spacing_mm[::-1]
+    box, part = _about(mask, SHAPE_CORRELATION_MM / 2)
+    region, spacing = mask.array[box] == 1, part.spacing_mm[::-1]
     distance = ndimage.distance_transform_edt(region, spacing) - ndimage.distance_transform_edt(~region, spacing)
-    push = correlated_field(Grid(region.shape[::-1], mask.grid.spacing_mm), SHAPE_CORRELATION_MM / 2, rng)
+    push = correlated_field(part, SHAPE_CORRELATION_MM / 2, rng)
     weak, strong = 0.0, float(distance.max())
     for _ in range(12):  # 12 halvings: finer than the voxels can show
         amplitude = (weak + strong) / 2
@@ -252,5 +267,5 @@ def textured_ball(
     ball = Ellipsoid("ball", texture.mean_hu, (0.0, 0.0, 0.0), (radius_mm,) * 3)
     mask = Mask(inside(ball, grid).astype(np.uint8), grid)
     image = np.full(grid.shape, FAT_HU, np.float32)
-    _fill(image, mask, texture, rng)
+    _fill(image, mask, texture, rng, rim_mm=0.0)
     return Volume(np.rint(image).astype(np.int16), grid), mask

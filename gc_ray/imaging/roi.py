@@ -78,9 +78,10 @@ def on_plane(z: np.ndarray, grid: Grid, what: str) -> tuple[int, float]:
 
     Raises MaskError when they lie outside the volume, between slices, or not in one plane parallel to the slices.
     """
-    k, depth = round(float(np.mean(z))), grid.spacing_mm[2]
-    if not 0 <= k < grid.size[2]:
-        raise MaskError(f"{what} lies outside the volume (slice index {k}, the CT has 0 to {grid.size[2] - 1})")
+    middle, depth = float(np.mean(z)), grid.spacing_mm[2]
+    if not -0.5 < middle < grid.size[2] - 0.5:
+        raise MaskError(f"{what} lies outside the volume (slice {middle:.1f}, the CT has 0 to {grid.size[2] - 1})")
+    k = round(middle)
     if float(np.ptp(z)) * depth > 2 * ON_PLANE_MM:
         raise MaskError(f"{what} is oblique to the CT slices; wanted contours drawn on this series")
     off = float(np.abs(z - k).max()) * depth

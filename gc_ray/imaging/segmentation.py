@@ -18,10 +18,8 @@ from gc_ray.imaging.pixels import check_pixel_bytes
 from gc_ray.imaging.roi import check_reference, choose_roi, finished, off_plane_remark, on_plane
 from gc_ray.imaging.scan import Notes, RoiMask, ScanGeometry
 
-SEGMENTATION = (
-    "1.2.840.10008.5.1.4.1.1.66.4",
-    "1.2.840.10008.5.1.4.1.1.66.7",
-)  # Segmentation, Label Map Segmentation
+# SOP classes Segmentation Storage and Label Map Segmentation Storage
+SEGMENTATION = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 
 IN_PLANE_MM = 0.01  # a frame's corners must meet voxel centres this closely; headers round to 1e-4 or finer
 HALF = 0.5  # share of the maximum from which a fractional voxel counts as inside
@@ -152,7 +150,10 @@ def _frame(index: int, own: Dataset, shared: Dataset) -> Frame:
     position = _group(own, shared, "PlanePositionSequence").ImagePositionPatient
     cosines = _group(own, shared, "PlaneOrientationSequence").ImageOrientationPatient
     spacing = _group(own, shared, "PixelMeasuresSequence").PixelSpacing
-    return Frame(index, np.array(position, float), np.array(cosines, float).reshape(2, 3), np.array(spacing, float))
+    values = np.array([*position, *cosines, *spacing], float)
+    if values.shape != (11,) or not np.isfinite(values).all():
+        raise ValueError
+    return Frame(index, values[:3], values[3:9].reshape(2, 3), values[9:])
 
 
 def _locate(corners: np.ndarray, shape: tuple[int, int], grid: Grid, what: str) -> tuple[tuple[int, int, int], float]:
@@ -160,7 +161,7 @@ def _locate(corners: np.ndarray, shape: tuple[int, int], grid: Grid, what: str) 
     rows, columns = shape
     extent = np.array([[0, 0], [columns - 1, 0], [0, rows - 1]])
     spread = np.abs((corners - corners[0])[:, :2] - extent) * grid.spacing_mm[:2]
-    if spread.max() > IN_PLANE_MM:
+    if not spread.max() <= IN_PLANE_MM:  # also when it overflowed to NaN
         raise MaskError(f"{what}: geometry mismatch, its pixel spacing or orientation is not the CT's")
     k, off = on_plane(corners[:, 2], grid, what)
     x, y = (round(float(v)) for v in corners[0, :2])

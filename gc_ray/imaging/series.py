@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from gc_ray.errors import ScanError
-from gc_ray.imaging.dicom_files import DicomFile, counted, list_files, numbers, open_dicom, printable_uid, text
-from gc_ray.imaging.pixels import PIXEL_KEYWORDS, check_pixel_bytes, is_lossy, matrix, rescale
+from gc_ray.imaging.dicom_files import DicomFile, open_dicom, printable_uid, text
+from gc_ray.imaging.folder import counted, list_files
+from gc_ray.imaging.pixels import is_lossy
 from gc_ray.imaging.scan import Notes, ScanGeometry
-from gc_ray.imaging.stacking import Plane, Stack, stack
+from gc_ray.imaging.slices import SLICE_KEYWORDS, Slice, check_agreement, read_slice
+from gc_ray.imaging.stacking import Place, Stack, stack
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")  # Enhanced, Legacy Converted Enhanced
-
-SERIES_KEYWORDS = [
-    *("SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PatientID", "ImageType"),
-    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
-    *PIXEL_KEYWORDS,
-]
-
-SPACING_TOLERANCE_MM = 1e-5  # over 1,000 voxels it moves the far edge by 0.01 mm
-ORIENTATION_TOLERANCE = 1e-4  # cosines written with four decimals; 0.05 mm over a field of view of 500 mm
-
-
-@dataclass(frozen=True)
-class Slice:
-    """What one CT slice's header says; lengths in millimetres, ``spacing`` as (between rows, between columns)."""
-
-    file: DicomFile
-    shape: tuple[int, int]
-    spacing: tuple[float, float]
-    orientation: tuple[float, ...]
-    position: tuple[float, float, float]
-    rescale: tuple[float, float] | None
-    thickness: float | None
 
 
 @dataclass(frozen=True)
@@ -64,10 +42,10 @@ def survey_series(path: Path, series_uid: str | None = None) -> Series:
     """
     files, found = _open_all(path)
     files, chosen = _choose_series(files, series_uid)
-    slices = [_slice(file) for file in files]
-    _check_agreement(slices)
+    slices = sorted(map(read_slice, files), key=lambda s: s.position)  # so that names decide nothing
+    check_agreement(slices)
     laid = stack(
-        [Plane(s.file.name, s.position) for s in slices], slices[0].orientation, slices[0].spacing, slices[0].shape
+        [Place(s.file.name, s.position) for s in slices], slices[0].orientation, slices[0].spacing, slices[0].shape
     )
     planes = tuple(tuple(slices[i] for i in plane) for plane in laid.planes)
     notes = found + chosen + laid.notes + _remarks(slices, laid)
@@ -87,7 +65,9 @@ def _open_all(path: Path) -> tuple[list[DicomFile], Notes]:
     """Every CT object under ``path``, and remarks on what else lies there."""
     root = path if path.is_dir() else path.parent
     paths, ignored = list_files(path) if path.is_dir() else ([path], Counter())
-    opened = [open_dicom(p, p.relative_to(root).as_posix(), SERIES_KEYWORDS) for p in paths]
+    opened = [open_dicom(p, p.relative_to(root).as_posix(), SLICE_KEYWORDS) for p in paths]
+    for file in opened:
+        _check_identity(file)
     ct = [file for file in opened if _is_ct(file)]
     others = Counter(file.modality for file in opened if not _is_ct(file))
     if not ct:
@@ -99,6 +79,15 @@ def _open_all(path: Path) -> tuple[list[DicomFile], Notes]:
     if ignored:
         remarks.append(f"ignored files that are no DICOM: {counted(ignored)}")
     return ct, Notes(remarks=tuple(remarks))
+
+
+def _check_identity(file: DicomFile) -> None:
+    """Raises ScanError for an object that cannot be sorted: left out, it could be a slice lost in silence."""
+    missing = "SOPClassUID and Modality" if not file.sop_class and not text(file, "Modality") else ""
+    if _is_ct(file) and not text(file, "SeriesInstanceUID"):
+        missing = "SeriesInstanceUID"
+    if missing:
+        raise ScanError(f"{file.name}: {missing} missing (header cut short?); copy or export it again")
 
 
 def _is_ct(file: DicomFile) -> bool:
@@ -134,58 +123,6 @@ def _choose_series(files: list[DicomFile], series_uid: str | None) -> tuple[list
 
 def _series_list(series: Counter[str]) -> str:
     return ", ".join(f"{printable_uid(uid)} ({n} slices)" for uid, n in sorted(series.items()))
-
-
-def _slice(file: DicomFile) -> Slice:
-    """A slice's header as plain numbers; raises ScanError when position, orientation, spacing or pixels are amiss."""
-    shape = matrix(file)
-    position, orientation = numbers(file, "ImagePositionPatient", 3), numbers(file, "ImageOrientationPatient", 6)
-    spacing, thickness = numbers(file, "PixelSpacing", 2), numbers(file, "SliceThickness", 1)
-    for keyword, value in (
-        ("ImagePositionPatient", position),
-        ("ImageOrientationPatient", orientation),
-        ("PixelSpacing", spacing),
-    ):
-        if value is None:
-            raise ScanError(f"{file.name}: {keyword} is missing, so the slice has no place in space")
-    if min(spacing) <= 0:
-        raise ScanError(f"{file.name}: PixelSpacing must be positive")
-    row, column = np.reshape(orientation, (2, 3))
-    if max(abs(row @ row - 1), abs(column @ column - 1), abs(row @ column)) > 10 * ORIENTATION_TOLERANCE:
-        raise ScanError(f"{file.name}: ImageOrientationPatient is not two orthogonal unit vectors")
-    check_pixel_bytes(file, shape[0] * shape[1])
-    return Slice(file, shape, spacing, orientation, position, rescale(file), thickness and thickness[0])
-
-
-def _check_agreement(slices: Sequence[Slice]) -> None:
-    """Raises ScanError unless all slices belong to one image of one patient with known HU."""
-    unknown = [s.file.name for s in slices if s.rescale is None]
-    if unknown:
-        raise ScanError(
-            f"{unknown[0]}: RescaleSlope or RescaleIntercept is missing in {len(unknown)} of {len(slices)} slices, "
-            "so HU are unknown; export the series again"
-        )
-    _want_one(slices, "Rows x Columns", lambda s: s.shape, 0)
-    _want_one(slices, "PixelSpacing", lambda s: s.spacing, SPACING_TOLERANCE_MM)
-    _want_one(slices, "ImageOrientationPatient", lambda s: s.orientation, ORIENTATION_TOLERANCE)
-    for keyword, meaning in (
-        ("FrameOfReferenceUID", "several coordinate systems"),
-        ("PatientID", "several patients"),
-    ):
-        if len({text(s.file, keyword) for s in slices} - {""}) > 1:
-            raise ScanError(f"{keyword} differs between the slices of one series: {meaning}; separate the files")
-
-
-def _want_one(
-    slices: Sequence[Slice], what: str, value: Callable[[Slice], tuple[float, ...]], tolerance: float
-) -> None:
-    first = np.asarray(value(slices[0]), float)
-    odd = [s.file.name for s in slices if np.abs(np.asarray(value(s)) - first).max() > tolerance]
-    if odd:
-        raise ScanError(
-            f"{odd[0]}: {what} differs from {slices[0].file.name} ({len(odd)} of {len(slices)} slices differ); "
-            "wanted one series of equal slices"
-        )
 
 
 def _remarks(slices: Sequence[Slice], laid: Stack) -> Notes:

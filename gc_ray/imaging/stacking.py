@@ -21,7 +21,7 @@ MANY_SHARED = 0.25  # share of planes with two files that makes it two images ra
 
 
 @dataclass(frozen=True)
-class Plane:
+class Place:
     """One slice's name and the LPS position of its first voxel's centre, millimetres."""
 
     name: str
@@ -38,7 +38,7 @@ class Stack:
 
 
 def stack(
-    slices: Sequence[Plane],
+    slices: Sequence[Place],
     orientation: tuple[float, ...],
     spacing: tuple[float, float],
     shape: tuple[int, int],
@@ -104,7 +104,7 @@ def _group(order: Sequence[int], along: np.ndarray) -> list[list[int]]:
     return planes
 
 
-def _check_shared(planes: Sequence[Sequence[int]], slices: Sequence[Plane]) -> None:
+def _check_shared(planes: Sequence[Sequence[int]], slices: Sequence[Place]) -> None:
     shared = [plane for plane in planes if len(plane) > 1]
     if len(planes) == 1 or len(shared) > MANY_SHARED * len(planes):
         names = " and ".join(sorted(slices[i].name for i in shared[0])[:2])

@@ -9,7 +9,8 @@ import numpy as np
 from gc_ray.errors import ScanError
 from gc_ray.imaging.pixels import decode, fits_int16, to_hu
 from gc_ray.imaging.scan import CtScan, Notes
-from gc_ray.imaging.series import Series, Slice
+from gc_ray.imaging.series import Series
+from gc_ray.imaging.slices import Slice
 from gc_ray.imaging.volume import Volume
 
 

@@ -65,17 +65,27 @@ def map_chunks(function: Callable[[Any], Any], items: list, chunk: int) -> list:
 
 
 @contextlib.contextmanager
-def quiet_data(no_progress_s: float) -> Iterator[DataContext]:
+def quiet_data(no_progress_s: float) -> Iterator[None]:
     """Ray Data without bars of its own and with crashed blocks counted instead of fatal; restored afterwards."""
-    context = DataContext.get_current().copy()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.enable_auto_log_stats = False
+    context = DataContext.get_current()
+    wanted = {
+        "enable_progress_bars": False,
+        "print_on_execution_start": False,
+        "enable_auto_log_stats": False,
+        "max_errored_blocks": -1,  # the ledger, not Ray Data, says which scans are missing
+        "execution_no_progress_timeout_s": int(no_progress_s),
+    }
+    before = {name: getattr(context, name) for name in wanted}
+    detectors = context.issue_detectors_config.detectors
+    for name, value in wanted.items():
+        setattr(context, name, value)
     context.issue_detectors_config.detectors = []
-    context.max_errored_blocks = -1  # the ledger, not Ray Data, says which scans are missing
-    context.execution_no_progress_timeout_s = int(no_progress_s)
-    with DataContext.current(context):
-        yield context
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(context, name, value)
+        context.issue_detectors_config.detectors = detectors
 
 
 def node_memory() -> int:

@@ -22,10 +22,15 @@ LIBRARIES = ("numpy", "scipy", "SimpleITK", "pyradiomics-bhklab", "PyWavelets", 
 
 @dataclass(frozen=True)
 class Computed:
-    """A product that lies in the store but is not committed yet: the object's name, and NaN features with reasons."""
+    """A product that lies in the store but is not committed yet.
+
+    object: its name there. missing: feature name to the reason why its value is NaN. remarks: what the libraries
+    warned of.
+    """
 
     object: str
     missing: dict[str, str]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Radiomics:
         """Extract and stage one row; ``identity`` holds its scan key, patient, site and generation."""
         row = extract_features(volume, mask, self.features)
         staged = ledger.stage_features(store, {**identity, "feature_set": self.name}, settings_hash(self), row.values)
-        return Computed(staged, row.missing)
+        return Computed(staged, row.missing, tuple(row.remarks))
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,6 @@ from gc_ray.runtime.products import Product, settings_hash
 from gc_ray.source import content_sha256, list_source, localise
 from gc_ray.store import Store
 
-HARD_STOP_S = 30.0  # a hang inside C code holds Python's lock; the kernel then ends the process this much later
-
 
 @dataclass(frozen=True)
 class Wanted:
@@ -47,12 +45,17 @@ class ScanTask:
 
 @dataclass(frozen=True)
 class Job:
-    """What every task of a run shares."""
+    """What every task of a run shares.
+
+    timeout_s: after it a scan is given up and the ledger says so. grace_s: a hang inside C code holds Python's lock
+    so that nothing can be written; this much later the kernel ends the process.
+    """
 
     store: Store
     products: dict[str, Product]
     code_version: str
     timeout_s: float
+    grace_s: float = 30.0
 
 
 @dataclass
@@ -194,6 +197,7 @@ def _finish(wanted: Wanted, task: ScanTask, job: Job, reading: Reading, trail: _
         try:
             computed = product.compute(reading.volume, reading.mask, _identity(task.row, wanted), job.store)
             row |= {"object": computed.object, "missing": json.dumps(computed.missing, sort_keys=True)}
+            row["notes"] += computed.remarks
         except StoreError:
             raise
         except (ScanError, MaskError) as error:
@@ -220,7 +224,7 @@ def _deadline(task: ScanTask, job: Job, trail: _Trail) -> Iterator[None]:
     timer = threading.Timer(job.timeout_s, give_up)
     timer.daemon = True
     timer.start()
-    signal.setitimer(signal.ITIMER_REAL, job.timeout_s + HARD_STOP_S)
+    signal.setitimer(signal.ITIMER_REAL, job.timeout_s + job.grace_s)
     try:
         yield
     finally:

@@ -18,7 +18,6 @@ from gc_ray.errors import StoreError
 from gc_ray.runtime import cluster
 from gc_ray.runtime.plan import Planned
 from gc_ray.runtime.scan_work import (
-    HARD_STOP_S,
     Job,
     Reading,
     ScanTask,
@@ -64,7 +63,7 @@ def _run_class(planned, group, memory, job, work, workers) -> Iterator[Outcome]:
             [o for i in table["scan"].to_pylist() for o in _run_one(i, planned[i], job, work)]
         )
 
-    with cluster.quiet_data(no_progress_s=4 * (job.timeout_s + HARD_STOP_S)):
+    with cluster.quiet_data(no_progress_s=4 * (job.timeout_s + job.grace_s)):
         blocks = ray.data.from_items([{"scan": i} for i in group], override_num_blocks=len(group))
         with warnings.catch_warnings():
             # Ray deprecates further options in favour of named ones, and has no named one for max_retries yet

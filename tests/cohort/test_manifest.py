@@ -43,7 +43,10 @@ def test_csv_and_parquet_give_equal_rows():
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["scan_id,patient_id,site,phase,image", "1,P,A,pv,x"], r"scans.csv: column\(s\) mask missing, found scan_id"),
+        (
+            ["scan_id,patient_id,site,phase,image", "1,P,A,pv,x"],
+            r"scans.csv: column\(s\) mask missing, found scan_id",
+        ),
         (["scan_id,patient,site,phase,image,mask", ROW], "unknown column 'patient', did you mean 'patient_id'"),
         ([f"{HEAD},Reader", f"{ROW},R2"], "unknown column 'Reader', did you mean 'reader'"),
         ([HEAD], "wanted at least one scan, the table has no rows"),

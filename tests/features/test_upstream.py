@@ -76,6 +76,7 @@ PARAMETERS = {
     },
     "two levels": {
         "imageType": {"Wavelet": {"level": 2, "start_level": 1, "wavelet": "haar"}},
+        "featureClass": TEXTURE,
         "setting": MILLIMETRE,
     },
     "three patterns": {"imageType": {"LBP3D": {"lbp3DLevels": 3, "binWidth": 0.1}}, "setting": MILLIMETRE},
@@ -127,7 +128,7 @@ def test_cropped_resampling_equals_upstreams_on_every_scan(name, scan_images):
     assert_resampled_as_upstream(volume_of(image), mask_of(mask))
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("spacing", [(0.5, 0.5, 2.5), (3.0, 3.0, 3.0), (1.0, 1.0, 5.0)])
 def test_ties_between_voxels_fall_as_upstream(spacing, seed):
     """Grid points midway between voxels, exactly on voxels or at the scan's very end leave no bit to the crop."""

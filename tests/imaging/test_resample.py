@@ -44,7 +44,7 @@ def test_crop_does_not_change_the_result(kind, full):
     if np.issubdtype(kind, np.integer):
         np.testing.assert_array_equal(got.array, uncropped(volume, grid))
     else:
-        rounding = 2e-4 if kind == np.float32 else 1e-9
+        rounding = 2e-4 if kind == np.float32 else 1e-10
         np.testing.assert_allclose(got.array, uncropped(volume, grid), rtol=0, atol=rounding)
 
 

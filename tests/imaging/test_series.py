@@ -90,6 +90,20 @@ def test_a_file_that_should_be_dicom_and_is_not_is_named(slices, save, content):
     refused(folder, r"^006\.dcm: not a valid DICOM file")
 
 
+@pytest.mark.parametrize("share", np.linspace(0.15, 0.99, 22).tolist())
+def test_a_slice_cut_anywhere_never_leaves_the_stack_in_silence(slices, save, share):
+    """The last slice is the one whose loss no gap would show, and a stated series must not sort it out."""
+    folder = save(slices)
+    whole = (folder / "005.dcm").read_bytes()
+    (folder / "005.dcm").write_bytes(whole[: int(len(whole) * share)])
+    refused(folder, r"^005\.dcm: ", series_uid="1.2.3.1")
+
+
+def test_names_of_usual_companions_do_not_swallow_slices(slices, save):
+    """Only the plain name is ignored: a slice called version1.dcm is a slice."""
+    assert survey_ct(save(slices, [f"version{k}.dcm" for k in range(6)])).grid.size[2] == 6
+
+
 def test_empty_missing_and_foreign_folders_are_refused(tmp_path, slices, save):
     """Nothing there, nothing at all, and something else each have their own words."""
     refused(tmp_path / "nowhere", "nowhere: no such file or folder")

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from gc_ray.errors import ScanError
-from gc_ray.imaging.stacking import Plane, orthonormal, stack
+from gc_ray.imaging.stacking import Place, orthonormal, stack
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 OBLIQUE = (0.9541666, -0.2080757, 0.2151061, 0.2785886, 0.880128, -0.3843997)
 
 
-def planes(z: list[float], x: list[float] | None = None) -> list[Plane]:
-    return [Plane(f"{i}.dcm", ((x or [0.0] * len(z))[i], 0.0, v)) for i, v in enumerate(z)]
+def planes(z: list[float], x: list[float] | None = None) -> list[Place]:
+    return [Place(f"{i}.dcm", ((x or [0.0] * len(z))[i], 0.0, v)) for i, v in enumerate(z)]
 
 
-def lay(slices: list[Plane], orientation: tuple[float, ...] = AXIAL):
+def lay(slices: list[Place], orientation: tuple[float, ...] = AXIAL):
     return stack(slices, orientation, (0.75, 0.5), (16, 20))
 
 

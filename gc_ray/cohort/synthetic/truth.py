@@ -28,8 +28,8 @@ since surgery, event is death. Recurrence and liver metastasis belong to two stu
 each other, given the patient's features.
 """
 LATENTS = {
-    "size": "standardised log(length x length x thickness) of the tumour as drawn; N(0, 1)",
-    "texture": "standardised log of the SD of HU within the tumour before blur and noise; N(0, 1)",
+    "size": "standardised log(length x length x thickness) of the tumour before its outline is roughened; N(0, 1)",
+    "texture": "standardised log of the SD of HU within the outline before blur and noise; N(0, 1)",
     "grain": "standardised log of the correlation length of the texture; N(0, 1); no outcome depends on it",
 }
 PACKAGES = ("gc-ray", "numpy", "scipy", "pandas", "pydicom", "highdicom")

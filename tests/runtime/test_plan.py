@@ -1,0 +1,83 @@
+"""Resume: what is committed and unchanged is left alone, everything else is computed anew."""
+
+import pytest
+
+from gc_ray.cohort.manifest import parse_manifest
+from gc_ray.runtime.plan import plan_scan
+from gc_ray.runtime.products import products_of, settings_hash
+from gc_ray.runtime.scan_work import Job
+from gc_ray.runtime.survey import CLASSES, Survey, memory_class
+from gc_ray.store import open_store
+from gc_ray.study import ExtractSettings
+
+(ROW,) = parse_manifest(b"scan_id,patient_id,site,phase,image,mask\n1,P,A,pv,ct,seg\n", "s.csv", "/c")
+SURVEY = Survey("stamp", CLASSES[0])
+
+
+@pytest.fixture
+def job(quick, tmp_path) -> Job:
+    """Features and one network input."""
+    products = products_of(ExtractSettings(feature_sets=(quick,), volumes=("guo2025",)))
+    return Job(open_store(str(tmp_path)), products, "1-x", 60.0)
+
+
+def done(job, **changes) -> dict:
+    """Ledger rows that say everything is committed."""
+    return {
+        (*ROW.key, name): {
+            "status": "ok",
+            "settings_hash": settings_hash(product),
+            "code_version": "1-x",
+            "source_stamp": "stamp",
+            "source_sha256": "sha",
+            "generation": 2,
+        }
+        | changes
+        for name, product in job.products.items()
+    }
+
+
+def test_a_new_scan_wants_every_product_in_its_first_generation(job):
+    """Nothing in the ledger: everything is wanted."""
+    planned = plan_scan(ROW, SURVEY, {}, job, verify=False)
+    assert [(w.product, w.generation, w.unless_sha256) for w in planned.task.wanted] == [
+        ("quick", 1, ""),
+        ("volumes/guo2025", 1, ""),
+    ]
+
+
+@pytest.mark.parametrize("status", ["ok", "repaired", "refused"])
+def test_a_committed_unchanged_scan_is_left_alone(job, status):
+    """A refusal is a result too: it stands until its source changes."""
+    assert plan_scan(ROW, SURVEY, done(job, status=status), job, verify=False) is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"status": "failed"}, {"settings_hash": "other"}, {"code_version": "2-x"}], ids=lambda c: next(iter(c))
+)
+def test_a_failure_or_other_settings_or_code_are_computed_anew(job, change):
+    """A failure is never cached, and no value of older settings or code is kept: whatever the source's content."""
+    planned = plan_scan(ROW, SURVEY, done(job, **change), job, verify=False)
+    assert [(w.generation, w.unless_sha256) for w in planned.task.wanted] == [(3, ""), (3, "")]
+
+
+def test_another_stamp_asks_for_the_content_and_so_does_verify(job):
+    """Only where the stamp differs is the content hashed; --verify hashes it always."""
+    for survey, verify in ((Survey("later", CLASSES[0]), False), (SURVEY, True)):
+        planned = plan_scan(ROW, survey, done(job), job, verify)
+        assert {w.unless_sha256 for w in planned.task.wanted} == {"sha"}
+
+
+def test_another_recipe_does_not_recompute_the_features(job):
+    """Each product has a key of its own."""
+    before = done(job)
+    del before[(*ROW.key, "volumes/guo2025")]
+    planned = plan_scan(ROW, SURVEY, before, job, verify=False)
+    assert [w.product for w in planned.task.wanted] == ["volumes/guo2025"]
+
+
+def test_memory_is_promised_in_classes():
+    """One dataset per class: a need is rounded up, and the largest class takes the rest."""
+    assert memory_class(1) == CLASSES[0]
+    assert memory_class(CLASSES[1] + 1) == CLASSES[2]
+    assert memory_class(10 * CLASSES[-1]) == CLASSES[-1]
