@@ -75,7 +75,7 @@ def test_an_unknown_scheme_or_missing_bucket_is_refused():
 
 
 def test_a_full_disk_leaves_nothing_that_looks_whole(tmp_path):
-    """A write cut off by the system (here RLIMIT_FSIZE) raises StoreError; neither the object nor a listing shows it."""
+    """A write cut off by the system (RLIMIT_FSIZE) raises StoreError, and neither object nor listing shows it."""
     code = """
         import resource, sys
         from gc_ray.errors import StoreError

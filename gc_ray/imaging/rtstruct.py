@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydicom import Dataset
-from pydicom.dataelem import RawDataElement
 
 from gc_ray.errors import MaskError
 from gc_ray.imaging.contours import fill_even_odd
@@ -111,10 +110,7 @@ def _contour(item: Dataset) -> Contour:
 
 def _coordinates(item: Dataset) -> np.ndarray:
     """Contour data as floats, straight from the text: pydicom's decimal objects cost a hundred times more."""
-    element = item.get_item("ContourData")
-    if isinstance(element, RawDataElement):
-        return np.array((element.value or b"").decode("ascii").strip("\0 ").split("\\"), float)
-    return np.array(element.value, float)
+    return np.array(item.get_item("ContourData").value.decode("ascii").strip("\0 ").split("\\"), float)
 
 
 def _lay(contours: list[Contour], grid: Grid, what: str) -> tuple[dict[int, list[np.ndarray]], list[float], int]:

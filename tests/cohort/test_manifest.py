@@ -75,7 +75,7 @@ def test_a_file_that_is_no_table_is_refused():
 def test_two_sites_may_not_share_a_scan_key():
     """One cohort of several manifests needs scan ids that are unique over sites."""
     a, b = parse(HEAD, ROW), parse(HEAD, ROW.replace(",A,", ",B,"))
-    with pytest.raises(TableError, match="the manifests together: scan 007 .* stands twice"):
+    with pytest.raises(TableError, match=r"the manifests together: scan 007 .* stands twice"):
         join_manifests([a, b])
 
 

@@ -175,6 +175,13 @@ def test_spoilt_slicer_headers_are_refused(tmp_path, labels):
     )
 
 
+def test_layers_without_names_are_refused(tmp_path, labels):
+    """Nothing says which of several values per voxel is meant."""
+    refused(
+        segmentation(tmp_path / "a.nrrd", [labels, labels], []), "1", "several values per voxel and no segment names"
+    )
+
+
 def test_totalsegmentator_labels_are_those_of_its_separate_files(data):
     """Stomach, label 6: 4,675 voxels on a grid with direction (-1, -1, 1)."""
     folder = data / "totalseg_abdomen_nifti"

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 
@@ -130,6 +131,15 @@ def test_a_ct_that_is_no_dicom_is_matched_by_position_and_told(rtstruct, box, ct
     path = rtstruct({"GTV": [(CLOSED, box(1, 3, 8, 2, 5))]}, frame="1.2.9")
     read = read_mask(path, None, replace(ct, sop_uids=(), frame_of_reference_uid=None))
     assert "by position only" in read.notes.remarks[0]
+
+
+def test_contours_that_lost_points_are_refused(rtstruct, box, images, ct):
+    """The stated number of points must be there: a shortened outline encloses another area."""
+    path = rtstruct({"GTV": [(CLOSED, box(1, 3, 8, 2, 5))]}, images=images)
+    data = pydicom.dcmread(path)
+    data.ROIContourSequence[0].ContourSequence[0].ContourData = box(1, 3, 8, 2, 5)[:3].ravel().tolist()
+    data.save_as(path)
+    refused(path, "GTV", ct, "its contours are invalid or cut short")
 
 
 @pytest.mark.parametrize("share", np.linspace(0.02, 0.98, 25).tolist())

@@ -161,6 +161,56 @@ def test_segment_without_frames_is_refused_as_empty(seg, slices, ct, region):
     refused(path, "Node", ct, r"seg\.dcm: ROI 'Node' is empty: no frames, so no voxels")
 
 
+@pytest.mark.parametrize(
+    ("spoil", "pattern"),
+    [
+        (
+            lambda d: setattr(d, "SegmentationType", "OTHER"),
+            "SegmentationType must be BINARY, FRACTIONAL or LABELMAP",
+        ),
+        (lambda d: setattr(d, "SegmentationType", "FRACTIONAL"), "fractional segmentation without Maximum"),
+        (lambda d: delattr(d, "PerFrameFunctionalGroupsSequence"), "functional groups are incomplete"),
+        (lambda d: delattr(d, "SegmentSequence"), "list of segments is missing"),
+        (lambda d: setattr(d, "PixelData", bytes(2)), "truncated: it holds 2 of 120 bytes"),
+        (lambda d: delattr(d, "FrameOfReferenceUID"), None),
+        (
+            lambda d: setattr(
+                d.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence[0],
+                "ImagePositionPatient",
+                d.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient,
+            ),
+            "several frames on one CT slice",
+        ),
+        (
+            lambda d: setattr(
+                d.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence[0], "ImagePositionPatient", ["1", "2"]
+            ),
+            "functional groups are incomplete or invalid",
+        ),
+    ],
+)
+def test_spoilt_headers_are_refused_in_plain_words(seg, slices, ct, region, spoil, pattern):
+    """What a header lacks or contradicts is a refusal; a missing frame of reference is made up for by image UIDs."""
+    path = seg(region, slices, "BINARY", ["Tumour"])
+    data = pydicom.dcmread(path)
+    spoil(data)
+    data.save_as(path)
+    if pattern is None:
+        assert np.array_equal(read_mask(path, None, ct).mask.array, region)
+    else:
+        refused(path, None, ct, r"^seg\.dcm: .*" + pattern)
+
+
+def test_frames_without_a_voxel_are_refused_as_empty(seg, slices, ct, region):
+    """Frames may exist and hold nothing; only decoding tells."""
+    path = seg(region, slices, "BINARY", ["Tumour"])
+    data = pydicom.dcmread(path)
+    data.PixelData = bytes(len(data.PixelData))
+    data.save_as(path)
+    with pytest.raises(MaskError, match="ROI 'Tumour' is empty: no voxels"):
+        read_mask(path, None, ct)
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
 def test_truncated_segmentation_is_refused(seg, slices, ct, region, share):
     """A file cut anywhere is refused and named."""

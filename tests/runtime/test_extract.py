@@ -28,6 +28,11 @@ def sites(cohort: Path) -> list[Path]:
     return sorted(cohort.glob("scans_site_*.csv"))
 
 
+def scans(cohort: Path) -> list[str]:
+    """The manifests as options."""
+    return [f"--scans={manifest}" for manifest in sites(cohort)]
+
+
 def command(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess:
     """Run gc-ray as a user would."""
     return subprocess.run(
@@ -46,7 +51,7 @@ def expected(cohort, quick, tables_of, tmp_path_factory):
     store = open_store(str(tmp_path_factory.mktemp("expected") / "store"))
     done = command(
         "extract",
-        *(f"--scans={m}" for m in sites(cohort)),
+        *scans(cohort),
         f"--store={store.uri}",
         f"--feature-set={quick}",
         "--workers=1",
@@ -107,7 +112,7 @@ def test_a_run_killed_half_way_resumes(cohort, quick, tmp_path, tables_of, expec
     """kill -9: no row lost, none doubled, nothing recomputed that was committed, tables equal."""
     store = open_store(str(tmp_path / "store"))
     options = [
-        *(f"--scans={m}" for m in sites(cohort)),
+        *scans(cohort),
         f"--store={store.uri}",
         f"--feature-set={quick}",
         "--workers=1",
@@ -180,7 +185,6 @@ def test_a_scan_that_hangs_is_given_up(run, cohort, store, hang):
 
     def work(task, job):
         if (task.row.patient_id, task.row.reader, task.row.repeat) == ("P0001", "R1", 0):
-            job = type(job)(job.store, job.products, job.code_version, timeout_s=1.0, grace_s=1.0)
             return process_scan(task, type(job)(job.store, {"quick": Hang()}, job.code_version, 1.0, 1.0))
         return process_scan(task, job)
 
@@ -215,10 +219,10 @@ def test_a_store_that_fills_up_stops_the_run_with_one_line(run, cohort, store):
 
 
 def test_the_exit_code_tells_the_failure_budget(cohort, quick, tmp_path):
-    """Exit 3 when too many results are lost, and the run record carries it; 0 with a larger budget; a ledger either way."""
+    """Exit 3 when too many results are lost, and the run record carries it; 0 with a larger budget."""
     moved = Path(shutil.copytree(cohort, tmp_path / "c"))
     shutil.rmtree(moved / "site_A" / "P0001" / "ct")
-    options = [*(f"--scans={m}" for m in sites(moved)), f"--feature-set={quick}", f"--store={tmp_path / 's'}"]
+    options = [*scans(moved), f"--feature-set={quick}", f"--store={tmp_path / 's'}"]
     assert command("extract", *options).returncode == 3
     assert command("extract", *options, "--failure-budget=0.9").returncode == 0
     store = open_store(str(tmp_path / "s"))
@@ -228,7 +232,7 @@ def test_the_exit_code_tells_the_failure_budget(cohort, quick, tmp_path):
 
 
 def test_sites_extracted_apart_and_merged_equal_sites_extracted_together(run, cohort, tmp_path, tables_of, expected):
-    """Two hospitals run the job on their own; the merged store holds the same tables, and merging again adds nothing."""
+    """Two hospitals run the job on their own: the merged store is the same, and merging again adds nothing."""
     stores = [open_store(str(tmp_path / m.stem)) for m in sites(cohort)]
     for manifest, store in zip(sites(cohort), stores, strict=True):
         run([manifest], store)
@@ -252,7 +256,7 @@ def test_no_patient_name_in_any_output(run, cohort, quick, tmp_path):
         content = victim.read_bytes()
         victim.write_bytes([content[:600], content.replace(b"PN", b"DS"), content.replace(b"\\IS", b"\\PN")][i])
     outputs = [
-        command(name, *(f"--scans={m}" for m in sites(moved)), *more)
+        command(name, *scans(moved), *more)
         for name, more in (
             ("extract", (f"--store={tmp_path / 's'}", f"--feature-set={quick}", "--volumes=cao2024")),
             ("check", ()),
