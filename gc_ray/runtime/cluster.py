@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 from ray.data import DataContext
+from ray.exceptions import RayTaskError
 
 from gc_ray.errors import StoreError
 
@@ -50,7 +51,7 @@ def session(cpus: int | None) -> Iterator[None]:
             object_store_memory=OBJECT_STORE_BYTES,
             **common,
         )
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # a crashed block is the ledger's business
     try:
         yield
     finally:
@@ -61,7 +62,10 @@ def map_chunks(function: Callable[[Any], Any], items: list, chunk: int) -> list:
     """``[function(item) for item in items]`` on the session's CPUs, ``chunk`` short pieces of work to a task."""
     run = ray.remote(num_cpus=1, max_retries=2)(lambda part: [function(item) for item in part])
     refs = [run.remote(items[i : i + chunk]) for i in range(0, len(items), chunk)]
-    return [result for part in ray.get(refs) for result in part]
+    try:
+        return [result for part in ray.get(refs) for result in part]
+    except RayTaskError as error:
+        raise error.cause from None  # the fault itself, without the worker's traceback around it
 
 
 @contextlib.contextmanager

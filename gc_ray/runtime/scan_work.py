@@ -182,6 +182,9 @@ def _read(task: ScanTask, folder: Path, trail: _Trail) -> Reading:
         return Reading(status, "done", "", notes, geometry, sha256, ct.volume, roi.mask)
     except (ScanError, MaskError) as error:
         return Reading("refused", trail.stage, str(error), notes, geometry, sha256)
+    except StoreError:
+        reason = f"{_shown(row.image)} or its mask could not be fetched; check rights and network, and run again"
+        return Reading("failed", trail.stage, reason, notes, geometry, sha256)
     except Exception as error:  # noqa: BLE001 - one scan's fault must never cost another scan
         return Reading("failed", trail.stage, anonymous(error), notes, geometry, sha256)
 

@@ -155,7 +155,5 @@ def _settle(again: _Again, job: Job) -> tuple[list[Outcome], _Again]:
 
 
 def _write_off(again: _Again, job: Job) -> list[Outcome]:
-    reason = (
-        f"the worker process {again.cause}, {again.tries} times in {again.tries} tries; look at the scan by itself"
-    )
+    reason = f"the worker process {again.cause} in {again.tries} of {again.tries} tries; run this scan by itself"
     return [{"scan": again.index, **o} for o in failed_by_worker(again.planned.task, job, reason)]

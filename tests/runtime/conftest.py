@@ -1,6 +1,8 @@
 """A small simulated cohort, a quick feature set, and one Ray session for all tests of the runtime."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,3 +90,15 @@ def tables_of() -> Callable:
         return ledger.read_ledger(store).drop_columns(MEASURED), ledger.read_features(store, feature_set)
 
     return read
+
+
+@pytest.fixture(scope="session")
+def expected(cohort, quick, tables_of, tmp_path_factory) -> tuple[pa.Table, pa.Table]:
+    """The tables from one worker on this machine, by the command line: what every other way must equal."""
+    store = open_store(str(tmp_path_factory.mktemp("expected") / "store"))
+    manifests = [f"--scans={manifest}" for manifest in sorted(cohort.glob("scans_site_*.csv"))]
+    gc_ray = Path(sys.executable).with_name("gc-ray")
+    options = [f"--store={store.uri}", f"--feature-set={quick}", "--workers=1"]
+    done = subprocess.run([gc_ray, "extract", *manifests, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return tables_of(store)

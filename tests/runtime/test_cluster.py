@@ -1,0 +1,154 @@
+"""Two real Ray nodes on one machine, and the job as a user submits it."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gc_ray.store import open_store
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+RAY = str(Path(sys.executable).with_name("ray"))
+UP_S = 90  # for a node to come up on a loaded machine; 10 s on an idle one
+PORTS = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port")
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Addresses of a running cluster: of its control store and of its job server, with the environment to use."""
+
+    gcs: str
+    jobs: str
+    environment: dict[str, str]
+
+    def submit(self, *arguments: str) -> subprocess.CompletedProcess:
+        """``ray job submit --working-dir . -- python jobs/extract.py ...``, as the README shows it."""
+        return subprocess.run(
+            [RAY, "job", "submit", f"--address={self.jobs}", "--working-dir", ".", "--"]
+            + [sys.executable, "jobs/extract.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def alive(self) -> int:
+        """How many nodes the dashboard sees alive."""
+        with urllib.request.urlopen(f"{self.jobs}/nodes?view=summary", timeout=2) as answer:
+            summary = json.load(answer)["data"]["summary"]
+        return sum(node["raylet"]["state"] == "ALIVE" for node in summary)
+
+    def that_computed(self) -> set[str]:
+        """The nodes on which extraction tasks ran, as the cluster's own state tells."""
+        code = (
+            "import ray; from ray.util.state import list_tasks; ray.init(logging_level='ERROR');"
+            "print(*{t.node_id for t in list_tasks(limit=1000, detail=True) if 'MapBatches' in t.name})"
+        )
+        environment = self.environment | {"RAY_ADDRESS": self.gcs}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        return set(done.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def two_nodes():
+    """A head and a second node with a CPU each, as processes of their own."""
+    folder = tempfile.mkdtemp(prefix="gcr", dir="/tmp")  # short: Ray puts sockets below it
+    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {"RAY_AUTH_MODE": "disabled"}
+    gcs, jobs = free_port(), free_port()
+    nodes = Nodes(f"127.0.0.1:{gcs}", f"http://127.0.0.1:{jobs}", environment)
+    dashboard = [f"--dashboard-port={jobs}", "--dashboard-host=127.0.0.1"]
+    started = [start(environment, "--head", f"--port={gcs}", f"--temp-dir={folder}", *dashboard)]
+    try:
+        wait_for(lambda: nodes.alive() == 1)
+        started.append(start(environment, f"--address={nodes.gcs}"))
+        wait_for(lambda: nodes.alive() == 2)
+        yield nodes
+    finally:
+        for node in reversed(started):
+            stop(node)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def start(environment: dict, *options: str) -> subprocess.Popen:
+    """One Ray node in the foreground of its own process group, with ports that clash with no other."""
+    common = [
+        "--node-ip-address=127.0.0.1",
+        "--num-cpus=1",
+        "--object-store-memory=100000000",
+        "--disable-usage-stats",
+    ]
+    return subprocess.Popen(
+        [RAY, "start", "--block", *options, *common, *(f"--{name}={free_port()}" for name in PORTS)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def stop(node: subprocess.Popen) -> None:
+    """End a node and all that it started."""
+    os.killpg(node.pid, signal.SIGTERM)
+    try:
+        node.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(node.pid, signal.SIGKILL)
+        node.wait()
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(ready: Callable[[], bool]) -> None:
+    """Until ``ready()`` is true; an OSError means not yet."""
+    deadline = time.monotonic() + UP_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            if ready():
+                return
+        time.sleep(0.3)
+    pytest.fail(f"the Ray nodes were not up within {UP_S} s")
+
+
+def test_a_submitted_job_on_two_nodes_gives_the_tables_of_one_worker(
+    two_nodes, cohort, quick, tmp_path, tables_of, expected
+):
+    """The job joins the cluster, both nodes compute, and the tables are Arrow-equal."""
+    store = open_store(str(tmp_path / "store"))
+    manifests = [f"--scans={m}" for m in sorted(cohort.glob("scans_site_*.csv"))]
+    done = two_nodes.submit(*manifests, f"--store={store.uri}", f"--feature-set={quick}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "14 results computed" in done.stdout
+    for found, wanted in zip(tables_of(store), expected, strict=True):
+        assert found.equals(wanted)
+    assert len(two_nodes.that_computed()) == 2
+
+
+def test_a_bad_argument_fails_the_submitted_job_with_one_line(two_nodes, tmp_path):
+    """What the command line says reaches whoever submitted it; nothing is written."""
+    done = two_nodes.submit(f"--scans={tmp_path / 'none.csv'}", f"--store={tmp_path / 'store'}")
+    assert done.returncode == 1
+    assert "error: none.csv: wanted a scans table, there is no such file; mend --scans" in done.stdout
+    assert not list(tmp_path.iterdir())
