@@ -19,7 +19,7 @@ from gc_ray.runtime.extract import Summary
 from gc_ray.runtime.progress import Progress, duration
 
 REDRAW_S = 0.2  # on a terminal, where lines are redrawn in place
-LINE_EVERY_S = 10.0  # in a log, where every show is new lines
+LINE_EVERY_S = 20.0  # in a log, where every show is new lines
 STATUSES = ("ok", "repaired", "refused", "failed")
 REASONS = 10  # reasons printed after a run; all are in the ledger
 COLOURS = {"refused": "red", "error": "red", "repaired": "yellow", "warning": "yellow"}
@@ -30,7 +30,13 @@ def watching() -> Iterator[Callable[[dict[str, int]], Callable[[str, str], None]
     """What ``extract`` wants as ``watch``: progress per site, redrawn on a terminal, a line now and then in a log."""
     console = _console(stderr=True)
     if not console.is_terminal:
-        yield lambda totals: Progress(totals, lambda lines: _lines(console, lines), LINE_EVERY_S).add
+        said: set[str] = set()  # a site that is complete says so once
+
+        def append(lines: list[str]) -> None:
+            _lines(console, [line for line in lines if line not in said])
+            said.update(lines)
+
+        yield lambda totals: Progress(totals, append, LINE_EVERY_S).add
         return
     with Live(console=console, auto_refresh=False) as live:
 

@@ -14,7 +14,7 @@ FINAL = ("ok", "repaired", "refused")  # a failed scan is tried again by the nex
 
 @dataclass(frozen=True)
 class Planned:
-    """A task and the memory, in bytes, that it is promised."""
+    """A task and the memory, in bytes, that it will need as far as headers tell."""
 
     task: ScanTask
     memory: int

@@ -59,6 +59,11 @@ class Radiomics:
         """What is stored beside the rows: settings and the order of the values."""
         return {"settings": self.settings, "names": list(self.features.names)}
 
+    def region_voxels(self, mask: Mask) -> float:
+        """How many voxels the region will have where features are computed: what their memory goes by."""
+        spacing = self.features.settings["setting"].get("resampledPixelSpacing")
+        return mask.voxels * mask.grid.voxel_mm3 / np.prod(spacing) if spacing else mask.voxels
+
     def compute(self, volume: Volume, mask: Mask, identity: dict, store: Store) -> Computed:
         """Extract and stage one row; ``identity`` holds its scan key, patient, site and generation."""
         row = extract_features(volume, mask, self.features)
@@ -91,6 +96,10 @@ class NetworkInput:
     def description(self) -> dict:
         """What is stored beside the objects."""
         return {"settings": self.settings}
+
+    def region_voxels(self, mask: Mask) -> float:
+        """Nothing worth counting: the box is cut and resampled once, which a worker's own share covers."""
+        return 0.0
 
     def compute(self, volume: Volume, mask: Mask, identity: dict, store: Store) -> Computed:
         """Cut and stage one network input; ``identity`` holds its scan key, patient, site and generation."""

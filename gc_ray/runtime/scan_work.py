@@ -20,9 +20,12 @@ from gc_ray.errors import MaskError, ScanError, StoreError
 from gc_ray.imaging.read import read_ct, read_mask
 from gc_ray.imaging.scan import Notes
 from gc_ray.imaging.volume import Mask, Volume
+from gc_ray.runtime.memory import scan_bytes
 from gc_ray.runtime.products import Product, settings_hash
 from gc_ray.source import content_sha256, list_source, localise
 from gc_ray.store import Store
+
+LARGER = "larger"  # the outcome of a scan that needs more memory than it was promised
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,15 @@ class Wanted:
 
 @dataclass(frozen=True)
 class ScanTask:
-    """One row of the manifest and what is wanted of it."""
+    """One row of the manifest and what is wanted of it.
+
+    memory: bytes that the task is promised; a scan that needs more says so and is not computed. None: no limit.
+    """
 
     row: ScanRow
     stamp: str
     wanted: tuple[Wanted, ...]
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,7 @@ class Reading:
 def process_scan(task: ScanTask, job: Job) -> list[dict]:
     """Compute and commit what is wanted of one scan; an outcome per product: product, status, stage, reason.
 
+    A single outcome ``larger`` with the memory needed, and nothing computed, when the promised memory is too small.
     Never raises for a fault of the scan. StoreError when the store cannot be written: then the run must stop.
     """
     begin = time.perf_counter()
@@ -89,6 +97,9 @@ def process_scan(task: ScanTask, job: Job) -> list[dict]:
     trail = _Trail()
     with tempfile.TemporaryDirectory(prefix="gc-ray-") as folder, _deadline(task, job, trail):
         reading = _read(task, Path(folder), trail)
+        needed = _needed(reading, job)
+        if task.memory is not None and needed > task.memory:
+            return [{"product": "", "status": LARGER, "stage": "mask", "reason": "", "memory": needed}]
         return [_finish(wanted, task, job, reading, trail, begin) for wanted in task.wanted]
 
 
@@ -187,6 +198,14 @@ def _read(task: ScanTask, folder: Path, trail: _Trail) -> Reading:
         return Reading("failed", trail.stage, reason, notes, geometry, sha256)
     except Exception as error:  # noqa: BLE001 - one scan's fault must never cost another scan
         return Reading("failed", trail.stage, anonymous(error), notes, geometry, sha256)
+
+
+def _needed(reading: Reading, job: Job) -> int:
+    """Bytes that the products of a scan take, now that its region is known."""
+    if reading.volume is None:
+        return 0
+    largest = max(product.region_voxels(reading.mask) for product in job.products.values())
+    return scan_bytes(reading.volume.array.nbytes, largest)
 
 
 def _finish(wanted: Wanted, task: ScanTask, job: Job, reading: Reading, trail: _Trail, begin: float) -> dict:

@@ -11,34 +11,25 @@ import pydicom
 import SimpleITK as sitk
 
 from gc_ray.cohort.manifest import ScanRow
+from gc_ray.runtime.memory import scan_bytes
 from gc_ray.source import Source, head_bytes, joint_stamp, list_source
 
 HEAD_BYTES = 1 << 16  # bytes of one slice that hold its header up to the pixels, in practice
-MB = 1 << 20
-WORKER_BYTES = 600 * MB  # a worker with every library loaded and an ordinary region's features; measured 430 MB
-VOLUME_COPIES = 3  # the volume itself, its mask and label map, and room for one cast or decoded slice stack
 COMPRESSION = 4  # how much a compressed file may grow, where its header cannot be read without fetching all of it
-CLASSES = tuple(MB << shift for shift in (10, 11, 12, 13, 14))  # 1, 2, 4, 8, 16 GB: one Ray Data dataset per class
 
 
 @dataclass(frozen=True)
 class Survey:
-    """stamp: a digest of image and mask listings. memory: bytes that extraction will need, rounded to a class."""
+    """stamp: a digest of image and mask listings. memory: bytes that extraction needs, going by the header."""
 
     stamp: str
     memory: int
 
 
 def survey_scan(row: ScanRow) -> Survey:
-    """The survey of one scan. A source that is not there, or whose header cannot be read, gets the smallest class:
-    its own task will say what is wrong with it."""
+    """The survey of one scan; a source that is not there counts as empty, its own task will say what is wrong."""
     image, mask = list_source(row.image_uri), list_source(row.mask_uri)
-    return Survey(joint_stamp([image, mask]), memory_class(WORKER_BYTES + VOLUME_COPIES * volume_bytes(image)))
-
-
-def memory_class(needed: int) -> int:
-    """The smallest class, in bytes, that holds ``needed`` bytes; the largest when none does."""
-    return next((size for size in CLASSES if size >= needed), CLASSES[-1])
+    return Survey(joint_stamp([image, mask]), scan_bytes(volume_bytes(image)))
 
 
 def volume_bytes(source: Source) -> int:

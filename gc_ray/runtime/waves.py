@@ -10,14 +10,16 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import ray
 import ray.data
-from ray.exceptions import LocalRayletDiedError, NodeDiedError, OutOfMemoryError, RayError
+from ray.exceptions import LocalRayletDiedError, NodeDiedError, OutOfMemoryError, RayError, RayTaskError
 from ray.util.annotations import RayDeprecationWarning
 
 from gc_ray import ledger
 from gc_ray.errors import StoreError
 from gc_ray.runtime import cluster
+from gc_ray.runtime.memory import class_of, classes_up_to
 from gc_ray.runtime.plan import Planned
 from gc_ray.runtime.scan_work import (
+    LARGER,
     Job,
     Reading,
     ScanTask,
@@ -30,7 +32,11 @@ Work = Callable[[ScanTask, Job], list[dict]]
 Outcome = dict  # scan (index into the wave), product, status, stage, reason
 
 OUTCOME = pa.schema(
-    [("scan", pa.int64()), *((name, pa.string()) for name in ("product", "status", "stage", "reason"))]
+    [
+        ("scan", pa.int64()),
+        *((name, pa.string()) for name in ("product", "status", "stage", "reason")),
+        ("memory", pa.int64()),
+    ]
 )
 WORKER_SCANS = 200  # a worker is replaced after this many scans, so that no library's leak grows over a long run
 NODE_LOSSES = 20  # lost nodes (spot machines) that one scan may meet before its attempts count
@@ -44,24 +50,31 @@ def run_wave(planned: list[Planned], job: Job, work: Work, attempts: int, worker
     ``failed``. workers: the most tasks at a time, None for as many as there are CPUs.
     StoreError when a worker could not write to the store.
     """
-    finished: set[int] = set()
-    limit = cluster.node_memory()
-    for memory in sorted({p.memory for p in planned}):
-        group = [i for i, p in enumerate(planned) if p.memory == memory]
-        for found in _run_class(planned, group, min(memory, limit), job, work, workers):
-            finished.add(found["scan"])
-            yield found
-    lost = [i for i in range(len(planned)) if i not in finished]
+    classes = classes_up_to(cluster.node_memory())
+    memory = [class_of(p.memory, classes) for p in planned]
+    lost = []
+    for promised in classes:  # ascending: a scan that turns out larger moves to a class that is still to come
+        group = [i for i, needed in enumerate(memory) if needed == promised]
+        seen = set()
+        for found in _run_class(planned, group, promised, promised != classes[-1], job, work, workers):
+            seen.add(found["scan"])
+            if found["status"] == LARGER:
+                memory[found["scan"]] = class_of(found["memory"], classes)
+            else:
+                yield found
+        lost += [i for i in group if i not in seen]
     yield from _run_again(planned, lost, job, work, attempts, workers)
 
 
-def _run_class(planned, group, memory, job, work, workers) -> Iterator[Outcome]:
+def _run_class(planned, group, promised, larger_exists, job, work, workers) -> Iterator[Outcome]:
     """The tasks of one memory class through Ray Data: one scan, one block, one Ray task."""
+    if not group:
+        return
+    tasks = {i: replace(planned[i].task, memory=promised if larger_exists else None) for i in group}
 
     def batch(table: pa.Table) -> pa.Table:
-        return pa.Table.from_pylist(
-            [o for i in table["scan"].to_pylist() for o in _run_one(i, planned[i], job, work)]
-        )
+        (index,) = table["scan"].to_pylist()
+        return pa.Table.from_pylist(_run_one(index, tasks[index], job, work), schema=OUTCOME)
 
     with cluster.quiet_data(no_progress_s=4 * (job.timeout_s + job.grace_s)):
         blocks = ray.data.from_items([{"scan": i} for i in group], override_num_blocks=len(group))
@@ -73,7 +86,7 @@ def _run_class(planned, group, memory, job, work, workers) -> Iterator[Outcome]:
                 batch_size=None,
                 batch_format="pyarrow",
                 num_cpus=1,
-                memory=memory,
+                memory=promised,
                 concurrency=workers,
                 max_calls=WORKER_SCANS,
                 max_retries=0,  # a scan that kills its worker is tried again apart, where attempts are counted
@@ -85,9 +98,9 @@ def _run_class(planned, group, memory, job, work, workers) -> Iterator[Outcome]:
             return  # a lost node can take finished blocks with it; the ledger knows what is committed
 
 
-def _run_one(index: int, planned: Planned, job: Job, work: Work) -> list[Outcome]:
+def _run_one(index: int, task: ScanTask, job: Job, work: Work) -> list[Outcome]:
     try:
-        outcomes = work(planned.task, job)
+        outcomes = work(task, job)
     except StoreError as error:
         outcomes = [{"product": "", "status": "unwritten", "stage": "write", "reason": str(error)}]
     return [{"scan": index, **found} for found in outcomes]
@@ -113,7 +126,7 @@ def _run_again(planned, lost, job, work, attempts, workers) -> Iterator[Outcome]
             yield from settled
             if again.planned.task.wanted and again.tries < attempts:
                 memory = min(again.planned.memory << again.tries, limit)
-                running[run.options(memory=memory).remote(again.index, again.planned, job, work)] = again
+                running[run.options(memory=memory).remote(again.index, again.planned.task, job, work)] = again
             elif again.planned.task.wanted:
                 yield from _write_off(again, job)
         for ref in ray.wait(list(running), num_returns=1)[0] if running else ():
@@ -137,7 +150,10 @@ class _Again:
     def after(self, error: RayError) -> _Again:
         if isinstance(error, (NodeDiedError, LocalRayletDiedError)) and self.losses < NODE_LOSSES:
             return replace(self, losses=self.losses + 1)
-        cause = "was killed for memory" if isinstance(error, OutOfMemoryError) else DIED
+        if isinstance(error, RayTaskError):
+            cause = f"raised {type(error.cause).__name__} (a bug, please report it)"
+        else:
+            cause = "was killed for memory" if isinstance(error, OutOfMemoryError) else DIED
         return replace(self, tries=self.tries + 1, cause=cause)
 
 

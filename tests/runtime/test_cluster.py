@@ -37,9 +37,9 @@ class Nodes:
 
     def submit(self, *arguments: str) -> subprocess.CompletedProcess:
         """``ray job submit --working-dir . -- python jobs/extract.py ...``, as the README shows it."""
+        options = [f"--address={self.jobs}", "--working-dir=."]
         return subprocess.run(
-            [RAY, "job", "submit", f"--address={self.jobs}", "--working-dir", ".", "--"]
-            + [sys.executable, "jobs/extract.py", *arguments],
+            [RAY, "job", "submit", *options, "--", sys.executable, "jobs/extract.py", *arguments],
             cwd=ROOT,
             env=self.environment,
             capture_output=True,
@@ -96,7 +96,8 @@ def start(environment: dict, *options: str) -> subprocess.Popen:
         "--disable-usage-stats",
     ]
     return subprocess.Popen(
-        [RAY, "start", "--block", *options, *common, *(f"--{name}={free_port()}" for name in PORTS)],
+        [RAY, "start", "--block", "--node-ip-address=127.0.0.1", *options, *common]
+        + [f"--{name}={free_port()}" for name in PORTS],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -105,8 +106,8 @@ def start(environment: dict, *options: str) -> subprocess.Popen:
 
 
 def stop(node: subprocess.Popen) -> None:
-    """End a node and all that it started."""
-    os.killpg(node.pid, signal.SIGTERM)
+    """End a node: ``ray start --block`` ends what it started when it is told to end itself."""
+    node.terminate()
     try:
         node.wait(20)
     except subprocess.TimeoutExpired:

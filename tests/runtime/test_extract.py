@@ -205,6 +205,21 @@ def test_a_scan_that_hangs_is_given_up(run, cohort, store, hang):
     assert len(rows) == 14
 
 
+def test_a_scan_larger_than_promised_moves_to_a_larger_class(run, cohort, store, tables_of, expected):
+    """Headers do not tell the region's size: such a scan is read, put off, and computed with enough memory."""
+    from gc_ray.runtime import scan_work, waves
+
+    def work(task, job):
+        hungry = task.row.patient_id == "P0002" and task.memory is not None and task.memory < 4 << 30
+        if hungry:
+            return [{"product": "", "status": waves.LARGER, "stage": "mask", "reason": "", "memory": 3 << 30}]
+        return scan_work.process_scan(task, job)
+
+    assert run(sites(cohort), store, work).computed == 14
+    for found, wanted in zip(tables_of(store), expected, strict=True):
+        assert found.equals(wanted)
+
+
 def test_a_store_that_fills_up_stops_the_run_with_one_line(run, cohort, store):
     """When a worker cannot write, the run ends with StoreError and no run record."""
 

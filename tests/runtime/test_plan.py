@@ -6,12 +6,12 @@ from gc_ray.cohort.manifest import parse_manifest
 from gc_ray.runtime.plan import plan_scan
 from gc_ray.runtime.products import products_of, settings_hash
 from gc_ray.runtime.scan_work import Job
-from gc_ray.runtime.survey import CLASSES, Survey, memory_class
+from gc_ray.runtime.survey import Survey
 from gc_ray.store import open_store
 from gc_ray.study import ExtractSettings
 
 (ROW,) = parse_manifest(b"scan_id,patient_id,site,phase,image,mask\n1,P,A,pv,ct,seg\n", "s.csv", "/c")
-SURVEY = Survey("stamp", CLASSES[0])
+SURVEY = Survey("stamp", 10**9)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_failure_or_other_settings_or_code_are_computed_anew(job, change):
 
 def test_another_stamp_asks_for_the_content_and_so_does_verify(job):
     """Only where the stamp differs is the content hashed; --verify hashes it always."""
-    for survey, verify in ((Survey("later", CLASSES[0]), False), (SURVEY, True)):
+    for survey, verify in ((Survey("later", 10**9), False), (SURVEY, True)):
         planned = plan_scan(ROW, survey, done(job), job, verify)
         assert {w.unless_sha256 for w in planned.task.wanted} == {"sha"}
 
@@ -74,10 +74,3 @@ def test_another_recipe_does_not_recompute_the_features(job):
     del before[(*ROW.key, "volumes/guo2025")]
     planned = plan_scan(ROW, SURVEY, before, job, verify=False)
     assert [w.product for w in planned.task.wanted] == ["volumes/guo2025"]
-
-
-def test_memory_is_promised_in_classes():
-    """One dataset per class: a need is rounded up, and the largest class takes the rest."""
-    assert memory_class(1) == CLASSES[0]
-    assert memory_class(CLASSES[1] + 1) == CLASSES[2]
-    assert memory_class(10 * CLASSES[-1]) == CLASSES[-1]

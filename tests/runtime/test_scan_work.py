@@ -105,6 +105,15 @@ def test_a_bad_source_is_refused_with_its_stage_and_reason(rows, job, cohort, tm
         assert str(tmp_path) not in found["reason"]
 
 
+def test_a_scan_that_needs_more_memory_than_promised_says_so_and_computes_nothing(rows, job):
+    """The region decides: with one byte less than it needs nothing is written, with no limit it is computed."""
+    small = replace(task(rows[0], job), memory=600 << 20)
+    (found,) = process_scan(small, job)
+    assert (found["status"], found["memory"] > small.memory) == ("larger", True)
+    assert entries(job) == []
+    assert {o["status"] for o in process_scan(replace(small, memory=found["memory"]), job)} == {"ok"}
+
+
 def test_a_product_that_raises_costs_only_itself(rows, job, monkeypatch):
     """An unexpected error is a failed row without the error's text, which could quote a header; the others commit."""
 
