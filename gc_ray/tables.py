@@ -136,10 +136,11 @@ def build(table: Table, rows: list[dict], more: tuple[str, ...] = ()) -> pa.Tabl
 
 def check(table: Table, found: pa.Table) -> pa.Table:
     """``found`` itself when it has the table's columns, types and a unique key; TableError otherwise."""
-    wanted = table.schema(tuple(n for n in found.column_names if n not in {c.name for c in table.columns}))
-    if table.more is None and len(wanted) != len(table.columns):
-        raise TableError(f"table {table.name}: unknown columns {wanted.names[len(table.columns) :][:5]}")
-    for field in wanted:
+    fixed = {c.name for c in table.columns}
+    more = tuple(name for name in found.column_names if name not in fixed)
+    if more and table.more is None:
+        raise TableError(f"table {table.name}: unknown columns {', '.join(more[:5])}")
+    for field in table.schema(more):
         if field.name not in found.column_names:
             raise TableError(f"table {table.name}: column {field.name} ({field.type}) is missing")
         column = found.column(field.name)

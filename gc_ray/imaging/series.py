@@ -16,6 +16,7 @@ from gc_ray.imaging.slices import SLICE_KEYWORDS, Slice, check_agreement, read_s
 from gc_ray.imaging.stacking import Place, Stack, stack
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+OVERLAP = 0.01  # share of the step by which a slice's thickness may differ from it, by rounding
 ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")  # Enhanced, Legacy Converted Enhanced
 
 
@@ -134,8 +135,9 @@ def _remarks(slices: Sequence[Slice], laid: Stack) -> Notes:
     if len({s.rescale for s in slices}) > 1:
         remarks.append("rescale slope or intercept varies between slices: each slice uses its own")
     thickness = max((s.thickness or 0.0 for s in slices), default=0.0)
-    if thickness > laid.grid.spacing_mm[2] * 1.01:
-        remarks.append(
-            f"overlapping reconstruction: slices {thickness:.3g} mm thick every {laid.grid.spacing_mm[2]:.3g} mm"
-        )
+    step = laid.grid.spacing_mm[2]
+    if thickness > step * (1 + OVERLAP):
+        remarks.append(f"overlapping reconstruction: slices {thickness:.3g} mm thick every {step:.3g} mm")
+    elif 0 < thickness < step * (1 - OVERLAP):
+        remarks.append(f"tissue between slices was not imaged: slices {thickness:.3g} mm thick every {step:.3g} mm")
     return Notes(tuple(repairs), tuple(remarks))

@@ -233,6 +233,15 @@ def test_thick_slices_and_varying_rescale_are_remarked(slices, save):
     assert scan.volume.array[5, 0, 0] == 1000 + 500 - 1024 - 5
 
 
+def test_slices_thinner_than_their_distance_are_remarked(slices, save):
+    """An even stack with tissue left out between slices is a grid, but texture along z is not what it seems."""
+    for data in slices:
+        data.SliceThickness = 1
+    notes = read_ct(save(slices)).notes
+    assert notes.repairs == ()
+    assert notes.remarks == ("tissue between slices was not imaged: slices 1 mm thick every 2 mm",)
+
+
 def test_wg04_encodings_under_one_uid_are_refused(data):
     """Six encodings of one picture are no stack of six slices."""
     uid = "1.3.6.1.4.1.5962.1.3.2.1.20040826185059.5457"

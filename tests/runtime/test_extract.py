@@ -284,3 +284,21 @@ def test_no_patient_name_in_any_output(run, cohort, quick, tmp_path):
     for text in [*written, *(o.stdout.encode() + o.stderr.encode() for o in outputs)]:
         assert planted not in text
         assert str(tmp_path / "c").encode() not in text
+
+
+def test_a_worker_stays_under_1500_mb_for_a_512_x_512_x_300_series(ray_session, tmp_path):
+    """Memory follows the region, not the scan: the whole series is decoded and all 1,925 features are computed."""
+    from gc_ray.cohort.synthetic.spec import CohortSpec
+    from gc_ray.cohort.synthetic.write import write_cohort
+    from gc_ray.runtime.extract import Request, extract
+    from gc_ray.study import load_study
+
+    spec = CohortSpec(patients=1, matrix=512, slices=300, slice_mm=1.0, reread_share=0)
+    files = write_cohort(tmp_path / "c", spec)
+    store = open_store(str(tmp_path / "store"))
+    settings = ('extract.feature_sets=["guo2025"]', 'extract.volumes=["guo2025", "cao2024"]')
+    request = Request((str(files.scans),), store, load_study(None, settings))
+    extract(request, lambda totals: lambda *_: None, "large", time.monotonic)
+    rows = ledger.read_ledger(store).to_pylist()
+    assert [(r["status"], json.loads(r["geometry"])["size"]) for r in rows] == 3 * [("ok", [512, 512, 300])]
+    assert max(r["peak_mb"] for r in rows) < 1500
