@@ -49,7 +49,7 @@ def test_a_row_that_does_not_fit_is_refused(row, message):
 
 def test_a_key_stands_once_per_generation():
     """Two rows of one key and generation are an error; two generations are a history."""
-    with pytest.raises(TableError, match="1 keys stand more than once, the first is .*'scan_id': 's'"):
+    with pytest.raises(TableError, match=r"1 keys stand more than once, the first is .*'scan_id': 's'"):
         build(ROW, ROW)
     assert build(ROW, ROW | {"generation": 2}).num_rows == 2
 

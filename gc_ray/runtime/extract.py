@@ -15,7 +15,7 @@ from gc_ray.runtime.plan import Planned, plan_scan
 from gc_ray.runtime.products import code_version, describe, library_versions, products_of
 from gc_ray.runtime.scan_work import Job, process_scan
 from gc_ray.runtime.survey import survey_scan
-from gc_ray.runtime.waves import Work, run_wave
+from gc_ray.runtime.waves import Way, Work, run_wave
 from gc_ray.store import Store, probe
 from gc_ray.study import Study
 
@@ -94,7 +94,7 @@ def _run_one_wave(wave: list[ScanRow], job: Job, request: Request, work: Work) -
         for _ in range(len(job.products) - (len(plan.task.wanted) if plan else 0)):
             yield row.site, "unchanged"
     planned: list[Planned] = [plan for plan in plans if plan]
-    for outcome in run_wave(planned, job, work, request.study.extract.attempts, request.workers):
+    for outcome in run_wave(planned, Way(job, work, request.study.extract.attempts, request.workers)):
         yield planned[outcome["scan"]].task.row.site, outcome["status"]
 
 

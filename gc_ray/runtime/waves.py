@@ -43,11 +43,23 @@ NODE_LOSSES = 20  # lost nodes (spot machines) that one scan may meet before its
 DIED = "died (a decoder crashed, or it was killed)"
 
 
-def run_wave(planned: list[Planned], job: Job, work: Work, attempts: int, workers: int | None) -> Iterator[Outcome]:
-    """Run every task of a wave and yield what became of it; afterwards each has its ledger rows, whatever crashed.
+@dataclass(frozen=True)
+class Way:
+    """How scans are worked on.
 
     work: the function of one scan, ``process_scan``. attempts: how often a scan may kill its worker before it is
     ``failed``. workers: the most tasks at a time, None for as many as there are CPUs.
+    """
+
+    job: Job
+    work: Work
+    attempts: int
+    workers: int | None
+
+
+def run_wave(planned: list[Planned], way: Way) -> Iterator[Outcome]:
+    """Run every task of a wave and yield what became of it; afterwards each has its ledger rows, whatever crashed.
+
     StoreError when a worker could not write to the store.
     """
     classes = classes_up_to(cluster.node_memory())
@@ -56,28 +68,28 @@ def run_wave(planned: list[Planned], job: Job, work: Work, attempts: int, worker
     for promised in classes:  # ascending: a scan that turns out larger moves to a class that is still to come
         group = [i for i, needed in enumerate(memory) if needed == promised]
         seen = set()
-        for found in _run_class(planned, group, promised, promised != classes[-1], job, work, workers):
+        for found in _run_class({i: planned[i].task for i in group}, promised, promised != classes[-1], way):
             seen.add(found["scan"])
             if found["status"] == LARGER:
                 memory[found["scan"]] = class_of(found["memory"], classes)
             else:
                 yield found
         lost += [i for i in group if i not in seen]
-    yield from _run_again(planned, lost, job, work, attempts, workers)
+    yield from _run_again({i: planned[i] for i in lost}, way)
 
 
-def _run_class(planned, group, promised, larger_exists, job, work, workers) -> Iterator[Outcome]:
+def _run_class(tasks: dict[int, ScanTask], promised: int, larger_exists: bool, way: Way) -> Iterator[Outcome]:
     """The tasks of one memory class through Ray Data: one scan, one block, one Ray task."""
-    if not group:
+    if not tasks:
         return
-    tasks = {i: replace(planned[i].task, memory=promised if larger_exists else None) for i in group}
+    tasks = {i: replace(task, memory=promised if larger_exists else None) for i, task in tasks.items()}
 
     def batch(table: pa.Table) -> pa.Table:
         (index,) = table["scan"].to_pylist()
-        return pa.Table.from_pylist(_run_one(index, tasks[index], job, work), schema=OUTCOME)
+        return pa.Table.from_pylist(_run_one(index, tasks[index], way), schema=OUTCOME)
 
-    with cluster.quiet_data(no_progress_s=4 * (job.timeout_s + job.grace_s)):
-        blocks = ray.data.from_items([{"scan": i} for i in group], override_num_blocks=len(group))
+    with cluster.quiet_data(no_progress_s=4 * (way.job.timeout_s + way.job.grace_s)):
+        blocks = ray.data.from_items([{"scan": i} for i in tasks], override_num_blocks=len(tasks))
         with warnings.catch_warnings():
             # Ray deprecates further options in favour of named ones, and has no named one for max_retries yet
             warnings.simplefilter("ignore", RayDeprecationWarning)
@@ -87,7 +99,7 @@ def _run_class(planned, group, promised, larger_exists, job, work, workers) -> I
                 batch_format="pyarrow",
                 num_cpus=1,
                 memory=promised,
-                concurrency=workers,
+                concurrency=way.workers,
                 max_calls=WORKER_SCANS,
                 max_retries=0,  # a scan that kills its worker is tried again apart, where attempts are counted
             )
@@ -98,9 +110,9 @@ def _run_class(planned, group, promised, larger_exists, job, work, workers) -> I
             return  # a lost node can take finished blocks with it; the ledger knows what is committed
 
 
-def _run_one(index: int, task: ScanTask, job: Job, work: Work) -> list[Outcome]:
+def _run_one(index: int, task: ScanTask, way: Way) -> list[Outcome]:
     try:
-        outcomes = work(task, job)
+        outcomes = way.work(task, way.job)
     except StoreError as error:
         outcomes = [{"product": "", "status": "unwritten", "stage": "write", "reason": str(error)}]
     return [{"scan": index, **found} for found in outcomes]
@@ -113,22 +125,22 @@ def _checked(outcomes: list[Outcome]) -> list[Outcome]:
     return outcomes
 
 
-def _run_again(planned, lost, job, work, attempts, workers) -> Iterator[Outcome]:
+def _run_again(lost: dict[int, Planned], way: Way) -> Iterator[Outcome]:
     """Tasks whose worker died: each alone in a fresh worker, every time with twice the memory."""
     run = ray.remote(max_retries=0, num_cpus=1, max_calls=1)(_run_one)
     limit = cluster.node_memory()
-    waiting = deque(_Again(i, planned[i], tries=1) for i in lost)
+    waiting = deque(_Again(i, planned, tries=1) for i, planned in lost.items())
     running: dict[ray.ObjectRef, _Again] = {}
     while waiting or running:
-        while waiting and len(running) < (workers or len(lost)):
+        while waiting and len(running) < (way.workers or len(lost)):
             again = waiting.popleft()
-            settled, again = _settle(again, job)
+            settled, again = _settle(again, way.job)
             yield from settled
-            if again.planned.task.wanted and again.tries < attempts:
+            if again.planned.task.wanted and again.tries < way.attempts:
                 memory = min(again.planned.memory << again.tries, limit)
-                running[run.options(memory=memory).remote(again.index, again.planned.task, job, work)] = again
+                running[run.options(memory=memory).remote(again.index, again.planned.task, way)] = again
             elif again.planned.task.wanted:
-                yield from _write_off(again, job)
+                yield from _write_off(again, way.job)
         for ref in ray.wait(list(running), num_returns=1)[0] if running else ():
             again = running.pop(ref)
             try:
