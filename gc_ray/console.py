@@ -21,6 +21,7 @@ from gc_ray.runtime.progress import Progress, duration
 REDRAW_S = 0.2  # on a terminal, where lines are redrawn in place
 LINE_EVERY_S = 20.0  # in a log, where every show is new lines
 STATUSES = ("ok", "repaired", "refused", "failed")
+SHOWN = 3  # scans named for a reason; the others are counted
 REASONS = 10  # reasons printed after a run; all are in the ledger
 COLOURS = {"refused": "red", "error": "red", "repaired": "yellow", "warning": "yellow"}
 
@@ -49,14 +50,16 @@ def watching() -> Iterator[Callable[[dict[str, int]], Callable[[str, str], None]
 def show_summary(summary: Summary, store: str) -> None:
     """Print a run's counts per site, the commonest reasons, and where the results are."""
     console = _console()
-    table = Table("site", *STATUSES, "all")
+    table = Table("site", *STATUSES, "all", title="results: one for each outline and table", title_justify="left")
     for site in sorted({site for site, _ in summary.counts}):
         numbers = [summary.counts.get((site, status), 0) for status in STATUSES]
         table.add_row(site, *map(str, numbers), str(sum(numbers)))
     console.print(table)
-    _lines(console, [f"  {n} x {reason}" for reason, n in summary.reasons[:REASONS]])
-    if len(summary.reasons) > REASONS:
-        _lines(console, [f"  and {len(summary.reasons) - REASONS} more reasons, all in the ledger"])
+    for reason, scans in summary.lost[:REASONS]:
+        more = f" and {len(scans) - SHOWN} more" if len(scans) > SHOWN else ""
+        _lines(console, [f"  {', '.join(scans[:SHOWN])}{more}: {reason}"])
+    if len(summary.lost) > REASONS:
+        _lines(console, [f"  and {len(summary.lost) - REASONS} more reasons, all in the ledger"])
     took = duration(summary.seconds)
     _lines(console, [f"{summary.computed} results computed in {took}; ledger, tables and run record: {store}"])
     if summary.over_budget:

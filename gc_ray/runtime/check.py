@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from gc_ray.cohort.clinical import Finding, check_clinical, parse_clinical
 from gc_ray.cohort.manifest import ScanRow
@@ -14,6 +12,7 @@ from gc_ray.imaging.read import survey_ct, survey_mask
 from gc_ray.runtime import cluster
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.scan_work import anonymous, local_sources
+from gc_ray.runtime.scratch import scratch
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.study import Study
 
@@ -62,9 +61,9 @@ def check(
 def check_scan(row: ScanRow) -> Verdict:
     """The verdict of one outline from headers alone. Objects in S3 are fetched whole."""
     verdict = Verdict(row.scan_id, row.reader, row.repeat, row.roi, row.site, "ok", "")
-    with tempfile.TemporaryDirectory(prefix="gc-ray-") as folder:
+    with scratch() as folder:
         try:
-            image, mask = local_sources(row, Path(folder))
+            image, mask = local_sources(row, folder)
             geometry = survey_ct(image, row.series_uid or None)
             notes = geometry.notes + survey_mask(mask, row.roi or None, geometry)
         except (ScanError, MaskError) as error:

@@ -13,11 +13,11 @@ from gc_ray.runtime.extract import Request, Summary, extract
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
-COHORT = CohortSpec(patients=12, sites=2, seed=7, defects=0.15)
+COHORT = CohortSpec(patients=14, sites=2, seed=7, defects=0.25)
 SETTINGS = (
     'extract.feature_sets=["guo2025"]',
     'extract.volumes=["guo2025", "cao2024"]',
-    "extract.failure_budget=0.5",  # a seventh of the scans is made defective on purpose
+    "extract.failure_budget=0.5",  # three of fourteen scans are made defective on purpose
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -39,14 +39,14 @@ class Request:
 class Summary:
     """How the ledger stands for the manifests' outlines after a run.
 
-    counts: by (site, status). computed: results computed in this run. reasons: (reason, how many), most frequent
-    first. over_budget: whether refused and failed results exceed the failure budget.
+    counts: by (site, status). computed: results computed in this run. lost: (reason, ids of the scans it cost), most
+    frequent first. over_budget: whether refused and failed results exceed the failure budget.
     """
 
     run: str
     counts: dict[tuple[str, str], int]
     computed: int
-    reasons: tuple[tuple[str, int], ...]
+    lost: tuple[tuple[str, tuple[str, ...]], ...]
     over_budget: bool
     seconds: float
 
@@ -110,20 +110,21 @@ def _ledger_rows(store: Store) -> list[dict]:
 def _summarise(rows: list[ScanRow], job: Job, request: Request, run: str, computed: int, seconds: float) -> Summary:
     """Count the ledger against the manifests; a result that no ledger row accounts for is an error of ours."""
     wanted = {(*row.key, name): row.site for row in rows for name in job.products}
-    counts, reasons = Counter(), Counter()
+    counts, lost = Counter(), defaultdict(set)
     for r in _ledger_rows(request.store):
         site = wanted.pop((r["scan_id"], r["reader"], r["repeat"], r["roi"], r["feature_set"]), None)
         if site is not None:
             counts[site, r["status"]] += 1
             if r["status"] in LOST:
-                reasons[r["reason"]] += 1
+                lost[r["reason"]].add(r["scan_id"])
     if wanted:
         raise RuntimeError(
             f"{len(wanted)} results have no ledger row, the first is {next(iter(wanted))}; report this bug"
         )
-    lost = sum(n for (_, status), n in counts.items() if status in LOST)
-    over = lost > request.study.extract.failure_budget * counts.total()
-    return Summary(run, dict(counts), computed, tuple(reasons.most_common()), over, seconds)
+    share = sum(n for (_, status), n in counts.items() if status in LOST) / counts.total()
+    by_frequency = sorted(lost.items(), key=lambda item: (-len(item[1]), item[0]))
+    reasons = tuple((reason, tuple(sorted(scans))) for reason, scans in by_frequency)
+    return Summary(run, dict(counts), computed, reasons, share > request.study.extract.failure_budget, seconds)
 
 
 def _record(request: Request, rows: list[ScanRow], summary: Summary) -> None:
@@ -135,7 +136,7 @@ def _record(request: Request, rows: list[ScanRow], summary: Summary) -> None:
         "outlines": len(rows),
         "results": [{"site": site, "status": s, "n": n} for (site, s), n in sorted(summary.counts.items())],
         "computed": summary.computed,
-        "reasons": [{"reason": reason, "n": n} for reason, n in summary.reasons],
+        "lost": [{"reason": reason, "scans": scans} for reason, scans in summary.lost],
         "seconds": summary.seconds,
         "study": request.study.model_dump(mode="json"),
         "limit": request.limit,

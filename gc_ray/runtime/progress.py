@@ -29,9 +29,10 @@ class Progress:
         self._clock = clock
         self._begin = self._shown = clock()
         self._counts: dict[str, Counter] = {site: Counter() for site in totals}
+        show(self.lines())
 
     def add(self, site: str, status: str) -> None:
-        """Count one outcome; the lines are shown when it is time, and after the last outcome."""
+        """Count one outcome; the lines are shown at the start, when it is time, and after the last outcome."""
         self._counts[site][status] += 1
         now = self._clock()
         if now - self._shown >= self._every_s or self._left_in_all() == 0:
@@ -52,6 +53,8 @@ class Progress:
         done = sum(c.total() for c in self._counts.values())
         if open_here == 0:
             return "complete"
+        if done == 0:
+            return "starting"
         # sites share the workers and are worked through together: each lasts as long as all that is planned
         return f"about {duration((self._clock() - self._begin) / done * self._left_in_all())} left"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import tempfile
 import threading
 import time
 import traceback
@@ -22,6 +21,7 @@ from gc_ray.imaging.scan import Notes
 from gc_ray.imaging.volume import Mask, Volume
 from gc_ray.runtime.memory import scan_bytes
 from gc_ray.runtime.products import Product, settings_hash
+from gc_ray.runtime.scratch import scratch
 from gc_ray.source import content_sha256, list_source, localise
 from gc_ray.store import Store
 
@@ -95,8 +95,8 @@ def process_scan(task: ScanTask, job: Job) -> list[dict]:
     begin = time.perf_counter()
     _reset_peak_memory()
     trail = _Trail()
-    with tempfile.TemporaryDirectory(prefix="gc-ray-") as folder, _deadline(task, job, trail):
-        reading = _read(task, Path(folder), trail)
+    with scratch() as folder, _deadline(task, job, trail):
+        reading = _read(task, folder, trail)
         needed = _needed(reading, job)
         if task.memory is not None and needed > task.memory:
             return [{"product": "", "status": LARGER, "stage": "mask", "reason": "", "memory": needed}]

