@@ -52,6 +52,17 @@ def read_commit(store: Store, row: dict) -> dict | None:
         return None
 
 
+def note_content(store: Store, key_id: str, stamp: str, sha256: str) -> None:
+    """Remember that a source with this stamp has this content, so that a moved cohort is hashed only once."""
+    store.create(f"ledger/contents/{key_id}.{stamp}.{sha256}", b"")
+
+
+def known_contents(store: Store) -> set[tuple[str, str, str]]:
+    """Every (key id, stamp, content digest) that was noted."""
+    names = (entry.key.rpartition("/")[2] for entry in store.list("ledger/contents"))
+    return {tuple(name.split(".")) for name in names}
+
+
 def stage_features(store: Store, row: dict, settings_hash: str, values: Iterable[float]) -> str:
     """Write one scan's features as a single whole object; the name to put into its ledger row."""
     schema = pa.schema([*tables.RADIOMICS.schema(), pa.field("values", pa.list_(pa.float64()))])
@@ -74,7 +85,8 @@ def read_ledger(store: Store) -> pa.Table:
 def read_features(store: Store, feature_set: str, settings_hash: str | None = None) -> pa.Table:
     """The radiomics table of one feature set: usable scans only, one row each, sorted by key.
 
-    TableError when the store holds none, or holds several settings hashes and none was asked for.
+    TableError when the store holds none, when it holds several settings hashes and none was asked for, or when the
+    rows were computed by different versions of code or libraries.
     """
     rows = [r for r in read_ledger(store).to_pylist() if r["feature_set"] == feature_set and r["status"] in USABLE]
     hashes = sorted({r["settings_hash"] for r in rows})
@@ -84,16 +96,14 @@ def read_features(store: Store, feature_set: str, settings_hash: str | None = No
             f"store {store.uri}: wanted one settings hash of feature set {feature_set}, "
             f"found {', '.join(hashes) or 'no usable scan'}; name one of them, or run extract"
         )
-    wanted = {_identity(r) for r in rows if r["settings_hash"] == chosen}
-    found = _retry_when_moved(lambda: _read_rows(store, settings_folder(feature_set, chosen)))
-    keep = [i for i, r in enumerate(_identities(found)) if r in wanted]
-    result = _last_generation(tables.RADIOMICS, _take(found, keep))
-    if result.num_rows != len(wanted):
+    rows = [r for r in rows if r["settings_hash"] == chosen]
+    versions = sorted({r["code_version"] for r in rows})
+    if len(versions) > 1:
         raise TableError(
-            f"store {store.uri}: {len(wanted)} {feature_set} rows are committed but {result.num_rows} are there; "
-            "objects were deleted by hand, run extract again with another store"
+            f"store {store.uri}: {feature_set} rows come from versions {', '.join(versions)} of code or libraries, "
+            "which may differ in value; run extract over the whole cohort"
         )
-    return tables.check(tables.RADIOMICS, result)
+    return _features_of(store, feature_set, chosen, {_identity(r) for r in rows})
 
 
 def add_features(store: Store, folder: str, rows: pa.Table) -> None:
@@ -122,6 +132,17 @@ def compact(store: Store) -> int:
         old = [(name, _read_parquet(store, name)) for name in small]
         _replace_shards(store, tables.LEDGER, "ledger/shards", old, tables.build(tables.LEDGER, loose))
     return len(loose)
+
+
+def _features_of(store: Store, feature_set: str, settings_hash: str, wanted: set[tuple]) -> pa.Table:
+    found = _retry_when_moved(lambda: _read_rows(store, settings_folder(feature_set, settings_hash)))
+    kept = _take(found, [i for i, identity in enumerate(_identities(found)) if identity in wanted])
+    if kept.num_rows != len(wanted):
+        raise TableError(
+            f"store {store.uri}: {len(wanted)} {feature_set} rows are committed but {kept.num_rows} are there; "
+            "objects were deleted by hand, run extract again with another store"
+        )
+    return tables.check(tables.RADIOMICS, kept)
 
 
 def _compact_features(store: Store, folder: str, last: dict[tuple, dict]) -> None:

@@ -146,6 +146,15 @@ def test_two_settings_in_one_feature_set_must_be_told_apart(store):
     assert ledger.read_features(store, "test", other).column("scan_id").to_pylist() == ["s0002"]
 
 
+def test_rows_of_different_versions_are_never_one_table(store):
+    """Half a cohort computed before an upgrade and half after it is an error that says what to run."""
+    for scan, version in ((1, "1-old"), (2, "1-new")):
+        staged = ledger.stage_features(store, identity(scan), HASH, (1.0, 2.0))
+        ledger.commit(store, ledger_row(scan, staged=staged) | {"code_version": version})
+    with pytest.raises(TableError, match="test rows come from versions 1-new, 1-old of code or libraries"):
+        ledger.read_features(store, "test")
+
+
 def test_a_deleted_object_is_an_error_and_not_a_missing_row(store):
     """A committed row whose values were removed by hand is named, never silently left out."""
     add(store, 1)

@@ -11,7 +11,7 @@ from gc_ray import ledger
 from gc_ray.cohort.manifest import ScanRow
 from gc_ray.runtime import cluster
 from gc_ray.runtime.manifests import read_manifests
-from gc_ray.runtime.plan import Planned, plan_scan
+from gc_ray.runtime.plan import Done, Planned, plan_scan
 from gc_ray.runtime.products import code_version, describe, library_versions, products_of
 from gc_ray.runtime.scan_work import Job, process_scan
 from gc_ray.runtime.survey import survey_scan
@@ -85,9 +85,7 @@ def extract(
 
 
 def _run_one_wave(wave: list[ScanRow], job: Job, request: Request, work: Work) -> Iterator[tuple[str, str]]:
-    done = {
-        (r["scan_id"], r["reader"], r["repeat"], r["roi"], r["feature_set"]): r for r in _ledger_rows(request.store)
-    }
+    done = Done({_key(r): r for r in _ledger_rows(request.store)}, frozenset(ledger.known_contents(request.store)))
     surveys = cluster.map_chunks(survey_scan, wave, SURVEY_CHUNK)
     plans = [plan_scan(row, survey, done, job, request.verify) for row, survey in zip(wave, surveys, strict=True)]
     for row, plan in zip(wave, plans, strict=True):
@@ -107,12 +105,16 @@ def _ledger_rows(store: Store) -> list[dict]:
     return ledger.read_ledger(store).to_pylist()
 
 
+def _key(row: dict) -> tuple:
+    return tuple(row[name] for name in ledger.KEY)
+
+
 def _summarise(rows: list[ScanRow], job: Job, request: Request, run: str, computed: int, seconds: float) -> Summary:
     """Count the ledger against the manifests; a result that no ledger row accounts for is an error of ours."""
     wanted = {(*row.key, name): row.site for row in rows for name in job.products}
     counts, lost = Counter(), defaultdict(set)
     for r in _ledger_rows(request.store):
-        site = wanted.pop((r["scan_id"], r["reader"], r["repeat"], r["roi"], r["feature_set"]), None)
+        site = wanted.pop(_key(r), None)
         if site is not None:
             counts[site, r["status"]] += 1
             if r["status"] in LOST:

@@ -20,19 +20,34 @@ class Planned:
     memory: int
 
 
-def plan_scan(row: ScanRow, survey: Survey, done: dict[tuple, dict], job: Job, verify: bool) -> Planned | None:
+@dataclass(frozen=True)
+class Done:
+    """What the store holds already.
+
+    rows: ledger rows by (scan key, product), last generation. contents: (key id, stamp, content digest) of sources
+    whose stamp changed and whose content was found equal.
+    """
+
+    rows: dict[tuple, dict]
+    contents: frozenset[tuple[str, str, str]] = frozenset()
+
+
+def plan_scan(row: ScanRow, survey: Survey, done: Done, job: Job, verify: bool) -> Planned | None:
     """The task of one scan, or None when every product of it is committed and its source unchanged.
 
-    done: ledger rows by (scan key, product), last generation. verify: hash the content even where the stamp is equal.
+    verify: hash the content even where the stamp is known.
     """
     wanted = []
     for name, product in job.products.items():
-        row_before = done.get((*row.key, name))
-        generation = row_before["generation"] + 1 if row_before else 1
-        if row_before is None or not _current(row_before, settings_hash(product), job.code_version):
+        before = done.rows.get((*row.key, name))
+        generation = before["generation"] + 1 if before else 1
+        if before is None or not _current(before, settings_hash(product), job.code_version):
             wanted.append(Wanted(name, generation))
-        elif verify or row_before["source_stamp"] != survey.stamp:
-            wanted.append(Wanted(name, generation, row_before["source_sha256"]))
+            continue
+        sha256 = before["source_sha256"]
+        known = before["source_stamp"] == survey.stamp or (row.key_id, survey.stamp, sha256) in done.contents
+        if verify or not known:
+            wanted.append(Wanted(name, generation, sha256))
     return Planned(ScanTask(row, survey.stamp, tuple(wanted)), survey.memory) if wanted else None
 
 

@@ -96,8 +96,8 @@ def process_scan(task: ScanTask, job: Job) -> list[dict]:
     _reset_peak_memory()
     trail = _Trail()
     with scratch() as folder, _deadline(task, job, trail):
-        reading = _read(task, folder, trail)
-        needed = _needed(reading, job)
+        reading = _read(task, job, folder, trail)
+        needed = _needed(reading, task, job)
         if task.memory is not None and needed > task.memory:
             return [{"product": "", "status": LARGER, "stage": "mask", "reason": "", "memory": needed}]
         return [_finish(wanted, task, job, reading, trail, begin) for wanted in task.wanted]
@@ -149,7 +149,7 @@ def local_sources(row: ScanRow, folder: Path) -> tuple[Path, Path]:
     sources = [list_source(uri) for uri in (row.image_uri, row.mask_uri)]
     for source, shown in zip(sources, (row.image, row.mask), strict=True):
         if not source.parts:
-            raise ScanError(f"{_shown(shown)}: there is no such file or folder; mend its path in the manifest")
+            raise ScanError(f"{_shown(shown)}: wanted a file or folder, there is none; mend the path in the manifest")
     image, mask = sources
     return localise(image, folder / "image"), localise(mask, folder / "mask")
 
@@ -169,18 +169,14 @@ def _identity(row: ScanRow, wanted: Wanted) -> dict:
     return {**{name: getattr(row, name) for name in names}, "generation": wanted.generation}
 
 
-def _read(task: ScanTask, folder: Path, trail: _Trail) -> Reading:
+def _read(task: ScanTask, job: Job, folder: Path, trail: _Trail) -> Reading:
     """Fetch, hash and decode; the reading tells whatever went wrong."""
     row, sha256, geometry, notes = task.row, "", "{}", Notes()
     try:
-        sources = [list_source(uri) for uri in (row.image_uri, row.mask_uri)]
-        for source, what in zip(sources, (row.image, row.mask), strict=True):
-            if not source.parts:
-                raise ScanError(
-                    f"{_shown(what)}: wanted a file or folder, there is none; mend the path in the manifest"
-                )
-        image, mask = (localise(s, folder / name) for s, name in zip(sources, ("image", "mask"), strict=True))
+        image, mask = local_sources(row, folder)
         sha256 = content_sha256([image, mask])
+        if sha256 in {w.unless_sha256 for w in task.wanted}:
+            ledger.note_content(job.store, row.key_id, task.stamp, sha256)
         if all(w.unless_sha256 == sha256 for w in task.wanted):
             return Reading(status="unchanged", sha256=sha256)
         trail.stage = "image"
@@ -200,11 +196,11 @@ def _read(task: ScanTask, folder: Path, trail: _Trail) -> Reading:
         return Reading("failed", trail.stage, anonymous(error), notes, geometry, sha256)
 
 
-def _needed(reading: Reading, job: Job) -> int:
+def _needed(reading: Reading, task: ScanTask, job: Job) -> int:
     """Bytes that the products of a scan take, now that its region is known."""
     if reading.volume is None:
         return 0
-    largest = max(product.region_voxels(reading.mask) for product in job.products.values())
+    largest = max(job.products[wanted.product].region_voxels(reading.mask) for wanted in task.wanted)
     return scan_bytes(reading.volume.array.nbytes, largest)
 
 

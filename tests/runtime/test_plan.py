@@ -3,7 +3,7 @@
 import pytest
 
 from gc_ray.cohort.manifest import parse_manifest
-from gc_ray.runtime.plan import plan_scan
+from gc_ray.runtime.plan import Done, plan_scan
 from gc_ray.runtime.products import products_of, settings_hash
 from gc_ray.runtime.scan_work import Job
 from gc_ray.runtime.survey import Survey
@@ -21,9 +21,9 @@ def job(quick, tmp_path) -> Job:
     return Job(open_store(str(tmp_path)), products, "1-x", 60.0)
 
 
-def done(job, **changes) -> dict:
+def done(job, **changes) -> Done:
     """Ledger rows that say everything is committed."""
-    return {
+    rows = {
         (*ROW.key, name): {
             "status": "ok",
             "settings_hash": settings_hash(product),
@@ -35,11 +35,12 @@ def done(job, **changes) -> dict:
         | changes
         for name, product in job.products.items()
     }
+    return Done(rows)
 
 
 def test_a_new_scan_wants_every_product_in_its_first_generation(job):
     """Nothing in the ledger: everything is wanted."""
-    planned = plan_scan(ROW, SURVEY, {}, job, verify=False)
+    planned = plan_scan(ROW, SURVEY, Done({}), job, verify=False)
     assert [(w.product, w.generation, w.unless_sha256) for w in planned.task.wanted] == [
         ("quick", 1, ""),
         ("volumes/guo2025", 1, ""),
@@ -68,9 +69,18 @@ def test_another_stamp_asks_for_the_content_and_so_does_verify(job):
         assert {w.unless_sha256 for w in planned.task.wanted} == {"sha"}
 
 
+def test_a_stamp_whose_content_was_found_equal_is_known(job):
+    """A cohort that was moved is hashed once, not on every run; --verify hashes it still."""
+    contents = frozenset({(ROW.key_id, "later", "sha")})
+    moved, before = Survey("later", 10**9), Done(done(job).rows, contents)
+    assert plan_scan(ROW, moved, before, job, verify=False) is None
+    assert plan_scan(ROW, moved, before, job, verify=True) is not None
+    assert plan_scan(ROW, Survey("latest", 10**9), before, job, verify=False) is not None
+
+
 def test_another_recipe_does_not_recompute_the_features(job):
     """Each product has a key of its own."""
     before = done(job)
-    del before[(*ROW.key, "volumes/guo2025")]
+    del before.rows[(*ROW.key, "volumes/guo2025")]
     planned = plan_scan(ROW, SURVEY, before, job, verify=False)
     assert [w.product for w in planned.task.wanted] == ["volumes/guo2025"]

@@ -67,13 +67,15 @@ def test_a_sound_scan_commits_every_product(rows, job):
 
 
 def test_an_unchanged_source_is_hashed_and_left_alone(rows, job):
-    """Where the stamp differs but the content does not, nothing is computed and nothing is written."""
+    """Where the stamp differs but the content does not, nothing is computed, and the stamp is remembered."""
     process_scan(task(rows[0], job), job)
     (sha256,) = {row["source_sha256"] for row in entries(job)}
-    before = [e.stamp for e in job.store.list("")]
+    before = {(e.key, e.stamp) for e in job.store.list("")}
     outcomes = process_scan(task(rows[0], job, sha256=sha256), job)
     assert {o["status"] for o in outcomes} == {"unchanged"}
-    assert [e.stamp for e in job.store.list("")] == before
+    new = {(e.key, e.stamp) for e in job.store.list("")} - before
+    assert [key for key, _ in new] == [f"ledger/contents/{rows[0].key_id}.stamp.{sha256}"]
+    assert ledger.known_contents(job.store) == {(rows[0].key_id, "stamp", sha256)}
 
 
 def a_slice(ct: Path) -> Path:
