@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 
-.PHONY: setup demo test test-fast test-slow lint format clean
+.PHONY: setup demo test test-fast test-slow lint format bench clean
 
 setup: $(READY)
 
@@ -35,6 +35,10 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# side by side with PyRadiomics' own command line; never a test
+bench: $(READY)
+	$(BIN)/python benchmarks/extraction.py --data ../shared/data
 
 clean:
 	rm -rf $(VENV) $(DEMO) .pytest_cache .ruff_cache build dist *.egg-info
