@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from gc_ray.errors import BundleError, MaskError, ScanError, StoreError, StudyError, TableError
+from gc_ray.errors import BundleError, ClusterError, MaskError, ScanError, StoreError, StudyError, TableError
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
@@ -191,7 +191,7 @@ def _faults() -> Iterator[None]:
         yield
     except (TableError, StudyError, ScanError, MaskError, BundleError) as error:
         _end(error, BAD_INPUT)
-    except StoreError as error:
+    except (StoreError, ClusterError) as error:
         _end(error, FAILED)
 
 

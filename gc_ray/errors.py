@@ -28,3 +28,7 @@ class BundleError(ValueError):
 
 class StoreError(ValueError):
     """The store cannot be read or written: address, rights, space or a conflicting object."""
+
+
+class ClusterError(ValueError):
+    """The Ray cluster that was named cannot be reached, or this machine cannot start one."""

@@ -1,6 +1,7 @@
 """The command line: what it refuses, with which code, in one line."""
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -84,6 +85,14 @@ def test_a_file_size_limit_is_found_before_ray_starts(manifest, tmp_path):
     assert done.returncode == 1
     assert "files are limited to 1024000 bytes here (ulimit -f)" in done.stderr
     assert not list(tmp_path.glob("s/ledger/**/*.json"))
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(manifest, tmp_path):
+    """RAY_ADDRESS names a cluster that is not there: exit 1, and what to do."""
+    options = [f"--scans={manifest}", f"--store={tmp_path / 's'}"]
+    done = gc_ray("extract", *options, env=os.environ | {"RAY_ADDRESS": "auto"})
+    assert done.returncode == 1
+    assert "error: wanted to join the Ray cluster at auto (RAY_ADDRESS), it does not answer; start it" in done.stderr
 
 
 def test_synth_refuses_a_folder_that_holds_files_and_odd_settings(tmp_path):

@@ -13,7 +13,7 @@ import ray
 from ray.data import DataContext
 from ray.exceptions import RayTaskError
 
-from gc_ray.errors import StoreError
+from gc_ray.errors import ClusterError
 
 OBJECT_STORE_BYTES = 300 << 20  # voxels never enter it; only task descriptions and outcomes do
 MIN_FILE_BYTES = 2 << 30  # Ray maps its object store and logs as files; a lower limit kills it without a word
@@ -41,7 +41,13 @@ def session(cpus: int | None) -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS")
     common = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": {"env_vars": ONE_THREAD}}
     if address:
-        ray.init(address=address, **common)
+        try:
+            ray.init(address=address, **common)
+        except ConnectionError as error:
+            raise ClusterError(
+                f"wanted to join the Ray cluster at {address} (RAY_ADDRESS), it does not answer; start it, or unset "
+                "RAY_ADDRESS to run on this machine alone"
+            ) from error
     else:
         _check_file_limit()
         ray.init(
@@ -100,6 +106,6 @@ def node_memory() -> int:
 def _check_file_limit() -> None:
     soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if soft not in (resource.RLIM_INFINITY, -1) and soft < MIN_FILE_BYTES:
-        raise StoreError(
+        raise ClusterError(
             f"files are limited to {soft} bytes here (ulimit -f), Ray and the store need {MIN_FILE_BYTES}; raise it"
         )
