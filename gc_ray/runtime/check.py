@@ -54,13 +54,13 @@ def check(
     if manifest_only:
         return CohortCheck(len(rows), (), tuple(findings))
     with cluster.session(workers):
-        verdicts = cluster.map_chunks(check_scan, rows, CHUNK)
+        verdicts = cluster.map_chunks(check_scan, rows, CHUNK, _crashed)
     return CohortCheck(len(rows), tuple(verdicts), tuple(findings + _shared_series(verdicts, rows)))
 
 
 def check_scan(row: ScanRow) -> Verdict:
     """The verdict of one outline from headers alone. Objects in S3 are fetched whole."""
-    verdict = Verdict(row.scan_id, row.reader, row.repeat, row.roi, row.site, "ok", "")
+    verdict = _verdict(row)
     with scratch() as folder:
         try:
             image, mask = local_sources(row, folder)
@@ -74,6 +74,15 @@ def check_scan(row: ScanRow) -> Verdict:
     return replace(
         verdict, verdict="repaired" if notes.repairs else "ok", text=text, series_uid=geometry.series_uid or ""
     )
+
+
+def _verdict(row: ScanRow) -> Verdict:
+    return Verdict(row.scan_id, row.reader, row.repeat, row.roi, row.site, "ok", "")
+
+
+def _crashed(row: ScanRow) -> Verdict:
+    text = "a reader crashed on its headers; the file is damaged in a way that no reader survives, export it again"
+    return replace(_verdict(row), verdict="refused", text=text)
 
 
 def _shared_series(verdicts: list[Verdict], rows: list[ScanRow]) -> list[Finding]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 from ray.data import DataContext
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from gc_ray.errors import ClusterError
 
@@ -64,12 +64,33 @@ def session(cpus: int | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def map_chunks(function: Callable[[Any], Any], items: list, chunk: int) -> list:
-    """``[function(item) for item in items]`` on the session's CPUs, ``chunk`` short pieces of work to a task."""
-    run = ray.remote(num_cpus=1, max_retries=2)(lambda part: [function(item) for item in part])
-    refs = [run.remote(items[i : i + chunk]) for i in range(0, len(items), chunk)]
+def map_chunks(function: Callable[[Any], Any], items: list, chunk: int, lost: Callable[[Any], Any]) -> list:
+    """``[function(item) for item in items]`` on the session's CPUs, ``chunk`` short pieces of work to a task.
+
+    Where a task's process dies its items are done again one by one; ``lost(item)`` stands for one that kills its
+    process again.
+    """
+    run = ray.remote(num_cpus=1, max_retries=0)(lambda part: [function(item) for item in part])
+    parts = [items[i : i + chunk] for i in range(0, len(items), chunk)]
+    results = []
+    for part, ref in zip(parts, [run.remote(part) for part in parts], strict=True):
+        try:
+            results += _answer(ref)
+        except RayError:
+            results += [found for item in part for found in _alone(run, item, lost)]
+    return results
+
+
+def _alone(run, item: Any, lost: Callable[[Any], Any]) -> list:
     try:
-        return [result for part in ray.get(refs) for result in part]
+        return _answer(run.remote([item]))
+    except RayError:
+        return [lost(item)]
+
+
+def _answer(ref: ray.ObjectRef) -> list:
+    try:
+        return ray.get(ref)
     except RayTaskError as error:
         raise error.cause from None  # the fault itself, without the worker's traceback around it
 

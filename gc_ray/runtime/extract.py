@@ -14,7 +14,7 @@ from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Done, Planned, plan_scan
 from gc_ray.runtime.products import code_version, describe, library_versions, products_of
 from gc_ray.runtime.scan_work import Job, process_scan
-from gc_ray.runtime.survey import survey_scan
+from gc_ray.runtime.survey import Survey, survey_scan
 from gc_ray.runtime.waves import Way, Work, run_wave
 from gc_ray.store import Store, probe
 from gc_ray.study import Study
@@ -86,7 +86,7 @@ def extract(
 
 def _run_one_wave(wave: list[ScanRow], job: Job, request: Request, work: Work) -> Iterator[tuple[str, str]]:
     done = Done({_key(r): r for r in _ledger_rows(request.store)}, frozenset(ledger.known_contents(request.store)))
-    surveys = cluster.map_chunks(survey_scan, wave, SURVEY_CHUNK)
+    surveys = cluster.map_chunks(survey_scan, wave, SURVEY_CHUNK, lambda row: Survey("", 0))
     plans = [plan_scan(row, survey, done, job, request.verify) for row, survey in zip(wave, surveys, strict=True)]
     for row, plan in zip(wave, plans, strict=True):
         for _ in range(len(job.products) - (len(plan.task.wanted) if plan else 0)):

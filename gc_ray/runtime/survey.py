@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+import math
+import re
+import struct
+import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import pydicom
-import SimpleITK as sitk
 
 from gc_ray.cohort.manifest import ScanRow
 from gc_ray.runtime.memory import scan_bytes
-from gc_ray.source import Source, head_bytes, joint_stamp, list_source
+from gc_ray.source import DETACHED, Source, head_bytes, joint_stamp, list_source
 
 HEAD_BYTES = 1 << 16  # bytes of one slice that hold its header up to the pixels, in practice
+WIDTHS = (("double", 8), ("float", 4), ("char", 1), ("int8", 1), ("short", 2), ("int16", 2), ("int", 4))
 COMPRESSION = 4  # how much a compressed file may grow, where its header cannot be read without fetching all of it
 
 
@@ -33,35 +35,59 @@ def survey_scan(row: ScanRow) -> Survey:
 
 
 def volume_bytes(source: Source) -> int:
-    """Bytes of the decoded image, from headers; from file sizes where no header can be read."""
+    """Bytes of the decoded image as its header tells; from file sizes where no header can be read.
+
+    Headers are parsed here, in Python: a damaged file must not bring a C++ reader down before its own task begins.
+    """
     if not source.parts:
         return 0
-    first = max(source.parts, key=lambda part: part.size)
-    header = _dicom_header(source, first)
-    if header is not None:
-        return header * len(source.parts)
-    if not source.uri.startswith("s3://") and len(source.parts) <= 2:
-        return _file_header(source.uri)
-    compressed = first.key.endswith(".gz")
-    return source.bytes * (COMPRESSION if compressed else 1)
+    largest = max(source.parts, key=lambda part: part.size)
+    detached = (part for part in source.parts if part.key.lower().endswith(DETACHED))
+    head = head_bytes(source.uri, next(detached, largest), HEAD_BYTES)
+    for header, copies in ((_dicom, len(source.parts)), (_nifti, 1), (_nrrd, 1), (_meta_image, 1)):
+        try:
+            found = header(head)
+        except Exception:  # noqa: BLE001 - damaged headers raise anything; the scan's own task names the fault
+            found = None
+        if found:
+            return found * copies
+    return source.bytes * (COMPRESSION if largest.key.endswith(".gz") else 1)
 
 
-def _dicom_header(source: Source, part) -> int | None:
-    try:
-        head = io.BytesIO(head_bytes(source.uri, part, HEAD_BYTES))
-        tags = ["Rows", "Columns", "NumberOfFrames", "BitsAllocated"]
-        slice_ = pydicom.dcmread(head, stop_before_pixels=True, specific_tags=tags)
-        return int(slice_.Rows) * int(slice_.Columns) * int(slice_.get("NumberOfFrames") or 1) * 2
-    except Exception:  # noqa: BLE001 - damaged headers raise anything; the scan's own task names the fault
+def _dicom(head: bytes) -> int | None:
+    """Bytes of one DICOM file's pixels, HU in int16."""
+    tags = ["Rows", "Columns", "NumberOfFrames"]
+    found = pydicom.dcmread(io.BytesIO(head), stop_before_pixels=True, specific_tags=tags)
+    return int(found.Rows) * int(found.Columns) * int(found.get("NumberOfFrames") or 1) * 2
+
+
+def _nifti(head: bytes) -> int | None:
+    """Bytes of a NIfTI-1 volume: dim at byte 40, bitpix at byte 72, in the byte order that makes dim[0] 1 to 7."""
+    if head[:2] == b"\x1f\x8b":
+        head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, 352)
+    if head[344:347] not in (b"n+1", b"ni1"):
         return None
+    order = "<" if 1 <= struct.unpack_from("<h", head, 40)[0] <= 7 else ">"
+    axes, *dim = struct.unpack_from(f"{order}8h", head, 40)
+    return math.prod(dim[:axes]) * struct.unpack_from(f"{order}h", head, 72)[0] // 8
 
 
-def _file_header(uri: str) -> int:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(Path(uri)))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError:
-        return 0
-    wide = {sitk.sitkFloat64: 8, sitk.sitkFloat32: 4, sitk.sitkInt32: 4, sitk.sitkUInt32: 4}
-    return int(np.prod(reader.GetSize())) * wide.get(reader.GetPixelID(), 2)
+def _nrrd(head: bytes) -> int | None:
+    """Bytes of an NRRD volume by its text header."""
+    if not head.startswith(b"NRRD"):
+        return None
+    return _by_text(head, rb"^sizes: *(.+)$", rb"^type: *(.+)$")
+
+
+def _meta_image(head: bytes) -> int | None:
+    """Bytes of a MetaImage volume by its text header."""
+    return _by_text(head, rb"^DimSize *= *(.+)$", rb"^ElementType *= *(.+)$")
+
+
+def _by_text(head: bytes, sizes: bytes, kind: bytes) -> int | None:
+    shape, element = re.search(sizes, head, re.MULTILINE), re.search(kind, head, re.MULTILINE)
+    if not shape or not element:
+        return None
+    name = element[1].decode("ascii").lower()
+    width = next((size for part, size in WIDTHS if part in name), 2)
+    return math.prod(int(n) for n in shape[1].split()) * width

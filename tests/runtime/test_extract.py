@@ -162,6 +162,18 @@ def test_a_poison_scan_and_a_killed_worker_cost_one_scan(run, cohort, store, tmp
     assert {r["status"] for r in rows if r["patient_id"] != "P0001"} <= {"ok", "repaired"}
 
 
+def test_a_crash_in_a_first_look_costs_one_scan(ray_session):
+    """Short looks at many scans share a task; one that kills its process is replaced, its neighbours are not lost."""
+    from gc_ray.runtime import cluster
+
+    def look(item):
+        if item == 3:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return item * 10
+
+    assert cluster.map_chunks(look, list(range(6)), 4, lambda item: -item) == [0, 10, 20, -3, 40, 50]
+
+
 def test_a_failed_scan_is_tried_again_by_the_next_run(run, cohort, store):
     """A failure is never cached: once the cause is gone the scan gets its row."""
 
