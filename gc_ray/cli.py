@@ -34,6 +34,13 @@ StoreUri = Annotated[str, typer.Option("--store", help="Where tables are kept: a
 StudyName = Annotated[str | None, typer.Option("--study", help="Packaged study name, or path of a TOML file.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override one setting: section.key=value.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Scans at a time; all CPUs when left out.")]
+FeatureSets = Annotated[
+    list[str] | None,
+    typer.Option("--feature-set", help="pyradiomics-ct, guo2025, or a PyRadiomics YAML; repeatable."),
+]
+Volumes = Annotated[
+    list[str] | None, typer.Option("--volumes", help="Network input: guo2025 or cao2024; repeatable.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -47,10 +54,8 @@ def extract(
     *,
     scans: Scans,
     store: StoreUri,
-    feature_set: Annotated[
-        list[str] | None, typer.Option("--feature-set", help="Name, or a PyRadiomics YAML; may be repeated.")
-    ] = None,
-    volumes: Annotated[list[str] | None, typer.Option("--volumes", help="Network input; may be repeated.")] = None,
+    feature_set: FeatureSets = None,
+    volumes: Volumes = None,
     study: StudyName = None,
     overrides: Overrides = None,
     workers: Workers = None,
