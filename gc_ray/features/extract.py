@@ -12,9 +12,13 @@ import SimpleITK as sitk
 from radiomics import imageoperations
 
 from gc_ray.features.feature_set import FeatureSet
+from gc_ray.features.first_order import first_order
+from gc_ray.features.lbp3d import lbp3d_images
 from gc_ray.features.messages import collected_messages, one_line
 from gc_ray.features.names import SHAPE_CLASSES, image_names
 from gc_ray.features.prepare import Prepared, prepare
+from gc_ray.features.shape import shape_calculator
+from gc_ray.features.texture import MATRICES, Picture, Region, covers, region_of, texture_calculator
 from gc_ray.imaging.volume import Mask, Volume
 
 # A feature's value, or why it has none.
@@ -47,8 +51,9 @@ def extract_features(volume: Volume, mask: Mask, feature_set: FeatureSet) -> Fea
     with collected_messages() as messages:
         ready = prepare(volume, mask, feature_set)
         found = _shape_features(ready, feature_set.settings)
+        region = region_of(imageoperations.cropToTumorMask(ready.roi, ready.roi, ready.box)[0])
         for image_type in feature_set.settings["imageType"]:
-            found |= _filter_features(image_type, ready, feature_set.settings, messages)
+            found |= _filter_features(image_type, ready, region, feature_set.settings, messages)
     values = np.full(len(feature_set.names), np.nan)
     missing = {}
     for column, name in enumerate(feature_set.names):
@@ -65,13 +70,14 @@ def _shape_features(ready: Prepared, settings: dict[str, Any]) -> dict[str, Foun
     for name in SHAPE_CLASSES:
         if name in settings["featureClass"]:
             features = settings["featureClass"][name]
-            for feature, value in _class_features(name, features, image, roi, settings["setting"]):
+            picture = Picture(image, roi, region_of(roi), settings["setting"])
+            for feature, value in _class_features(name, features, picture):
                 found[f"original_{name}_{feature}"] = value
     return found
 
 
 def _filter_features(
-    image_type: str, ready: Prepared, settings: dict[str, Any], messages: list[str]
+    image_type: str, ready: Prepared, region: Region, settings: dict[str, Any], messages: list[str]
 ) -> dict[str, Found]:
     """The features of all images that one filter makes."""
     own = settings["setting"] | settings["imageType"][image_type]
@@ -80,11 +86,12 @@ def _filter_features(
     found: dict[str, Found] = {}
     for image_name in image_names(image_type, own):
         why = f"{image_type} made no image {image_name}: {failure or '; '.join(messages[heard:])}"
+        picture = Picture(*images[image_name], region, own) if image_name in images else None
         for name, features in settings["featureClass"].items():
             if name in SHAPE_CLASSES:
                 continue
-            if image_name in images:
-                computed = _class_features(name, features, *images[image_name], own)
+            if picture:
+                computed = _class_features(name, features, picture)
             else:
                 computed = ((feature, one_line(why)) for feature in features)
             found |= {f"{image_name}_{name}_{feature}": value for feature, value in computed}
@@ -97,7 +104,8 @@ def _filtered(
     """The filter's images and the region, both cut to its box, by image name; and why it stopped, if it did."""
     images = {}
     try:
-        for image, name, _ in getattr(imageoperations, f"get{image_type}Image")(ready.image, ready.roi, **own):
+        make = lbp3d_images if image_type == "LBP3D" else getattr(imageoperations, f"get{image_type}Image")
+        for image, name, _ in make(ready.image, ready.roi, **own):
             images[name] = imageoperations.cropToTumorMask(image, ready.roi, ready.box)
     except MemoryError:  # the machine's fault, not the scan's: another attempt may succeed
         raise
@@ -106,17 +114,19 @@ def _filtered(
     return images, ""
 
 
-def _class_features(
-    name: str, features: list[str], image: sitk.Image, roi: sitk.Image, own: dict[str, Any]
-) -> Iterator[tuple[str, Found]]:
+def _class_features(name: str, features: list[str], picture: Picture) -> Iterator[tuple[str, Found]]:
     """Each feature of one class on one image, with its value or the reason why it has none.
 
     The features are called one by one, as PyRadiomics' ``execute`` does, because that turns an exception into a NaN
     whose reason is only logged.
     """
     try:
-        calculator = radiomics.getFeatureClasses()[name](image, roi, **own)
-        calculator._initCalculation()
+        if name == "firstorder" and not np.isnan(picture.values).any():
+            shift, spacing_mm = picture.own.get("voxelArrayShift", 0), picture.image.GetSpacing()
+            values = first_order(picture.values, picture.counts[picture.present - 1], shift, spacing_mm)
+            yield from ((feature, _finite(values[feature])) for feature in features)
+            return
+        calculator = _calculator(name, picture)
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - any failure of a class costs its columns, not the scan's others
@@ -126,6 +136,16 @@ def _class_features(
         yield feature, _value(calculator, feature)
 
 
+def _calculator(name: str, picture: Picture) -> Any:
+    if name in MATRICES and covers(picture.own):
+        return texture_calculator(name, picture)
+    if name == "shape":
+        return shape_calculator(picture.roi)
+    calculator = radiomics.getFeatureClasses()[name](picture.image, picture.roi, **picture.own)
+    calculator._initCalculation()
+    return calculator
+
+
 def _value(calculator: Any, feature: str) -> Found:
     try:
         value = float(np.squeeze(getattr(calculator, f"get{feature}FeatureValue")()))
@@ -133,4 +153,8 @@ def _value(calculator: Any, feature: str) -> Found:
         raise
     except Exception as error:  # noqa: BLE001 - any failure of a feature costs one column
         return one_line(error)
+    return _finite(value)
+
+
+def _finite(value: float) -> Found:
     return value if np.isfinite(value) else f"not finite ({value}): its formula divides by zero on this region"

@@ -21,7 +21,7 @@ from gc_ray.features.messages import collected_messages, one_line
 from gc_ray.features.names import column_names, enabled_features
 
 # Raise it whenever a change of this package changes any value: stored results then count as out of date.
-CODE_VERSION = 1
+CODE_VERSION = 2
 
 PRESETS = {"pyradiomics-ct": "pyradiomics_ct.yaml", "guo2025": "guo2025.yaml"}
 PARAMETER_FILES = (".yaml", ".yml", ".json")

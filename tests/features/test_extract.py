@@ -169,7 +169,7 @@ def test_failing_filter_costs_its_own_columns_only(error, phantom, preset, refer
 
 def test_failing_class_costs_its_own_columns_only(phantom, preset, monkeypatch):
     """An exception inside a class makes its values NaN on each image."""
-    monkeypatch.setattr("radiomics.ngtdm.RadiomicsNGTDM._calculateMatrix", lambda *_: 1 / 0)
+    monkeypatch.setattr("radiomics.ngtdm.RadiomicsNGTDM._calculateCoefficients", lambda *_: 1 / 0)
     row = extract_features(*phantom, preset)
     assert {name.split("_")[1] for name in row.missing} == {"ngtdm"}
     assert len(row.missing) == 21 * 5
