@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import radiomics
 import SimpleITK as sitk
 from radiomics import imageoperations
 
 from gc_ray.features.feature_set import FeatureSet
 from gc_ray.features.first_order import first_order
+from gc_ray.features.ibsi_calculators import calculator_class
+from gc_ray.features.ibsi_prepare import prepare_ibsi
 from gc_ray.features.lbp3d import lbp3d_images
 from gc_ray.features.messages import collected_messages, one_line
 from gc_ray.features.names import SHAPE_CLASSES, image_names
@@ -44,12 +45,13 @@ class FeatureRow:
 def extract_features(volume: Volume, mask: Mask, feature_set: FeatureSet) -> FeatureRow:
     """The features of ``mask`` in ``volume`` (HU), by PyRadiomics' filters and classes.
 
-    Equal to a run of PyRadiomics' extractor with the same parameters; the image is cropped before it is resampled, so
-    that time and memory depend on the region and not on the scan. A filter or class that fails costs its own columns
-    only. Raises MaskError when the region is empty, off the scan's grid or too small after resampling.
+    Equal to a run of PyRadiomics' extractor with the same parameters; the sets of the IBSI put the standard's own
+    preprocessing first. The image is cropped before it is resampled, so that time and memory depend on the region and
+    not on the scan. A filter or class that fails costs its own columns only. Raises MaskError when the region is
+    empty, off the scan's grid or too small after resampling.
     """
     with collected_messages() as messages:
-        ready = prepare(volume, mask, feature_set)
+        ready = (prepare_ibsi if "ibsi" in feature_set.settings else prepare)(volume, mask, feature_set)
         found = _shape_features(ready, feature_set.settings)
         region = region_of(imageoperations.cropToTumorMask(ready.roi, ready.roi, ready.box)[0])
         for image_type in feature_set.settings["imageType"]:
@@ -139,9 +141,9 @@ def _class_features(name: str, features: list[str], picture: Picture) -> Iterato
 def _calculator(name: str, picture: Picture) -> Any:
     if name in MATRICES and covers(picture.own):
         return texture_calculator(name, picture)
-    if name == "shape":
+    if name == "shape" and "discretisation" not in picture.own:
         return shape_calculator(picture.roi)
-    calculator = radiomics.getFeatureClasses()[name](picture.image, picture.roi, **picture.own)
+    calculator = calculator_class(name, picture.own)(picture.image, picture.roi, **picture.own)
     calculator._initCalculation()
     return calculator
 

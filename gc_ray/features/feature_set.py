@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from gc_ray.errors import StudyError
+from gc_ray.features.ibsi_sets import IBSI_SETS, ibsi_settings, recipe_of, settings_of
 from gc_ray.features.messages import collected_messages, one_line
 from gc_ray.features.names import column_names, enabled_features
 
@@ -60,22 +61,29 @@ class FeatureSet:
 
 
 def feature_set(name_or_yaml_path: str) -> FeatureSet:
-    """The feature set of a preset (a key of ``PRESETS``) or of a PyRadiomics parameter file (YAML or JSON).
+    """The feature set of a preset (``PRESETS``, ``IBSI_SETS``) or of a PyRadiomics parameter file (YAML or JSON).
 
     A file may hold, besides PyRadiomics' sections, a section ``gc_ray`` with ``pixel_type: float32`` (cast before
     resampling), ``clip_hu: [low, high]`` and ``window_hu: {level, width}`` (after resampling, in this order).
+    A file with a section ``ibsi`` holds nothing else: the fields of ``ibsi_sets.Recipe``.
     Raises StudyError, in one line, for an unknown name, an unreadable file, a setting that PyRadiomics' schema
     refuses, voxel-based extraction, and a library that is missing.
     """
-    name, text = _parameter_text(name_or_yaml_path)
+    name, text = (name_or_yaml_path, "") if name_or_yaml_path in IBSI_SETS else _parameter_text(name_or_yaml_path)
     try:
         with collected_messages():
-            settings = _resolved(text)
+            settings = _versioned(ibsi_settings(name)) if name in IBSI_SETS else _resolved(text)
             made = FeatureSet(name, settings, column_names(settings))
         check_libraries(made)
     except StudyError as error:
         raise StudyError(f"feature set {name}: {error}") from error
     return made
+
+
+def ibsi_feature_set(name: str, settings: dict[str, Any]) -> FeatureSet:
+    """The feature set of settings from ``ibsi_sets.settings_of``."""
+    versioned = _versioned(settings)
+    return FeatureSet(name, versioned, column_names(versioned))
 
 
 def check_libraries(wanted: FeatureSet) -> None:
@@ -96,10 +104,10 @@ def _parameter_text(name_or_path: str) -> tuple[str, str]:
     if name_or_path in PRESETS:
         return name_or_path, files(__package__).joinpath(PRESETS[name_or_path]).read_text(encoding="utf-8")
     path = Path(name_or_path)
-    known = ", ".join(PRESETS)
+    known = ", ".join([*PRESETS, *IBSI_SETS])
     if path.suffix not in PARAMETER_FILES:
         raise StudyError(f"feature set wants {known} or a parameter file (.yaml), got {path.name}; choose one")
-    if path.stem in PRESETS:
+    if path.stem in (*PRESETS, *IBSI_SETS):
         raise StudyError(f"feature set file {path.name} bears the name of a preset; rename it")
     try:
         return path.stem, path.read_text(encoding="utf-8")
@@ -117,6 +125,8 @@ def _resolved(text: str) -> dict[str, Any]:
         raise StudyError("wanted sections imageType, featureClass, setting; the file holds no mapping")
     if "voxelSetting" in given:
         raise StudyError("voxel-based extraction (voxelSetting) gives images, not features; remove the section")
+    if "ibsi" in given:
+        return _versioned(_ibsi_section(given))
     own = _own_section(given.pop("gc_ray", None))
     checked = _checked_by_pyradiomics(given)
     setting = RadiomicsFeatureExtractor().settings | (checked.get("setting") or {})
@@ -124,14 +134,27 @@ def _resolved(text: str) -> dict[str, Any]:
     classes = checked.get("featureClass") or _all_classes(setting)
     if "shape2D" in classes and not setting["force2D"]:
         raise StudyError("class shape2D wants setting force2D: true; add it or drop the class")
-    return {
-        "code_version": CODE_VERSION,
-        "pyradiomics": radiomics.__version__,
+    settings = {
         "imageType": {t: kwargs or {} for t, kwargs in (checked.get("imageType") or {"Original": {}}).items()},
         "featureClass": {name: list(enabled_features(name, asked)) for name, asked in classes.items()},
         "setting": {key: setting[key] for key in sorted(setting) if key not in WITHOUT_EFFECT},
         "gc_ray": own,
     }
+    return _versioned(settings)
+
+
+def _versioned(settings: dict[str, Any]) -> dict[str, Any]:
+    return {"code_version": CODE_VERSION, "pyradiomics": radiomics.__version__, **settings}
+
+
+def _ibsi_section(given: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a file that holds nothing but a section ``ibsi``."""
+    if set(given) != {"ibsi"}:
+        raise StudyError("section ibsi says all by itself; remove the other sections")
+    try:
+        return settings_of(recipe_of(given["ibsi"]))
+    except ValueError as error:
+        raise StudyError(str(error)) from error
 
 
 def _checked_by_pyradiomics(given: dict[str, Any]) -> dict[str, Any]:

@@ -37,14 +37,12 @@ class Prepared:
 def prepare(volume: Volume, mask: Mask, wanted: FeatureSet) -> Prepared:
     """The scan as the feature set wants it. Raises MaskError when the region is empty, too small or elsewhere."""
     setting = wanted.settings["setting"]
-    mask = _on_grid_of(volume, mask, setting)
-    if mask.voxels == 0:
-        raise MaskError("the mask wants at least one voxel inside, it has none; check the label and the file")
+    mask = mask_on_scan(volume, mask, setting)
     if setting["normalize"]:  # by mean and deviation of the whole image
         volume = volume_of(imageoperations.normalizeImage(image_of(volume), **setting))
     grid = _working_grid(volume.grid, mask, wanted)
     resampled = resample_mask(mask, grid)
-    box = _checked_box(resampled, setting)
+    box = checked_box(resampled, setting)
     image = image_of(_on_grid(volume, grid, wanted.settings))
     region = image_of(resampled)
     if setting["resegmentRange"] is None:
@@ -52,7 +50,15 @@ def prepare(volume: Volume, mask: Mask, wanted: FeatureSet) -> Prepared:
     kept = _resegmented(image, region, setting)
     # PyRadiomics crops the shape classes to the box of the re-segmented region in either case.
     shape_roi = image_of(kept) if setting.get("resegmentShape") else region
-    return Prepared(image, shape_roi, image_of(kept), _checked_box(kept, setting), resampled.voxels)
+    return Prepared(image, shape_roi, image_of(kept), checked_box(kept, setting), resampled.voxels)
+
+
+def mask_on_scan(volume: Volume, mask: Mask, setting: dict[str, Any]) -> Mask:
+    """The mask on the volume's grid; MaskError when it is elsewhere or empty."""
+    mask = _on_grid_of(volume, mask, setting)
+    if mask.voxels == 0:
+        raise MaskError("the mask wants at least one voxel inside, it has none; check the label and the file")
+    return mask
 
 
 def _on_grid_of(volume: Volume, mask: Mask, setting: dict[str, Any]) -> Mask:
@@ -108,7 +114,7 @@ def _resegmented(image: sitk.Image, region: sitk.Image, setting: dict[str, Any])
     return Mask(sitk.GetArrayFromImage(kept).astype(np.uint8), grid_of(image))
 
 
-def _checked_box(mask: Mask, setting: dict[str, Any]) -> np.ndarray:
+def checked_box(mask: Mask, setting: dict[str, Any]) -> np.ndarray:
     """The region's box; the rules are those of ``radiomics.imageoperations.checkMask``."""
     voxels = mask.voxels
     if voxels == 0:

@@ -8,10 +8,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import radiomics
 import SimpleITK as sitk
 from radiomics import imageoperations
 
+from gc_ray.features.ibsi import grey_levels
+from gc_ray.features.ibsi_calculators import calculator_class
 from gc_ray.features.kernels_texture import DIRECTIONS, neighbourhoods, zones
 
 
@@ -73,7 +74,9 @@ class Picture:
 
     @cached_property
     def levels(self) -> np.ndarray:
-        """The region's grey levels from 1, by ``radiomics.imageoperations.binImage``."""
+        """The region's grey levels from 1: those of the standard if asked for, else those of ``binImage``."""
+        if "discretisation" in self.own:
+            return grey_levels(self.values, np.ones(self.values.shape, bool), self.own["discretisation"])
         ends = np.array([self.values.min(), self.values.max()])
         # The edges depend on the extremes alone, except that min() and max() pass over some NaNs.
         edges = imageoperations.getBinEdges(self.values if np.isnan(ends).any() else ends, **self.own)
@@ -123,10 +126,11 @@ def covers(own: dict[str, Any]) -> bool:
 
 def texture_calculator(name: str, picture: Picture) -> Any:
     """PyRadiomics' calculator of one texture class (a key of ``MATRICES``), ready for its feature functions."""
-    of_class = radiomics.getFeatureClasses()[name]
+    of_class = calculator_class(name, picture.own)
     calculator = of_class.__new__(of_class)  # its own __init__ would bin the image again
     calculator.logger = logging.getLogger(calculator.__module__)
     calculator.settings = picture.own
+    calculator.inputImage, calculator.inputMask = picture.image, picture.roi
     calculator.coefficients = {"grayLevels": picture.present, "Ng": len(picture.counts)}
     MATRICES[name](calculator, picture)
     return calculator

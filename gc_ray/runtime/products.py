@@ -62,7 +62,11 @@ class Radiomics:
     def region_voxels(self, mask: Mask) -> float:
         """How many voxels the region will have where features are computed: what their memory goes by."""
         spacing = self.features.settings["setting"].get("resampledPixelSpacing")
-        return mask.voxels * mask.grid.voxel_mm3 / np.prod(spacing) if spacing else mask.voxels
+        if not spacing:
+            return mask.voxels
+        return mask.voxels * np.prod(
+            [old / (new or old) for old, new in zip(mask.grid.spacing_mm, spacing, strict=True)]
+        )
 
     def compute(self, volume: Volume, mask: Mask, identity: dict, store: Store) -> Computed:
         """Extract and stage one row; ``identity`` holds its scan key, patient, site and generation."""

@@ -65,7 +65,9 @@ def test_name_is_the_presets_or_the_files(parameter_file):
 
 def test_unknown_name_lists_the_known_ones():
     """The message names every preset."""
-    with pytest.raises(StudyError, match=r"wants pyradiomics-ct, guo2025 or a parameter file .* got nonsense"):
+    with pytest.raises(
+        StudyError, match=r"wants pyradiomics-ct, guo2025, ibsi-digital, .* or a parameter file .* got nonsense"
+    ):
         feature_set("nonsense")
 
 
