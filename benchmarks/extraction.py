@@ -1,6 +1,6 @@
 """Extraction side by side with PyRadiomics' own command line: same scans, same settings, same cores, one run.
 
-    make bench                        about 40 min on 2 cores, every scan of ../shared/data
+    make bench                        every scan of ../shared/data
     python benchmarks/extraction.py --data ../shared/data --only lung1 STS_025
 
 Prints Markdown tables: CPU and wall seconds and peak memory per scan (decode included, imports not), then whole

@@ -1,6 +1,6 @@
 """Does a large cohort cost more per scan than a small one? Cost per outline and memory of the driver, by size.
 
-    python benchmarks/growth.py --sizes 10 100 1000 10000        about 40 min on 2 cores
+    python benchmarks/growth.py --sizes 10 100 1000 10000
 
 The outlines are ten simulated scans over and over under names of their own, with five quick features each, so that
 what grows is the bookkeeping: planning, ledger, compaction, progress.

@@ -29,7 +29,7 @@ class ExtractSettings(_Settings):
         0.05, description="share of refused or failed outlines above which the command ends with 3"
     )
     timeout_s: Annotated[float, Field(gt=0)] = Field(
-        1800.0, description="seconds after which one scan is given up; a large sarcoma takes 60 s on one slow core"
+        1800.0, description="seconds after which one scan is given up; a whole liver takes 15 s on one core"
     )
     attempts: Annotated[int, Field(ge=1, le=10)] = Field(
         3, description="how often a scan may kill its worker before it is written off as failed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 MB = 1 << 20
 WORKER_BYTES = 700 * MB  # a worker with every library loaded and a small region's features; measured 530-570 MB
-VOLUME_COPIES = 3  # the volume, its mask and label map, and room for one cast; measured 2.1 for a 300-slice series
+VOLUME_COPIES = 3  # the volume, its mask and label map, and room for one cast: assumed, with room to spare
 VOXEL_BYTES = 1000  # per voxel of the resampled region; measured 510-580 at 420,000 and 1,060,000 voxels
 CLASSES = tuple(MB << shift for shift in (10, 11, 12, 13, 14))  # 1, 2, 4, 8, 16 GB: one Ray Data dataset per class
 

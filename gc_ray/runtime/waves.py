@@ -67,8 +67,10 @@ def run_wave(planned: list[Planned], way: Way) -> Iterator[Outcome]:
     lost = []
     for promised in classes:  # ascending: a scan that turns out larger moves to a class that is still to come
         group = [i for i, needed in enumerate(memory) if needed == promised]
+        bound = None if promised == classes[-1] else promised  # nothing larger exists: it must do
+        tasks = {i: replace(planned[i].task, memory=bound) for i in group}
         seen = set()
-        for found in _run_class({i: planned[i].task for i in group}, promised, promised != classes[-1], way):
+        for found in _run_class(tasks, promised, way):
             seen.add(found["scan"])
             if found["status"] == LARGER:
                 memory[found["scan"]] = class_of(found["memory"], classes)
@@ -78,11 +80,10 @@ def run_wave(planned: list[Planned], way: Way) -> Iterator[Outcome]:
     yield from _run_again({i: planned[i] for i in lost}, way)
 
 
-def _run_class(tasks: dict[int, ScanTask], promised: int, larger_exists: bool, way: Way) -> Iterator[Outcome]:
+def _run_class(tasks: dict[int, ScanTask], promised: int, way: Way) -> Iterator[Outcome]:
     """The tasks of one memory class through Ray Data: one scan, one block, one Ray task."""
     if not tasks:
         return
-    tasks = {i: replace(task, memory=promised if larger_exists else None) for i, task in tasks.items()}
 
     def batch(table: pa.Table) -> pa.Table:
         (index,) = table["scan"].to_pylist()

@@ -35,7 +35,7 @@ def write(tmp_path):
     return save
 
 
-def refused(path, roi, pattern, ct=CT):
+def assert_refused(path, roi, pattern, ct=CT):
     with pytest.raises(MaskError, match=pattern) as refusal:
         read_mask(path, roi, ct)
     assert str(path.parent) not in str(refusal.value)
@@ -57,9 +57,9 @@ def test_a_label_is_read_on_the_cts_own_grid(write, labels, name):
 def test_absent_labels_and_unasked_choices_are_refused(write, labels):
     """The refusal lists what is there; no other label takes the place."""
     path = write(labels)
-    refused(path, "2", "label 2 not found; labels present: 1, 5")
-    refused(path, None, "2 labels and none was asked for; labels present: 1, 5")
-    refused(path, "liver", "a plain label map has numbers, no names; give ROI 'liver' as its label number")
+    assert_refused(path, "2", "label 2 not found; labels present: 1, 5")
+    assert_refused(path, None, "2 labels and none was asked for; labels present: 1, 5")
+    assert_refused(path, "liver", "a plain label map has numbers, no names; give ROI 'liver' as its label number")
 
 
 @pytest.mark.parametrize("value", [255, 2, 0.0039, 1000.0])
@@ -72,16 +72,16 @@ def test_one_value_other_than_one_is_accepted_with_a_remark(write, labels, value
 
 def test_probabilities_and_images_are_refused(write, labels):
     """Fractions or negative numbers are no labels, whichever is asked for."""
-    refused(write(labels * np.float32(0.1)), None, "values that are no labels")
-    refused(write(labels.astype(np.int16) * -3), "1", "values that are no labels")
+    assert_refused(write(labels * np.float32(0.1)), None, "values that are no labels")
+    assert_refused(write(labels.astype(np.int16) * -3), "1", "values that are no labels")
 
 
 def test_empty_and_tiny_regions_are_refused(write, labels):
     """No voxel is no mask; fewer than ten carry no texture."""
-    refused(write(labels * 0), None, r"mask\.nii\.gz: the mask is empty: no voxels")
+    assert_refused(write(labels * 0), None, r"mask\.nii\.gz: the mask is empty: no voxels")
     few = labels * 0
     few[3, 3, :9] = 1
-    refused(write(few), None, r"mask\.nii\.gz: label 1 has 9 voxels, too small: wanted 10")
+    assert_refused(write(few), None, r"mask\.nii\.gz: label 1 has 9 voxels, too small: wanted 10")
     few[3, 3, 9] = 1
     assert read_mask(write(few), None, CT).mask.voxels == 10
 
@@ -103,14 +103,14 @@ def test_empty_and_tiny_regions_are_refused(write, labels):
 def test_another_grid_is_refused_from_the_header(write, labels, header, pattern):
     """One voxel of shift, another spacing or a flip in the header: never used as the arrays lie."""
     path = write(labels, **header)
-    refused(path, "1", pattern)
+    assert_refused(path, "1", pattern)
     with pytest.raises(MaskError, match="geometry mismatch"):
         survey_mask(path, "1", CT)
 
 
 def test_another_size_is_refused(write, labels):
     """A cropped mask has no place of its own on the CT's grid."""
-    refused(write(labels[1:]), "1", r"size \(12, 10, 7\) where the CT has \(12, 10, 8\) voxels")
+    assert_refused(write(labels[1:]), "1", r"size \(12, 10, 7\) where the CT has \(12, 10, 8\) voxels")
 
 
 def test_rounding_of_the_origin_is_mended_with_a_note(write, labels):
@@ -118,7 +118,7 @@ def test_rounding_of_the_origin_is_mended_with_a_note(write, labels):
     read = read_mask(write(labels, origin=(-10.0 + 6e-5, 5.0, 100.0)), "1", CT)
     assert read.mask.grid is CT.grid
     assert "grid differs from the CT's by 6.0e-05 mm" in read.notes.repairs[0]
-    refused(write(labels, origin=(-10.002, 5.0, 100.0)), "1", "origin differs")
+    assert_refused(write(labels, origin=(-10.002, 5.0, 100.0)), "1", "origin differs")
     assert read_mask(write(labels), "1", CT).notes.repairs == ()
 
 
@@ -151,7 +151,7 @@ def test_slicer_segments_are_chosen_by_name(tmp_path, labels):
     assert np.array_equal(read_mask(path, "Tumour", CT).mask.array, labels == 1)
     assert np.array_equal(read_mask(path, "node", CT).mask.array, labels == 5)
     assert np.array_equal(read_mask(path, "5", CT).mask.array, labels == 5)
-    refused(path, "Liver", "ROI 'Liver' not found; available: 1 = 'Tumour', 5 = 'Node'")
+    assert_refused(path, "Liver", "ROI 'Liver' not found; available: 1 = 'Tumour', 5 = 'Node'")
 
 
 def test_slicer_segments_may_overlap_in_layers(tmp_path, labels):
@@ -161,23 +161,23 @@ def test_slicer_segments_may_overlap_in_layers(tmp_path, labels):
     path = segmentation(tmp_path / "a.seg.nrrd", [labels, second], [("Tumour", 1, 0), ("Oedema", 1, 1)])
     assert np.array_equal(read_mask(path, "Tumour", CT).mask.array, labels == 1)
     assert np.array_equal(read_mask(path, "Oedema", CT).mask.array, second)
-    refused(path, "1", "ROI '1' fits several")
+    assert_refused(path, "1", "ROI '1' fits several")
     survey_mask(path, "Oedema", CT)
 
 
 def test_spoilt_slicer_headers_are_refused(tmp_path, labels):
     """A layer that is not there, and a label value that is no number."""
-    refused(
+    assert_refused(
         segmentation(tmp_path / "a.seg.nrrd", [labels], [("Tumour", 1, 3)]), None, "names a layer that the file lacks"
     )
-    refused(
+    assert_refused(
         segmentation(tmp_path / "b.seg.nrrd", [labels], [("Tumour", "x", 0)]), None, r"b\.seg\.nrrd: segment label"
     )
 
 
 def test_layers_without_names_are_refused(tmp_path, labels):
     """Nothing says which of several values per voxel is meant."""
-    refused(
+    assert_refused(
         segmentation(tmp_path / "a.nrrd", [labels, labels], []), "1", "several values per voxel and no segment names"
     )
 

@@ -23,7 +23,7 @@ def images(slices):
     return [s.SOPInstanceUID for s in slices]
 
 
-def refused(path, roi, ct, pattern):
+def assert_refused(path, roi, ct, pattern):
     for call in (survey_mask, read_mask):
         with pytest.raises(MaskError, match=pattern) as refusal:
             call(path, roi, ct)
@@ -50,9 +50,9 @@ def test_regions_are_chosen_by_name_or_number(rtstruct, box, images, ct):
     for roi, voxels in (("GTV", 320), ("1", 320), ("2", 24), (" gtv  Node", 24), ("GTV node", 24)):
         assert read_mask(path, roi, ct).mask.voxels == voxels
     assert read_mask(path, "gtv", ct).notes.remarks == ("RS.dcm: ROI 'GTV' taken for 'gtv'",)
-    refused(path, "PTV", ct, "ROI 'PTV' not found; available: 1 = 'GTV', 2 = ' gtv  Node'")
-    refused(path, None, ct, "2 ROIs and none was asked for")
-    refused(rtstruct({"gtv": [(CLOSED, part)], "GTV": []}, images=images), "Gtv", ct, "fits several")
+    assert_refused(path, "PTV", ct, "ROI 'PTV' not found; available: 1 = 'GTV', 2 = ' gtv  Node'")
+    assert_refused(path, None, ct, "2 ROIs and none was asked for")
+    assert_refused(rtstruct({"gtv": [(CLOSED, part)], "GTV": []}, images=images), "Gtv", ct, "fits several")
 
 
 def test_a_repeated_contour_does_not_cancel_itself(rtstruct, box, images, ct):
@@ -71,7 +71,7 @@ def test_points_and_open_lines_are_dropped_with_a_note(rtstruct, box, images, ct
     assert read.mask.voxels == 24
     assert "2 contour(s) dropped: a point or fewer than 3 points" in read.notes.repairs[0]
     assert "1 contour(s) dropped: open, not closed" in read.notes.repairs[1]
-    refused(rtstruct({"GTV": odd}, images=images), None, ct, "ROI 'GTV' is empty: no closed contours")
+    assert_refused(rtstruct({"GTV": odd}, images=images), None, ct, "ROI 'GTV' is empty: no closed contours")
 
 
 def test_slices_without_contours_are_told_not_filled(rtstruct, box, images, ct):
@@ -95,7 +95,7 @@ def test_slices_without_contours_are_told_not_filled(rtstruct, box, images, ct):
 def test_contours_off_the_grid_are_refused(rtstruct, box, images, ct, shift, pattern):
     """One contour of two that leaves the grid refuses the region: it is never clipped."""
     contours = [(CLOSED, box(1, 3, 8, 2, 5)), (CLOSED, box(1, 3, 8, 2, 5) + shift)]
-    refused(rtstruct({"GTV": contours}, images=images), None, ct, pattern)
+    assert_refused(rtstruct({"GTV": contours}, images=images), None, ct, pattern)
 
 
 def test_contours_may_touch_the_border_of_the_image(rtstruct, box, images, ct):
@@ -115,15 +115,17 @@ def test_small_offset_from_the_slice_plane_is_remarked(rtstruct, box, images, ct
 def test_another_frame_of_reference_is_refused(rtstruct, box, images, ct):
     """Equal positions in another coordinate system prove nothing."""
     path = rtstruct({"GTV": [(CLOSED, box(1, 3, 8, 2, 5))]}, frame="1.2.9", images=images)
-    refused(path, None, ct, "frame of reference 1.2.9 is not the CT's .*another patient or study")
+    assert_refused(path, None, ct, "frame of reference 1.2.9 is not the CT's .*another patient or study")
 
 
 def test_without_frame_of_reference_the_images_must_match(rtstruct, box, images, ct):
     """The images that contours were drawn on tie them to the series; images elsewhere do not."""
     contours = {"GTV": [(CLOSED, box(1, 3, 8, 2, 5))]}
     assert read_mask(rtstruct(contours, frame="", images=images), None, ct).mask.voxels == 24
-    refused(rtstruct(contours, frame="", images=["1.9.1"]), None, ct, "names no frame of reference, and 1 of 1")
-    refused(rtstruct(contours, frame=""), None, ct, "names no frame of reference, and 0 of 0")
+    assert_refused(
+        rtstruct(contours, frame="", images=["1.9.1"]), None, ct, "names no frame of reference, and 1 of 1"
+    )
+    assert_refused(rtstruct(contours, frame=""), None, ct, "names no frame of reference, and 0 of 0")
 
 
 def test_a_ct_that_is_no_dicom_is_matched_by_position_and_told(rtstruct, box, ct):
@@ -139,7 +141,7 @@ def test_contours_that_lost_points_are_refused(rtstruct, box, images, ct):
     data = pydicom.dcmread(path)
     data.ROIContourSequence[0].ContourSequence[0].ContourData = box(1, 3, 8, 2, 5)[:3].ravel().tolist()
     data.save_as(path)
-    refused(path, "GTV", ct, "its contours are invalid or cut short")
+    assert_refused(path, "GTV", ct, "its contours are invalid or cut short")
 
 
 @pytest.mark.parametrize("share", np.linspace(0.02, 0.98, 25).tolist())
@@ -148,7 +150,7 @@ def test_truncated_structure_sets_never_lose_contours_in_silence(rtstruct, box, 
     path = rtstruct({"GTV": [(CLOSED, box(k, 3, 8, 2, 5)) for k in range(6)]}, images=images)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
-    refused(path, "GTV", ct, r"^RS\.dcm: ")
+    assert_refused(path, "GTV", ct, r"^RS\.dcm: ")
 
 
 def test_sts_025_equals_its_reference_voxel_for_voxel(data):

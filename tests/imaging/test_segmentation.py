@@ -24,7 +24,7 @@ def region():
     return array
 
 
-def refused(path, roi, ct, pattern):
+def assert_refused(path, roi, ct, pattern):
     for call in (survey_mask, read_mask):
         with pytest.raises(MaskError, match=pattern) as refusal:
             call(path, roi, ct)
@@ -72,8 +72,8 @@ def test_several_segments_are_told_apart(seg, slices, ct, region, kind):
     path = seg(labels, slices, kind, ["Tumour", "Node"])
     assert np.array_equal(read_mask(path, "Tumour", ct).mask.array, region)
     assert np.array_equal(read_mask(path, "2", ct).mask.array, labels == 2)
-    refused(path, None, ct, "2 ROIs and none was asked for; available: 1 = 'Tumour', 2 = 'Node'")
-    refused(path, "Liver", ct, "ROI 'Liver' not found; available: 1 = 'Tumour', 2 = 'Node'")
+    assert_refused(path, None, ct, "2 ROIs and none was asked for; available: 1 = 'Tumour', 2 = 'Node'")
+    assert_refused(path, "Liver", ct, "ROI 'Liver' not found; available: 1 = 'Tumour', 2 = 'Node'")
 
 
 def test_overlapping_segments_keep_their_common_voxels(seg, slices, ct, region):
@@ -113,13 +113,15 @@ def test_cropped_segmentation_lands_on_its_voxels(seg, slices, ct, region):
     for group in data.PerFrameFunctionalGroupsSequence:
         group.PlanePositionSequence[0].ImagePositionPatient[0] += 0.25
     data.save_as(path)
-    refused(path, None, ct, "frame 1 lies off the grid: shifted by a part of a voxel")
+    assert_refused(path, None, ct, "frame 1 lies off the grid: shifted by a part of a voxel")
 
 
 def test_another_patients_segmentation_is_refused(seg, slices, ct, region):
     """Another frame of reference is another coordinate system, whatever the positions say."""
     path = seg(region, slices, "BINARY", ["Tumour"])
-    refused(path, None, replace(ct, frame_of_reference_uid="1.2.9"), "frame of reference 1.2.3.3 is not the CT's")
+    assert_refused(
+        path, None, replace(ct, frame_of_reference_uid="1.2.9"), "frame of reference 1.2.3.3 is not the CT's"
+    )
 
 
 def test_without_frame_of_reference_the_images_must_match(seg, slices, ct, region):
@@ -128,7 +130,7 @@ def test_without_frame_of_reference_the_images_must_match(seg, slices, ct, regio
     nameless = replace(ct, frame_of_reference_uid=None)
     assert "tied to the CT by its referenced images" in read_mask(path, None, nameless).notes.remarks[0]
     stranger = replace(nameless, sop_uids=tuple(f"1.9.{k}" for k in range(6)))
-    refused(path, None, stranger, "names no frame of reference, and 3 of 3 images")
+    assert_refused(path, None, stranger, "names no frame of reference, and 3 of 3 images")
 
 
 def test_unknown_images_in_the_same_frame_are_a_repair(seg, slices, ct, region):
@@ -152,13 +154,13 @@ def test_unknown_images_in_the_same_frame_are_a_repair(seg, slices, ct, region):
 def test_frames_off_the_grid_are_refused(seg, slices, ct, region, change, pattern):
     """Position, spacing and orientation are compared with the CT's; nothing is resampled or clipped in silence."""
     path = seg(region, slices, "BINARY", ["Tumour"])
-    refused(path, None, replace(ct, grid=replace(ct.grid, **change)), pattern)
+    assert_refused(path, None, replace(ct, grid=replace(ct.grid, **change)), pattern)
 
 
 def test_segment_without_frames_is_refused_as_empty(seg, slices, ct, region):
     """A described segment that was never drawn is not a mask of zeros."""
     path = seg(region, slices, "BINARY", ["Tumour", "Node"])
-    refused(path, "Node", ct, r"seg\.dcm: ROI 'Node' is empty: no frames, so no voxels")
+    assert_refused(path, "Node", ct, r"seg\.dcm: ROI 'Node' is empty: no frames, so no voxels")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ def test_spoilt_headers_are_refused_in_plain_words(seg, slices, ct, region, spoi
     if pattern is None:
         assert np.array_equal(read_mask(path, None, ct).mask.array, region)
     else:
-        refused(path, None, ct, r"^seg\.dcm: .*" + pattern)
+        assert_refused(path, None, ct, r"^seg\.dcm: .*" + pattern)
 
 
 def test_frames_without_a_voxel_are_refused_as_empty(seg, slices, ct, region):
@@ -217,7 +219,7 @@ def test_truncated_segmentation_is_refused(seg, slices, ct, region, share):
     path = seg(region, slices, "BINARY", ["Tumour"])
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
-    refused(path, None, ct, r"^seg\.dcm: ")
+    assert_refused(path, None, ct, r"^seg\.dcm: ")
 
 
 def test_liver_equals_its_reference_voxel_for_voxel(data):

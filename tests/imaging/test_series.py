@@ -19,7 +19,7 @@ def place(data, k):
     return data
 
 
-def refused(folder, pattern, **kwargs):
+def assert_refused(folder, pattern, **kwargs):
     with pytest.raises(ScanError, match=pattern) as refusal:
         survey_ct(folder, **kwargs)
     message = str(refusal.value)
@@ -87,7 +87,7 @@ def test_a_file_that_should_be_dicom_and_is_not_is_named(slices, save, content):
     """A slice that lost its content must not vanish from the stack."""
     folder = save(slices)
     (folder / "006.dcm").write_bytes(content)
-    refused(folder, r"^006\.dcm: not a valid DICOM file")
+    assert_refused(folder, r"^006\.dcm: not a valid DICOM file")
 
 
 @pytest.mark.parametrize("share", np.linspace(0.15, 0.99, 22).tolist())
@@ -96,7 +96,7 @@ def test_a_slice_cut_anywhere_never_leaves_the_stack_in_silence(slices, save, sh
     folder = save(slices)
     whole = (folder / "005.dcm").read_bytes()
     (folder / "005.dcm").write_bytes(whole[: int(len(whole) * share)])
-    refused(folder, r"^005\.dcm: ", series_uid="1.2.3.1")
+    assert_refused(folder, r"^005\.dcm: ", series_uid="1.2.3.1")
 
 
 def test_names_of_usual_companions_do_not_swallow_slices(slices, save):
@@ -106,12 +106,12 @@ def test_names_of_usual_companions_do_not_swallow_slices(slices, save):
 
 def test_empty_missing_and_foreign_folders_are_refused(tmp_path, slices, save):
     """Nothing there, nothing at all, and something else each have their own words."""
-    refused(tmp_path / "nowhere", "nowhere: no such file or folder")
+    assert_refused(tmp_path / "nowhere", "nowhere: no such file or folder")
     (tmp_path / "empty").mkdir()
-    refused(tmp_path / "empty", "no CT images here, found: no file at all")
+    assert_refused(tmp_path / "empty", "no CT images here, found: no file at all")
     slices[0].SOPClassUID, slices[0].Modality = "1.2.840.10008.5.1.4.1.1.481.2", "RTDOSE"
     slices[1].SOPClassUID, slices[1].Modality = "1.2.840.10008.5.1.4.1.1.4", "PLANTED"
-    refused(save(slices[:2]), "found: RTDOSE 1, other 1")
+    assert_refused(save(slices[:2]), "found: RTDOSE 1, other 1")
 
 
 def test_two_series_are_refused_until_one_is_stated(slices, save):
@@ -121,8 +121,8 @@ def test_two_series_are_refused_until_one_is_stated(slices, save):
         data.SeriesInstanceUID = "1.2.9"
     folder = save([*slices, *second])
     both = r"1\.2\.3\.1 \(6 slices\), 1\.2\.9 \(3 slices\)"
-    refused(folder, "2 CT series here.*" + both)
-    refused(folder, r"no series 1\.2\.8 here.*" + both, series_uid="1.2.8")
+    assert_refused(folder, "2 CT series here.*" + both)
+    assert_refused(folder, r"no series 1\.2\.8 here.*" + both, series_uid="1.2.8")
     assert survey_ct(folder, "1.2.9").grid.size[2] == 3
     assert survey_ct(folder, "1.2.3.1").grid.size[2] == 6
 
@@ -168,7 +168,7 @@ def test_one_slice_that_does_not_agree_refuses_the_series(slices, save, keyword,
         delattr(slices[3], keyword)
     else:
         setattr(slices[3], keyword, value)
-    refused(save(slices), message)
+    assert_refused(save(slices), message)
 
 
 @pytest.mark.parametrize("text", [b"1A", b"PLANTED", b"nan", b"\xff\xfe", b"1\\2"])
@@ -177,7 +177,7 @@ def test_values_that_are_no_numbers_are_named_and_not_repeated(slices, save, tex
     folder = save(slices)
     path = folder / "002.dcm"
     path.write_bytes(path.read_bytes().replace(b"-1024.0 ", text.ljust(8)))
-    refused(folder, r"^002\.dcm: RescaleIntercept is invalid")
+    assert_refused(folder, r"^002\.dcm: RescaleIntercept is invalid")
 
 
 def test_damaged_names_appear_nowhere(slices, save):
@@ -191,20 +191,22 @@ def test_damaged_names_appear_nowhere(slices, save):
     folder = save(slices)
     path = folder / "000.dcm"
     path.write_bytes(path.read_bytes().replace(b"1.2.777", b"PLANTED"))
-    refused(folder, r"2 CT series here.*\(no valid UID\) \(1 slices\)")
+    assert_refused(folder, r"2 CT series here.*\(no valid UID\) \(1 slices\)")
 
 
 def test_a_single_slice_and_multi_frame_objects_are_refused(slices, save):
     """One slice has no spacing; enhanced CT must be converted first."""
-    refused(save(slices[:1]), r"000\.dcm: a single slice")
+    assert_refused(save(slices[:1]), r"000\.dcm: a single slice")
     slices[2].SOPClassUID = slices[2].file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
-    refused(save(slices), r"002\.dcm: enhanced multi-frame CT is not read")
+    assert_refused(save(slices), r"002\.dcm: enhanced multi-frame CT is not read")
 
 
 def test_two_phases_under_one_uid_are_refused_from_headers(slices, save):
     """Every position twice is seen before any pixel is read."""
     second = [place(s, k) for k, s in enumerate(slices)]
-    refused(save([*slices, *second]), "6 of 6 slice positions hold several images .*two phases or reconstructions")
+    assert_refused(
+        save([*slices, *second]), "6 of 6 slice positions hold several images .*two phases or reconstructions"
+    )
 
 
 def test_survey_flags_a_doubled_position_and_read_settles_it(slices, save):
@@ -245,4 +247,4 @@ def test_slices_thinner_than_their_distance_are_remarked(slices, save):
 def test_wg04_encodings_under_one_uid_are_refused(data):
     """Six encodings of one picture are no stack of six slices."""
     uid = "1.3.6.1.4.1.5962.1.3.2.1.20040826185059.5457"
-    refused(data / "ugly/real_compressed_wg04", "same position", series_uid=uid)
+    assert_refused(data / "ugly/real_compressed_wg04", "same position", series_uid=uid)
