@@ -87,11 +87,10 @@ def resample_volume(
     taken as they are. Raises ScanError when the grid lies wholly outside the scan.
     """
     box = needed_part(volume.grid, volume.dtype, grid)
+    here, place = volume.part(box), volume.grid.crop(*box)
     if _coinciding_start(volume.grid, grid) is not None:
-        same = Volume(volume.part(box), grid)
-        return Volume(_resampled(same, grid, sitk.sitkNearestNeighbor, pixel_type), grid)
-    near = Volume(volume.part(box), volume.grid.crop(*box))
-    return Volume(_resampled(near, grid, interpolator, pixel_type), grid)
+        place, interpolator = grid, sitk.sitkNearestNeighbor
+    return Volume(_resampled(Volume(here, place), grid, interpolator, pixel_type), grid)
 
 
 def resample_mask(mask: Mask, grid: Grid) -> Mask:
