@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from gc_ray.errors import TableError
 from gc_ray.evaluate.outcome import binary
-from gc_ray.evaluate.proportion import METHODS, TAIL, Interval, proportion
+from gc_ray.evaluate.proportions import METHODS, TAIL, Interval, proportion
 
 DRAWS = 2000  # bootstrap samples; they cost one multinomial draw, so no reason to be frugal
 
@@ -39,9 +39,9 @@ def confusion_metrics(
 ) -> Confusion:
     """The confusion matrix of ``score >= threshold`` against ``y``, and its metrics.
 
-    ``y`` (n,) of 0 and 1, ``score`` (n,) with higher = higher risk. ``interval`` is ``wilson``, ``wald`` (clipped to
-    0..1), ``exact`` (Clopper-Pearson) or ``bootstrap`` (percentiles over patients, drawn with ``seed``). A metric
-    whose denominator is empty is NaN, so one class alone is allowed. TableError for another interval or a
+    ``y`` (n,) of 0 and 1, ``score`` (n,) with higher = higher risk. ``interval`` is ``wilson``, ``wald`` (clipped
+    to 0..1), ``exact`` (Clopper-Pearson) or ``bootstrap`` (percentiles over patients, drawn with ``seed``). A
+    metric whose denominator is empty is NaN, so one class alone is allowed. TableError for another interval or a
     threshold that is not finite.
     """
     y, score = binary(y, score=score)

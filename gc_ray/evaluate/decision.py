@@ -50,8 +50,8 @@ def net_benefit_survival(
 
     ``time`` (n,) and ``horizon`` in one unit, ``event`` (n,) of 0 and 1, ``p`` (n,) the predicted risk of the event
     by then (not the chance to survive), ``thresholds`` (k,) strictly between 0 and 1. The share of events among
-    patients with p >= t is 1 - Kaplan-Meier at the horizon; NaN where their follow-up ends before it. TableError on bad
-    input. Source: Vickers et al., BMC Med Inform Decis Mak 2008.
+    patients with p >= t is 1 - Kaplan-Meier at the horizon; NaN where their follow-up ends before it. TableError on
+    bad input. Source: Vickers et al., BMC Med Inform Decis Mak 2008.
     """
     time, event, p = follow_up(time, event, p=p)
     probability("p", p)
@@ -61,8 +61,8 @@ def net_benefit_survival(
             f"horizon: wanted a time above 0 and within the follow-up of {time.max():.6g}, got {horizon:.6g}"
         )
     model = np.array([_benefit(time, event, p >= t, odds[k], horizon) for k, t in enumerate(thresholds)])
-    everybody = np.ones(len(p), dtype=bool)
-    treat_all = np.array([_benefit(time, event, everybody, ratio, horizon) for ratio in odds])
+    free = survival_at(time, event, horizon)
+    treat_all = (1 - free) - free * odds
     return _result(thresholds, odds, model, treat_all, event)
 
 

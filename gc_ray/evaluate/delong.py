@@ -64,8 +64,8 @@ def auc(y: ArrayLike, score: ArrayLike) -> float:
 def auc_ci(y: ArrayLike, score: ArrayLike) -> Auc:
     """The AUC with its DeLong variance and Wald interval.
 
-    ``y`` (n,) of 0 and 1, ``score`` (n,) with higher = higher risk. Variance and interval are NaN when a class has a
-    single patient. At perfect separation the variance is 0 and the interval a point: it then says nothing.
+    ``y`` (n,) of 0 and 1, ``score`` (n,) with higher = higher risk. Variance and interval are NaN when a class has
+    a single patient. At perfect separation the variance is 0 and the interval a point: it then says nothing.
     TableError when either class is missing. Source: DeLong et al., Biometrics 1988, by midranks as Sun and Xu, IEEE
     Signal Process. Lett. 2014; equals pROC.
     """
@@ -140,8 +140,6 @@ def _clipped(centre: float, half: float, least: float) -> tuple[float, float]:
 
 def _wald_test(area_a: float, area_b: float, variance: float) -> tuple[float, float, float, float, float]:
     difference, se = area_a - area_b, math.sqrt(variance)
-    if se == 0:
-        z = math.copysign(math.inf, difference) if difference else 0.0
-    else:
-        z = difference / se
+    certain = math.copysign(math.inf, difference) if difference else 0.0
+    z = difference / se if se else certain
     return (difference, *_clipped(difference, Z95 * se, -1.0), z, float(2 * norm.sf(abs(z))))

@@ -45,8 +45,8 @@ def probability(name: str, values: np.ndarray) -> None:
 def follow_up(time: ArrayLike, event: ArrayLike, **scores: ArrayLike) -> tuple[np.ndarray, ...]:
     """``time`` as floats, ``event`` as booleans and each of ``scores`` as floats, all (n,).
 
-    Times that differ by rounding only become equal, as R's survival does: otherwise ties would be broken by the last
-    bit. TableError as for ``binary``, and when a time is negative.
+    Times that differ by rounding only become equal, as R's survival does: otherwise ties would be broken by the
+    last bit. TableError as for ``binary``, and when a time is negative.
     """
     flags = _zero_one("event", event)
     times, *others = _aligned(len(flags), "event", {"time": time, **scores})
@@ -57,7 +57,8 @@ def follow_up(time: ArrayLike, event: ArrayLike, **scores: ArrayLike) -> tuple[n
 
 
 def labels(name: str, values: ArrayLike, rows: int) -> tuple[np.ndarray, list]:
-    """The code of each row (n,) and the labels the codes stand for: sorted, or in the order of a pandas Categorical.
+    """The code of each row (n,) and the labels the codes stand for: sorted, or in the order of a pandas
+    Categorical.
 
     Categories that no row has are dropped. TableError when a label is missing or the length is not ``rows``.
     """
@@ -86,7 +87,7 @@ def _floats(name: str, values: ArrayLike) -> np.ndarray:
     lost = ~np.isfinite(array)
     if lost.any():
         raise TableError(
-            f"{name}: row {int(np.argmax(lost))} is missing or infinite ({int(lost.sum())} in all); impute or drop them"
+            f"{name}: row {int(np.argmax(lost))} is missing or infinite ({int(lost.sum())} in all); impute or drop it"
         )
     return array
 

@@ -36,7 +36,7 @@ class PrecisionRecall:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold (at or above it = positive) and the rule that set it; n and events are of the data it was set on."""
+    """A threshold (at or above it = positive) and the rule that set it, with n and events of the data it is from."""
 
     threshold: float
     rule: str
@@ -69,9 +69,9 @@ def roc_curve(y: ArrayLike, score: ArrayLike) -> RocCurve:
 def precision_recall(y: ArrayLike, score: ArrayLike) -> PrecisionRecall:
     """The precision-recall curve and the average precision.
 
-    ``y`` (n,) of 0 and 1, ``score`` (n,) with higher = higher risk. The average precision is the sum over descending
-    thresholds of the gain in recall times the precision, never a trapezoid; a score without information gives the
-    share of events. TableError when a class is missing.
+    ``y`` (n,) of 0 and 1, ``score`` (n,) with higher = higher risk. The average precision is the sum over
+    descending thresholds of the gain in recall times the precision, never a trapezoid; a score without information
+    gives the share of events. TableError when a class is missing.
     """
     y, score = binary(y, score=score)
     both_classes(y, "precision-recall curve")
@@ -86,8 +86,8 @@ def operating_point(y: ArrayLike, score: ArrayLike, rule: str | float) -> Operat
 
     ``y`` (n,) and ``score`` (n,) are of the training data: a threshold chosen on the patients it is judged on is
     optimistic. ``rule`` is ``"youden"`` (the largest sensitivity + specificity; of several, the lowest threshold,
-    which misses fewest events) or a number, the fixed threshold itself. TableError when a class is missing, the rule is
-    unknown, or no threshold does better than chance.
+    which misses fewest events) or a number, the fixed threshold itself. TableError when a class is missing, the
+    rule is unknown, or no threshold does better than chance.
     """
     y, score = binary(y, score=score)
     both_classes(y, "operating point")
@@ -100,9 +100,7 @@ def operating_point(y: ArrayLike, score: ArrayLike, rule: str | float) -> Operat
             " check that a higher score means a higher risk, or give a fixed threshold"
         )
     above = score >= threshold
-    return OperatingPoint(
-        threshold, name, float(above[y].mean()), float((~above[~y]).mean()), len(y), int(y.sum())
-    )
+    return OperatingPoint(threshold, name, float(above[y].mean()), float((~above[~y]).mean()), len(y), int(y.sum()))
 
 
 def _youden(y: np.ndarray, score: np.ndarray) -> tuple[str, float]:

@@ -53,8 +53,8 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, interval: str = "log-log") -
     """The Kaplan-Meier curve with Greenwood's variance.
 
     ``time`` (n,) of 0 or more, ``event`` (n,), 1 = the event ended the follow-up, 0 = censored. ``interval`` is the
-    scale of the limits: ``log-log``, ``log`` (R's default) or ``plain``. Limits are NaN where the scale has none, as in
-    R's survfit: at survival 0, and with log-log at 1. TableError on bad input or another interval.
+    scale of the limits: ``log-log``, ``log`` (R's default) or ``plain``. Limits are NaN where the scale has none,
+    as in R's survfit: at survival 0, and with log-log at 1. TableError on bad input or another interval.
     """
     if interval not in INTERVALS:
         raise TableError(f"interval: wanted one of {', '.join(INTERVALS)}, got {interval}")
@@ -89,9 +89,9 @@ def survival_at(time: np.ndarray, event: np.ndarray, horizon: float) -> float:
 def log_rank(time: ArrayLike, event: ArrayLike, group: ArrayLike) -> LogRank:
     """The log-rank test of equal hazards in all groups.
 
-    ``time``, ``event`` as for ``kaplan_meier``, ``group`` (n,) of labels. The null hypothesis is one hazard for all;
-    the statistic is chi-square with groups - 1 degrees of freedom. TableError when there is one group only, or no
-    event. Source: Mantel 1966, ties by the hypergeometric variance; equals R's survdiff.
+    ``time``, ``event`` as for ``kaplan_meier``, ``group`` (n,) of labels. The null hypothesis is one hazard for
+    all; the statistic is chi-square with groups - 1 degrees of freedom. TableError when there is one group only, or
+    no event. Source: Mantel 1966, ties by the hypergeometric variance; equals R's survdiff.
     """
     time, event = follow_up(time, event)
     codes, names = labels("group", group, len(time))

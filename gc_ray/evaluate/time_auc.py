@@ -27,12 +27,14 @@ class TimeDependentAuc:
 
 
 def time_dependent_auc(time: ArrayLike, event: ArrayLike, score: ArrayLike, times: ArrayLike) -> TimeDependentAuc:
-    """The chance that a patient with the event by t scores higher than one still free at t, for each t of ``times``.
+    """The chance that a patient with the event by t scores higher than one still free at t, for each t of
+    ``times``.
 
-    ``time`` (n,) of 0 or more and ``times`` (k,) in one unit, ``event`` (n,) of 0 and 1, ``score`` (n,) with higher =
-    higher risk. Patients censored before t count through the inverse probability of censoring (Kaplan-Meier of the
-    censoring, the same for all patients: an assumption). NaN where no event came by t or nobody is free then. TableError
-    on bad input. Source: Uno et al., JASA 2007; variance by the influence function of Blanche et al., Stat Med 2013.
+    ``time`` (n,) of 0 or more and ``times`` (k,) in one unit, ``event`` (n,) of 0 and 1, ``score`` (n,) with higher
+    = higher risk. Patients censored before t count through the inverse probability of censoring (Kaplan-Meier of
+    the censoring, the same for all patients: an assumption). NaN where no event came by t or nobody is free then.
+    TableError on bad input. Source: Uno et al., JASA 2007; variance by the influence function of Blanche et al.,
+    Stat Med 2013.
     """
     time, event, score = follow_up(time, event, score=score)
     times = np.atleast_1d(np.asarray(times, dtype=float))
@@ -84,9 +86,7 @@ def _at(
     above[control] = 1 - _share_below(score[control], score[case], weight[case])
     area = float(np.sum(weight * below) / weight.sum())
     influence = weight * (below - area) / weight.mean() + control * (above - area) / control.mean()
-    influence += _of_estimated_weights(
-        weight * (below - area) / weight.sum(), place, ~event, hazard, share
-    )
+    influence += _of_estimated_weights(weight * (below - area) / weight.sum(), place, ~event, hazard, share)
     return area, float(influence.std(ddof=1) / np.sqrt(n))
 
 

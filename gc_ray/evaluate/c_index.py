@@ -31,10 +31,10 @@ class Concordance:
 def concordance(time: ArrayLike, event: ArrayLike, score: ArrayLike) -> Concordance:
     """The share of comparable pairs in which the patient with the earlier event has the higher score.
 
-    ``time`` (n,) of 0 or more, ``event`` (n,) of 0 and 1, ``score`` (n,) with higher = higher risk. A pair is comparable
-    when the earlier time is an event, or at equal times when one of the two is; equal scores count half. The variance
-    is the infinitesimal jackknife. TableError when no pair is comparable. Source: Harrell et al., Stat Med 1996; equals
-    R's survival::concordance(reverse = TRUE).
+    ``time`` (n,) of 0 or more, ``event`` (n,) of 0 and 1, ``score`` (n,) with higher = higher risk. A pair is
+    comparable when the earlier time is an event, or at equal times when one of the two is; equal scores count half.
+    The variance is the infinitesimal jackknife. TableError when no pair is comparable. Source: Harrell et al., Stat
+    Med 1996; equals R's survival::concordance(reverse = TRUE).
     """
     time, event, score = follow_up(time, event, score=score)
     pairs, credit, counts = np.zeros(len(time)), np.zeros(len(time)), np.zeros(2, dtype=int)

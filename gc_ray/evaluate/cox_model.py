@@ -39,11 +39,11 @@ class Cox:
 def cox(time: ArrayLike, event: ArrayLike, x: ArrayLike | pd.DataFrame) -> Cox:
     """Cox proportional hazards regression of follow-up on ``x``, ties by Efron's method.
 
-    ``time`` (n,) of 0 or more, ``event`` (n,) of 0 and 1, ``x`` (n,), (n, k) or a frame of k columns: numbers as they
-    are, text or categories as indicators against the first level (term = column name + level, as in R). Hazard ratios
-    are per unit of the term. The null hypothesis of each p-value is a ratio of 1 (Wald, two-sided). TableError when
-    there is no event, a value is missing, or a term is constant or a combination of others. Source: Efron, JASA 1977;
-    equals R's coxph at a tight tolerance.
+    ``time`` (n,) of 0 or more, ``event`` (n,) of 0 and 1, ``x`` (n,), (n, k) or a frame of k columns: numbers as
+    they are, text or categories as indicators against the first level (term = column name + level, as in R). Hazard
+    ratios are per unit of the term. The null hypothesis of each p-value is a ratio of 1 (Wald, two-sided).
+    TableError when there is no event, a value is missing, or a term is constant or a combination of others. Source:
+    Efron, JASA 1977; equals R's coxph at a tight tolerance.
     """
     time, event = follow_up(time, event)
     terms, design = _design(x, len(time))
@@ -143,7 +143,7 @@ def _design(x: ArrayLike | pd.DataFrame, rows: int) -> tuple[list[str], np.ndarr
             values = column.to_numpy(dtype=float, na_value=np.nan)
             if not np.isfinite(values).all():
                 raise TableError(
-                    f"x: {name} has {int((~np.isfinite(values)).sum())} missing or infinite values; impute or drop them"
+                    f"x: {name} has {int((~np.isfinite(values)).sum())} missing or infinite values; impute or drop"
                 )
             terms.append(str(name))
             columns.append(values)
