@@ -21,9 +21,10 @@ LEAST_EXPECTED = 5  # smallest expected count for which the chi-square distribut
 EXACT_RANKS = 50  # group size below which Mann-Whitney is exact when there are no ties: R's wilcox.test
 KINDS = ("continuous", "normal", "skewed", "categorical", "pearson", "fisher")
 RULE = (
-    "continuous: Student's t (analysis of variance for more than two groups) where Shapiro-Wilk has P >= .05 in every"
-    " group, else Mann-Whitney (Kruskal-Wallis); categorical: Pearson's chi-square without continuity correction"
-    " where every expected count is 5 or more, else Fisher's exact test; missing values are left out variable by variable"
+    "continuous: Student's t (analysis of variance for more than two groups) where Shapiro-Wilk has P >= .05 in"
+    " every group, else Mann-Whitney (Kruskal-Wallis); categorical: Pearson's chi-square without continuity"
+    " correction where every expected count is 5 or more, else Fisher's exact test; missing values are left out"
+    " variable by variable"
 )
 
 

@@ -186,8 +186,11 @@ def _bins(y: np.ndarray, p: np.ndarray) -> pd.DataFrame:
 
 
 def _by_quantiles(p: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
-    """The group of each risk and the breaks: intervals open below, the first closed."""
+    """The group of each risk and the breaks: intervals open below, the first closed, none empty."""
     breaks = np.unique(np.quantile(p, np.arange(groups + 1) / groups))
     if len(breaks) == 1:
         return np.zeros(len(p), dtype=int), np.repeat(breaks, 2)
-    return np.maximum(np.searchsorted(breaks, p, side="left") - 1, 0), breaks
+    above = np.maximum(np.searchsorted(breaks, p, side="left"), 1)
+    # among few distinct risks a quantile may lie between two of them and cut off nobody
+    used, group = np.unique(above, return_inverse=True)
+    return group, np.append(breaks[0], breaks[used])
