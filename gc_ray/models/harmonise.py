@@ -46,11 +46,11 @@ class ComBat:
         return np.flatnonzero(~self._fitted().adjusted)
 
     def fit(self, x: np.ndarray, batch: Sequence[str], covariates: np.ndarray | None = None) -> Self:
-        """Estimates the effects on rows x features; covariates (rows, c) are numbers whose effects are preserved.
+        """Estimates the effects on rows x features; covariates (rows, c) are numbers whose effects are kept.
 
-        No outcome may be among the covariates: a new row has none. Raises TableError for fewer than 2 batches, too few
-        rows in one (2, or 1 with ``mean_only``; 20 in each but the reference with ``ref_batch``), an unknown reference,
-        or batches that covariates determine.
+        No outcome may be among the covariates: a new row has none. Raises TableError for fewer than 2 batches, too
+        few rows in one (2, or 1 with ``mean_only``; 20 in each but the reference with ``ref_batch``), an unknown
+        reference, fewer than 2 features that vary in every batch, or batches that covariates determine.
         """
         x = predictors(x)
         batch = _labels(batch, len(x))
@@ -80,8 +80,8 @@ class ComBat:
         unknown = sorted(set(batch.tolist()) - set(effects.batches))
         if unknown:
             raise TableError(
-                f"ComBat: wanted rows of {', '.join(effects.batches)}, got {', '.join(unknown[:5])}; fit with rows of "
-                f"that batch or score it without harmonisation"
+                f"ComBat: wanted rows of {', '.join(effects.batches)}, got {', '.join(unknown[:5])}; fit with rows "
+                f"of that batch or score it without harmonisation"
             )
         if x.shape[1] != len(effects.adjusted):
             raise TableError(f"ComBat: wanted the {len(effects.adjusted)} features of the fit, got {x.shape[1]}")

@@ -14,7 +14,7 @@ from gc_ray.models.lasso_kernels import MAX_PASSES, fit_path, null_gradient
 GRID_SIZE = 100  # penalties of a path, as in glmnet
 GRID_RATIO_WIDE = 1e-2  # smallest over largest penalty with more predictors than rows, as in glmnet
 GRID_RATIO_LONG = 1e-4  # .. and otherwise
-LEAST_MIXING = 1e-3  # mixing from which the largest penalty is found; 0 would make it infinite; as in glmnet
+LEAST_MIXING = 1e-3  # the largest penalty is that of no smaller mixing, as in glmnet
 GLMNET_THRESHOLD = (
     1e-7  # share of the null deviance that a step may still change; leaves coefficients 1e-4 to 7e-4 off
 )
@@ -55,20 +55,23 @@ def lasso_path(
     lambdas: np.ndarray | None = None,
     *,
     alpha: float = 1.0,
+    ratio: float | None = None,
     threshold: float | None = None,
 ) -> LassoPath:
     """The minimisers of (1/n) sum log-loss + lambda (alpha L1 + (1 - alpha) L2 / 2), one row per penalty.
 
-    x: (n, p) finite numbers, standardised inside by the 1/n standard deviation; a constant column keeps coefficient 0.
-    y: (n,) 0 or 1. lambdas: penalties in any order; None for glmnet's own grid and its early stops. alpha: mixing, 1 for
-    the LASSO. threshold: share of the null deviance by which a step of the descent may still change it, by default
-    glmnet's 1e-7 on the own grid and 1e-12 on a given one.
-    Raises TableError for text, missing or infinite values, fewer than 2 rows of a class, penalties that are negative.
+    x: (n, p) finite numbers, standardised inside by the 1/n standard deviation; a constant column keeps coefficient
+    0. y: (n,) 0 or 1. lambdas: penalties in any order; None for glmnet's own grid and its early stops. alpha: mixing,
+    above 0, 1 for the LASSO. ratio: smallest over largest penalty of the own grid, by default glmnet's 1e-2 with more
+    predictors than rows and else 1e-4. threshold: share of the null deviance by which a step of the descent may still
+    change it, by default glmnet's 1e-7 on the own grid and 1e-12 on a given one.
+    Raises TableError for text, missing or infinite values, fewer than 2 rows of a class, columns that are all
+    constant, negative penalties, or a mixing outside 0..1.
     """
     x = predictors(x)
     y = outcome(y, len(x))
     _check_classes(y, "all rows")
-    return _path(x, y, lambdas, alpha, threshold)
+    return _path(x, y, lambdas, alpha, ratio, threshold)
 
 
 def cv_lasso_logistic(
@@ -78,9 +81,10 @@ def cv_lasso_logistic(
     lambdas: np.ndarray | None = None,
     *,
     alpha: float = 1.0,
+    ratio: float | None = None,
     threshold: float | None = None,
 ) -> CvLasso:
-    """The path on all rows with its cross-validated deviance, lambda_min and lambda_1se, as ``cv.glmnet`` finds them.
+    """The path on all rows, its cross-validated deviance, lambda_min and lambda_1se, by ``cv.glmnet``.
 
     fold_ids: (n,) the fold in which each row is left out, at least 3 folds. Other arguments as in ``lasso_path``. With
     lambdas None each fold follows a grid of its own and its predictions are interpolated to that of all rows; given
@@ -90,11 +94,11 @@ def cv_lasso_logistic(
     x = predictors(x)
     y = outcome(y, len(x))
     folds = _folds(fold_ids, y)
-    whole = _path(x, y, lambdas, alpha, threshold)
+    whole = _path(x, y, lambdas, alpha, ratio, threshold)
     deviance = np.empty((len(folds), len(whole.lambdas)))
     converged = whole.converged
     for i, left_out in enumerate(folds):
-        path = _path(x[~left_out], y[~left_out], lambdas, alpha, threshold)
+        path = _path(x[~left_out], y[~left_out], lambdas, alpha, ratio, threshold)
         converged &= path.converged
         linear = path.intercept + x[left_out] @ path.coef.T
         deviance[i] = _deviance(y[left_out], _interpolated(linear, path.lambdas, whole.lambdas)).mean(axis=0)
@@ -139,31 +143,49 @@ def _check_classes(y: np.ndarray, whose: str) -> None:
 
 
 def _path(
-    x: np.ndarray, y: np.ndarray, lambdas: np.ndarray | None, alpha: float, threshold: float | None
+    x: np.ndarray,
+    y: np.ndarray,
+    lambdas: np.ndarray | None,
+    alpha: float,
+    ratio: float | None,
+    threshold: float | None,
 ) -> LassoPath:
+    if not 0 < alpha <= 1:
+        raise TableError(f"LASSO: wanted a mixing alpha above 0 and at most 1, got {alpha}")
     varies = np.ptp(x, axis=0) > 0
+    if not varies.any():
+        raise TableError("LASSO: wanted predictors that vary, all are constant; relax the step before")
     centre = x.mean(axis=0)
     scale = np.where(varies, x.std(axis=0), 1.0)
     standardised = np.ascontiguousarray(((x - centre) / scale)[:, varies].T)
     own = lambdas is None
     if own:
-        grid = _grid(null_gradient(standardised, y) / max(alpha, LEAST_MIXING), *x.shape)
+        largest = null_gradient(standardised, y) / max(alpha, LEAST_MIXING)
+        grid = _grid(largest, ratio or (GRID_RATIO_WIDE if x.shape[0] < x.shape[1] else GRID_RATIO_LONG))
     else:
-        grid = np.sort(np.asarray(lambdas, float))[::-1].copy()
+        grid = _descending(lambdas)
     threshold = threshold or (GLMNET_THRESHOLD if own else EXACT_THRESHOLD)
     intercept, slopes, explained, passes = fit_path(standardised, y, grid, alpha, threshold, own)
+    if not len(intercept):
+        raise TableError(f"LASSO: no solution at the largest penalty in {MAX_PASSES} sweeps; take a larger threshold")
     coef = np.zeros((len(intercept), x.shape[1]))
     coef[:, varies] = slopes / scale[varies]
     return LassoPath(grid[: len(coef)], intercept - coef @ centre, coef, explained, bool(passes <= MAX_PASSES))
 
 
-def _grid(largest: float, n: int, p: int) -> np.ndarray:
-    ratio = GRID_RATIO_WIDE if n < p else GRID_RATIO_LONG
+def _grid(largest: float, ratio: float) -> np.ndarray:
     return largest * ratio ** (np.arange(GRID_SIZE) / (GRID_SIZE - 1))
 
 
+def _descending(lambdas: np.ndarray) -> np.ndarray:
+    grid = np.sort(np.asarray(lambdas, dtype=np.float64))[::-1].copy()
+    if grid.ndim != 1 or not grid.size or not np.isfinite(grid).all() or grid[-1] < 0:
+        raise TableError("LASSO: wanted penalties as a list of finite numbers, none below 0; mend the list")
+    return grid
+
+
 def _interpolated(linear: np.ndarray, own: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Predictions (n, m) at ``own`` descending penalties, linearly at the ``wanted`` ones; constant beyond the ends."""
+    """Predictions (n, m) at ``own`` descending penalties, brought to the ``wanted``; constant beyond the ends."""
     position = np.interp(wanted, own[::-1], np.arange(len(own))[::-1])
     left = np.floor(position).astype(int)
     right = np.ceil(position).astype(int)

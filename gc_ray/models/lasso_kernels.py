@@ -15,7 +15,8 @@ SATURATED = (1 + PROBABILITY_FLOOR) * PROBABILITY_FLOOR * (1 - PROBABILITY_FLOOR
 LEAST_FITS = 5  # penalties fitted before an early stop is considered, as in glmnet
 LEAST_GAIN = 1e-5  # a path ends where a step explains less additional deviance than this share, as in glmnet
 MOST_EXPLAINED = 0.999  # .. or where more than this share is explained, as in glmnet
-NAIVE_SWEEPS = 12  # a Gram matrix costs about as much as so many sweeps over residuals
+FEWEST_SWEEPS = 4  # over residuals, before products of predictors may pay
+GRAM_SWEEPS = 1 / 8  # sweeps over residuals, per predictor in use, that cost as much as the products; measured
 
 
 def _compiled(**options: bool | set[str]) -> Callable[..., Any]:
@@ -190,7 +191,7 @@ def _descend(x: np.ndarray, fit: Fit, l1: float, l2: float, tolerance: float) ->
     while fit.passes[0] <= MAX_PASSES:
         if _sweep(x, candidates, fit, l1, l2) < tolerance:
             return
-        for _ in range(NAIVE_SWEEPS):
+        for _ in range(FEWEST_SWEEPS + int(GRAM_SWEEPS * fit.used[0])):
             largest = _sweep(x, fit.order[: fit.used[0]], fit, l1, l2)
             if largest < tolerance:
                 break
@@ -235,10 +236,8 @@ def _let_in(x: np.ndarray, fit: Fit, l1: float) -> bool:
 @_as_written
 def _moved(fit: Fit, before: np.ndarray, tolerance: float) -> bool:
     """Whether a coefficient left its value by more than the tolerance, in deviance."""
-    for k in fit.order[: fit.used[0]]:
-        if fit.curvature[k] * (fit.coef[k] - before[k]) ** 2 >= tolerance:
-            return True
-    return False
+    columns = fit.order[: fit.used[0]]
+    return np.any(fit.curvature[columns] * (fit.coef[columns] - before[columns]) ** 2 >= tolerance)
 
 
 @_as_written
@@ -292,11 +291,11 @@ def fit_path(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Intercepts (m,), coefficients (m, p) of the standardised predictors, explained deviance (m,), sweeps taken.
 
-    x: (p, n) standardised, a row per predictor. y: (n,) 0 or 1. lambdas: descending; m of them are fitted, all but
-    where the fit saturates, where ``early_stop`` applies, or where the sweeps exceed ``MAX_PASSES``: the last penalty
-    is then without solution. With ``early_stop`` the first of ``lambdas`` is where all coefficients are 0.
-    The algorithm is that of Friedman, Hastie, Tibshirani (J Stat Softw 2010; 33(1)) with the strong rules of Tibshirani
-    et al. (J R Stat Soc B 2012; 74:245), with glmnet's order of steps and its rules for when to stop.
+    x: (p, n) standardised, a row per predictor. y: (n,) 0 or 1. lambdas: descending; m of them are fitted: all, or
+    those down to where the fit is certain of every row, where ``early_stop`` applies, or before the one at which the
+    sweeps exceed ``MAX_PASSES``. With ``early_stop`` the first of ``lambdas`` is where all coefficients are 0.
+    The algorithm is that of Friedman, Hastie, Tibshirani (J Stat Softw 2010; 33(1)) with the strong rules of
+    Tibshirani et al. (J R Stat Soc B 2012; 74:245), in glmnet's order of steps and with its rules for when to stop.
     """
     count = len(lambdas)
     coef, intercept, explained = np.zeros((count, len(x))), np.empty(count), np.empty(count)

@@ -54,8 +54,8 @@ class Completion:
 def fit_completion(table: pd.DataFrame, policies: Mapping[str, Policy]) -> Completion:
     """The completion that fills in what the rows of ``table`` say: the median, or the mode (the least of ties).
 
-    policies: for each column ``complete_case`` (a row without it is dropped), ``median`` or ``mode``. Raises TableError
-    for an unknown policy, a missing column, a median of text, or a column without any value to learn from.
+    policies: for each column ``complete_case`` (a row without it is dropped), ``median`` or ``mode``. Raises
+    TableError for an unknown policy, a missing column, a median of text, or a column without a value to learn from.
     """
     _check_columns(policies, table)
     fills: dict[str, object] = {}

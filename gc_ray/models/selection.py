@@ -28,7 +28,7 @@ class Filtered:
 
 
 def variance_filter(x: np.ndarray, threshold: float) -> Filtered:
-    """Keeps the predictors (columns of x) whose sample variance, 1/(n - 1), exceeds ``threshold``, in squared units."""
+    """Keeps the predictors (columns of x) whose sample variance, 1/(n - 1), exceeds ``threshold`` (squared units)."""
     x = predictors(x)
     variance = x.var(axis=0, ddof=1) if len(x) > 1 else np.full(x.shape[1], np.nan)
     variance[np.ptp(x, axis=0) == 0] = 0.0

@@ -19,7 +19,7 @@ MAX_STEPS = 50  # of Newton's method; a fit that exists takes fewer than 10
 CONVERGED = 1e-20  # Newton decrement, in log-likelihood, that ends it: the next step would change nothing
 NEAR_CERTAIN = 1e-8  # fitted p (1 - p) under this raises the suspicion of separation
 COLLINEAR = 1e-9  # share of a standardised column that the others leave unexplained, below which they determine it
-SEPARATING = 1e-6  # total signed margin, of coefficients within -1 and 1, that counts as more than rounding
+SEPARATING = 1e-6  # signed margin, of coefficients within -1 and 1, that counts as more than rounding
 EVENTS_PER_VARIABLE = 10.0  # fewer is flagged (Peduzzi et al., J Clin Epidemiol 1996; 49:1373)
 
 
@@ -27,9 +27,9 @@ EVENTS_PER_VARIABLE = 10.0  # fewer is flagged (Peduzzi et al., J Clin Epidemiol
 class LogisticFit:
     """A multivariable logistic regression; arrays hold the intercept first, then the predictors.
 
-    ``lower`` and ``upper`` are Wald's 95 % limits of ``coef`` (log odds); their exponentials are those of the odds ratio.
-    ``separation`` is "" or says that the outcome is separated: then no finite estimate exists, ``converged`` is False and
-    every number is NaN.
+    ``lower`` and ``upper`` are Wald's 95 % limits of ``coef`` (log odds); their exponentials are those of the odds
+    ratio. ``separation`` is "" or says that the outcome is separated: then no finite estimate exists, ``converged``
+    is False and every number is NaN.
     """
 
     coef: np.ndarray
@@ -117,9 +117,9 @@ class Signature:
 def fit_logistic(x: np.ndarray, y: np.ndarray, names: Sequence[str] | None = None) -> LogisticFit:
     """The maximum likelihood fit of y (n,) in 0 and 1 on x (n, p) and an intercept, with Wald's intervals and P.
 
-    names: of the columns, for messages. Separation (Konis' linear programme, University of Oxford 2007) is reported in
-    the result. Raises TableError for text, missing values, one class only, constant columns, and columns that the others
-    determine, by name.
+    names: of the columns, for messages. Separation (Konis' linear programme, University of Oxford 2007) is reported
+    in the result. Raises TableError for text, missing values, one class only, constant columns, and columns that the
+    others determine, by name.
     """
     x = predictors(x, names)
     y = outcome(y, len(x))
@@ -188,8 +188,8 @@ def _check_rank(design: np.ndarray, names: Sequence[str] | None) -> None:
     extra = np.sort(order[np.flatnonzero(np.concatenate([own, np.zeros(len(order) - len(own))]) < COLLINEAR)])
     if len(extra):
         raise TableError(
-            f"logistic regression: {named([c - 1 for c in extra if c], names)} determined by the other columns or more "
-            f"than the {len(design)} rows can tell apart; drop them"
+            f"logistic regression: {named([c - 1 for c in extra if c], names)} determined by the other columns, or "
+            f"more than the {len(design)} rows can tell apart; drop them"
         )
 
 
@@ -222,21 +222,29 @@ def _log_likelihood(design: np.ndarray, y: np.ndarray, coef: np.ndarray) -> floa
 
 
 def _separation(design: np.ndarray, y: np.ndarray) -> str:
-    """What a direction that never contradicts an outcome says: "" if there is none."""
+    """Whether a direction never contradicts an outcome, and all outcomes or only some agree with it: "" if none."""
     margins = design * np.where(y == 1, 1.0, -1.0)[:, None]
-    found = optimize.linprog(-margins.sum(axis=0), A_ub=-margins, b_ub=np.zeros(len(y)), bounds=(-1, 1))
-    if found.status != 0:
-        return "separation could not be excluded"
-    if -found.fun <= SEPARATING:
-        return ""
-    complete = (margins @ found.x).min() > SEPARATING / len(y)
-    return "complete separation of the outcome" if complete else "quasi-complete separation of the outcome"
+    rows, columns = margins.shape
+    total = optimize.linprog(-margins.sum(axis=0), A_ub=-margins, b_ub=np.zeros(rows), bounds=(-1, 1))
+    least = optimize.linprog(
+        np.append(np.zeros(columns), -1.0),
+        A_ub=np.column_stack([-margins, np.ones(rows)]),
+        b_ub=np.zeros(rows),
+        bounds=(-1, 1),
+    )
+    if total.status != 0 or least.status != 0:
+        return "separation of the outcome cannot be excluded"
+    if -least.fun > SEPARATING:
+        return "complete separation of the outcome"
+    return "quasi-complete separation of the outcome" if -total.fun > SEPARATING else ""
 
 
 def _result(
     coef: np.ndarray, covariance: np.ndarray, separation: str, log_likelihood: float, events_per_variable: float
 ) -> LogisticFit:
     se = np.sqrt(np.diag(covariance))
+    with np.errstate(over="ignore"):  # per unit of a tiny one the odds ratio may exceed any float: infinite
+        odds_ratio = np.exp(coef)
     reach = special.ndtri((1 + CONFIDENCE) / 2) * se
     return LogisticFit(
         coef,
@@ -244,7 +252,7 @@ def _result(
         coef - reach,
         coef + reach,
         2 * special.ndtr(-np.abs(coef / se)),
-        np.exp(coef),
+        odds_ratio,
         covariance,
         bool(np.isfinite(coef).all()),
         separation,
