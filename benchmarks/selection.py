@@ -1,9 +1,9 @@
 """The LASSO and the whole selection chain against R, on 701 patients x 2,437 features, one thread each.
 
-    python benchmarks/selection.py
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/selection.py
 
 Both sides get the same simulated table, folds and penalties, in alternation; the best of the repeats counts. R comes
-with ``apt-get install r-cran-glmnet``; without it the lines say "peer missing". Before a time counts, results must agree.
+with ``apt-get install r-cran-glmnet``; without it the lines say "peer missing". A time counts where results agree.
 """
 
 from __future__ import annotations

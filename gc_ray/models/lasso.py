@@ -84,7 +84,7 @@ def cv_lasso_logistic(
     ratio: float | None = None,
     threshold: float | None = None,
 ) -> CvLasso:
-    """The path on all rows, its cross-validated deviance, lambda_min and lambda_1se, by ``cv.glmnet``.
+    """The path on all rows, its cross-validated deviance, lambda_min and lambda_1se: ``cv.glmnet``.
 
     fold_ids: (n,) the fold in which each row is left out, at least 3 folds. Other arguments as in ``lasso_path``. With
     lambdas None each fold follows a grid of its own and its predictions are interpolated to that of all rows; given

@@ -91,7 +91,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
     ("x", "kind"),
     [
         (np.arange(20.0), "complete separation"),
-        (np.minimum(np.arange(20.0), 10.0), "quasi-complete separation"),
+        (np.maximum(np.arange(20.0), 10.0), "quasi-complete separation"),
         (np.arange(20.0) >= 15, "quasi-complete separation"),
     ],
 )
