@@ -84,11 +84,11 @@ def cv_lasso_logistic(
     ratio: float | None = None,
     threshold: float | None = None,
 ) -> CvLasso:
-    """The path on all rows, its cross-validated deviance, lambda_min and lambda_1se: ``cv.glmnet``.
+    """The path on all rows with its cross-validated deviance, lambda_min and lambda_1se, as in R's ``cv.glmnet``.
 
-    fold_ids: (n,) the fold in which each row is left out, at least 3 folds. Other arguments as in ``lasso_path``. With
-    lambdas None each fold follows a grid of its own and its predictions are interpolated to that of all rows; given
-    penalties are shared by all folds. Standardisation is repeated inside each fold.
+    fold_ids: (n,) the fold in which each row is left out, at least 3 folds. Other arguments as in ``lasso_path``.
+    With lambdas None each fold follows a grid of its own and its predictions are interpolated to that of all rows;
+    given penalties are shared by all folds. Standardisation is repeated inside each fold.
     Raises TableError as ``lasso_path`` does, for all rows and for those outside each fold.
     """
     x = predictors(x)
