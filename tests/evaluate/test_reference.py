@@ -278,9 +278,9 @@ def test_table_one_equals_r(reference, name):
 
 @pytest.mark.parametrize("name", ["nomogram_birthwt", "nomogram_dcurves_binary"])
 def test_the_nomogram_equals_rms(reference, name):
-    """Axes, points, the scale of the total and the risk axis, from the ranges of the data.
+    """Axes, points, the total's scale and the risk axis, from the ranges of the data.
 
-    rms finds the totals of its risk axis by interpolation, which is 7e-5 points off at worst; the linear axis is exact.
+    rms finds the totals of its risk axis by interpolation, 7e-5 points off at worst; its linear axis is exact.
     """
     values, data, columns = reference(name)
     ranges = {
