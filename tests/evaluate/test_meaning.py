@@ -113,7 +113,7 @@ def test_intervals_of_proportions_equal_statsmodels(method):
 
 
 def test_calibration_says_which_way_risks_are_wrong(cohort):
-    """Right risks: slope 1, intercept 0, E/O 1. Too extreme: slope under 1. Too low: intercept over 0, E/O under 1."""
+    """Right risks: slope 1, intercept 0. Too extreme: slope under 1. Too low: intercept over 0, E/O under 1."""
     right = ev.calibration(cohort.y, cohort.p)
     assert right.slope_lower < 1 < right.slope_upper
     assert right.intercept_lower < 0 < right.intercept_upper
