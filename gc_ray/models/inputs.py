@@ -14,8 +14,10 @@ NAMED = 5  # columns that a message names before it only counts
 def predictors(x: np.ndarray, names: Sequence[str] | None = None) -> np.ndarray:
     """``x`` as float64 (rows, columns), all finite.
 
-    Raises TableError for another shape, text, missing or infinite values; it names the columns by ``names``.
+    Raises TableError for another shape, text, missing or infinite values; it names the columns by ``names``, or as a
+    data frame does.
     """
+    names = column_names(x, names)
     try:
         found = np.asarray(x, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -29,6 +31,11 @@ def predictors(x: np.ndarray, names: Sequence[str] | None = None) -> np.ndarray:
             f"impute the rows first"
         )
     return found
+
+
+def column_names(x: np.ndarray, names: Sequence[str] | None) -> Sequence[str] | None:
+    """``names``, or else those that ``x`` has where it is a data frame, or else None."""
+    return names if names is not None else getattr(x, "columns", None)
 
 
 def outcome(y: np.ndarray, rows: int) -> np.ndarray:

@@ -31,7 +31,10 @@ class Completion:
     fills: Mapping[str, object]
 
     def apply(self, table: pd.DataFrame) -> Completed:
-        """``table`` with each policy applied; TableError for a missing column. ``table`` itself is not changed."""
+        """``table`` with each policy applied; TableError for a missing column. ``table`` itself is not changed.
+
+        A column filled by its median becomes float64; one filled by its mode takes the type that its values suggest.
+        """
         _check_columns(self.policies, table)
         missing = table[list(self.policies)].isna()
         required = [column for column, policy in self.policies.items() if policy == "complete_case"]
@@ -48,7 +51,8 @@ class Completion:
             ],
             columns=["column", "policy", "missing", "fill"],
         )
-        return Completed(table[kept].fillna(dict(self.fills)), kept, counts)
+        filled = {column: _filled(table[column], fill) for column, fill in self.fills.items()}
+        return Completed(table.assign(**filled)[kept], kept, counts)
 
 
 def fit_completion(table: pd.DataFrame, policies: Mapping[str, Policy]) -> Completion:
@@ -71,8 +75,16 @@ def fit_completion(table: pd.DataFrame, policies: Mapping[str, Policy]) -> Compl
             )
         if policy == "median" and not pd.api.types.is_numeric_dtype(known):
             raise TableError(f"missing values: column {column}: wanted numbers for a median, got text; take mode")
-        fills[column] = known.median() if policy == "median" else known.mode().iloc[0]
+        fills[column] = float(known.median()) if policy == "median" else known.mode().iloc[0]
     return Completion(dict(policies), fills)
+
+
+def _filled(values: pd.Series, fill: object) -> pd.Series:
+    if isinstance(fill, float):
+        return values.astype("float64").fillna(fill)
+    whole = values.astype(object)
+    whole[whole.isna()] = fill
+    return whole.infer_objects()
 
 
 def _check_columns(policies: Mapping[str, Policy], table: pd.DataFrame) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import linalg, optimize, special
 
 from gc_ray.errors import BundleError, TableError
-from gc_ray.models.inputs import named, outcome, predictors
+from gc_ray.models.inputs import column_names, named, outcome, predictors
 
 CONFIDENCE = 0.95
 MAX_STEPS = 50  # of Newton's method; a fit that exists takes fewer than 10
@@ -117,10 +117,11 @@ class Signature:
 def fit_logistic(x: np.ndarray, y: np.ndarray, names: Sequence[str] | None = None) -> LogisticFit:
     """The maximum likelihood fit of y (n,) in 0 and 1 on x (n, p) and an intercept, with Wald's intervals and P.
 
-    names: of the columns, for messages. Separation (Konis' linear programme, University of Oxford 2007) is reported
-    in the result. Raises TableError for text, missing values, one class only, constant columns, and columns that the
-    others determine, by name.
+    names: of the columns, for messages, where x is no data frame. Separation (Konis' linear programme, University of
+    Oxford 2007) is reported in the result. Raises TableError for text, missing values, one class only, constant
+    columns, and columns that the others determine, by name.
     """
+    names = column_names(x, names)
     x = predictors(x, names)
     y = outcome(y, len(x))
     centre, scale = _scaling(x, names)

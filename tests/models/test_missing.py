@@ -31,6 +31,20 @@ def test_everything_missing_is_counted():
     assert counts.loc["age", "fill"] is None
 
 
+def test_every_kind_of_column_can_be_filled():
+    """Truth values, whole numbers and categories, with the missing value of each kind."""
+    table = pd.DataFrame(
+        {
+            "chemo": pd.Series([True, None, True], dtype=object),
+            "nodes": pd.array([1, None, 2], dtype="Int64"),
+            "stage": pd.Categorical(["II", None, "II"]),
+        }
+    )
+    done = fit_completion(table, {"chemo": "mode", "nodes": "median", "stage": "mode"}).apply(table)
+    assert done.table.loc[1].to_dict() == {"chemo": True, "nodes": 1.5, "stage": "II"}
+    assert done.table["chemo"].dtype == bool
+
+
 def test_of_ties_the_least_is_the_mode():
     """The same fill whatever the order of rows."""
     table = pd.DataFrame({"stage": ["III", "II"]})
