@@ -291,18 +291,26 @@ def test_table_one_of_three_groups_counts_missing_values(cohort):
     assert found.numbers.groupby("variable")["n"].sum()["noise"] == 390
 
 
-def test_fisher_for_larger_tables_agrees_with_its_2_by_2_and_simulation():
-    """An independent enumeration for 2 x 2; a table too large to follow is simulated and says so."""
+def test_fisher_for_larger_tables_equals_r_or_is_simulated():
+    """An independent 2 x 2, R's fisher.test for more; three wide columns are simulated, seeded, and say so."""
     from scipy.stats import fisher_exact as scipy_fisher
 
     from gc_ray.evaluate.fisher import fisher_exact
 
     for counts in ([[3, 1], [1, 3]], [[10, 2], [3, 15]], [[0, 5], [7, 2]]):
         assert fisher_exact(counts)[0] == pytest.approx(scipy_fisher(counts).pvalue)
-    counts = np.array([[30, 10, 25], [20, 30, 20], [2, 1, 3], [25, 20, 15]]) * 4
-    p_value, exact = fisher_exact(counts)
+    # R 4.2.2: fisher.test(matrix(c(3,40,300,500,200, 1,10,60,90,50), 5), workspace = 2e8)
+    long = np.array([[3, 40, 300, 500, 200], [1, 10, 60, 90, 50]])
+    assert fisher_exact(long.T) == (pytest.approx(0.379734661109779, abs=1e-8), True)
+    # R 4.2.2: fisher.test(matrix(c(2,1,0,5, 9,8,4,7, 3,6,0,2), 4), workspace = 2e8)
+    wide = np.array([[2, 1, 0, 5], [9, 8, 4, 7], [3, 6, 0, 2]])
+    assert fisher_exact(wide) == (pytest.approx(0.273704130062638, abs=1e-8), True)
+    assert fisher_exact(wide.T)[0] == pytest.approx(fisher_exact(wide)[0])
+    large = np.array([[30, 10, 25], [20, 30, 20], [2, 1, 3], [25, 20, 15]]) * 4
+    p_value, exact = fisher_exact(large)
     assert not exact
-    assert p_value == pytest.approx(1e-5, abs=2e-5)
+    assert p_value < 1e-4
+    assert fisher_exact(large) == (p_value, exact)
 
 
 def test_subgroup_interaction_of_two_groups_is_the_unpaired_test(cohort):

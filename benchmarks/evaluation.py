@@ -1,6 +1,6 @@
 """Time and memory of the statistics at the sizes a report has, and at a million scores.
 
-python benchmarks/statistics.py      # about 20 s on one core
+python benchmarks/evaluation.py      # about 5 s on one core
 """
 
 from __future__ import annotations
