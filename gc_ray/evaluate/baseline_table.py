@@ -113,16 +113,23 @@ def _categorical(
         shares = counts / sizes
     gaps = [_category_difference(shares[:, a], shares[:, b]) for a, b in combinations(range(len(groups)), 2)]
     tested = _tested(int(np.sum(~known)), test, statistic, p_value, _largest(gaps))
+    if not levels:
+        return [{"variable": name, "level": ""} | tested], []
     rows, numbers = [], []
-    for i, level in enumerate(levels):
+    for i, level in enumerate(map(_level, levels)):
         cells = {str(g): f"{counts[i, k]} ({shares[i, k]:.1%})" for k, g in enumerate(groups)}
         # the test belongs to the variable, so only its first row carries it
-        rows.append({"variable": name, "level": str(level)} | cells | (tested if i == 0 else {}))
+        rows.append({"variable": name, "level": level} | cells | (tested if i == 0 else {}))
         for k, group in enumerate(groups):
             missing = int(np.sum((codes == k) & ~known))
-            number = _number(name, str(level), group, int(sizes[k]), missing)
+            number = _number(name, level, group, int(sizes[k]), missing)
             numbers.append(number | {"count": int(counts[i, k]), "share": shares[i, k]})
     return rows, numbers
+
+
+def _level(level: object) -> str:
+    """A level as text; whole numbers without the .0 that missing values in their column bring."""
+    return f"{level:.0f}" if isinstance(level, float) and level.is_integer() else str(level)
 
 
 def _looks_normal(values: np.ndarray) -> bool:

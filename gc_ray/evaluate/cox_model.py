@@ -12,9 +12,10 @@ from scipy.stats import chi2, norm
 from gc_ray.errors import TableError
 from gc_ray.evaluate.outcome import Z95, follow_up, labels
 
-STEPS = 40  # Newton steps; a finite maximum takes 4-8, a runaway coefficient gains about one SD a step
+STEPS = 60  # Newton steps; a finite maximum takes 4-8
 SETTLED = 1e-9  # a coefficient, per SD of its term, that moves less than this has converged
-INFINITE = 1e-3  # one that still moves more than this after all steps has no finite maximum
+INFINITE = 1e-3  # one that moves more than this while the likelihood hardly gains has no finite maximum
+GAIN = 1e-9  # of the null log likelihood: less is hardly; much less would drown in rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +54,14 @@ def cox(time: ArrayLike, event: ArrayLike, x: ArrayLike | pd.DataFrame) -> Cox:
     _check_rank(terms, design, scale)
     order = np.argsort(-time, kind="stable")
     risk_sets = _RiskSets(((design - centre) / scale)[order], time[order], event[order])
+    null, _, information = risk_sets.likelihood(np.zeros(len(terms)))
+    if np.linalg.matrix_rank(information, tol=1e-9) < len(terms):
+        raise TableError(
+            f"x: among the patients at risk at the events, {', '.join(terms[:5])} do not differ, or not apart from"
+            " each other; leave a term or this cohort out"
+        )
     scaled, moved = _maximise(risk_sets)
     value, _, information = risk_sets.likelihood(scaled)
-    null, _, _ = risk_sets.likelihood(np.zeros(len(terms)))
     covariance = _inverse(information, np.abs(moved) > INFINITE) / np.outer(scale, scale)
     coef = np.where(np.abs(moved) > INFINITE, np.copysign(np.inf, scaled), scaled / scale)
     statistic = max(2 * (value - null), 0.0)
@@ -96,10 +102,12 @@ class _RiskSets:
         first = hazard[:, None] * self.design
         second = first[:, :, None] * self.design[:, None, :]
         total, total_x, total_xx = (self._at_events(values) for values in (hazard, first, second))
-        mean = total_x / total[:, None]
-        value = float(np.sum(linear[self.died] - shift - np.log(total)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = total_x / total[:, None]
+            square = (total_xx / total[:, None, None]).sum(axis=0)
+            value = float(np.sum(linear[self.died] - shift - np.log(total)))
         gradient = (self.design[self.died] - mean).sum(axis=0)
-        return value, gradient, (total_xx / total[:, None, None]).sum(axis=0) - mean.T @ mean
+        return value, gradient, square - mean.T @ mean
 
     def _at_events(self, values: np.ndarray) -> np.ndarray:
         """The sum of ``values`` over each event's risk set, less its share of the events tied with it."""
@@ -109,19 +117,22 @@ class _RiskSets:
 
 
 def _maximise(risk_sets: _RiskSets) -> tuple[np.ndarray, np.ndarray]:
-    """The coefficients at the maximum and the last step taken; Newton, halving a step that leads down."""
+    """The coefficients at the maximum and the last whole step; Newton, halving a step that leads down."""
     coef = np.zeros(risk_sets.design.shape[1])
     value, gradient, information = risk_sets.likelihood(coef)
-    moved = np.zeros_like(coef)
+    moved, hardly = np.zeros_like(coef), GAIN * abs(value)
     for _ in range(STEPS):
         step = np.linalg.lstsq(information, gradient, rcond=None)[0]
         trial = risk_sets.likelihood(coef + step)
-        while trial[0] < value - 1e-9 * abs(value):
+        moved = step
+        # also halved where hazards differ so much that they underflow and the likelihood is no number
+        while not value - 1e-9 * abs(value) <= trial[0] < np.inf:
             step = step / 2
             trial = risk_sets.likelihood(coef + step)
-        coef, moved = coef + step, step
+        coef, gain = coef + step, trial[0] - value
         value, gradient, information = trial
-        if np.abs(moved).max() < SETTLED:
+        largest = np.abs(moved).max()
+        if largest < SETTLED or (gain < hardly and largest > INFINITE):
             break
     return coef, moved
 

@@ -182,6 +182,7 @@ def test_perfect_separation_is_defined():
         (lambda: ev.log_rank([1, 2], [1, 0], ["a", None]), "row 1 has no label"),
         (lambda: ev.cox([1, 2, 3], [1, 1, 1], [[1, 2], [2, 4], [3, 6]]), "x2 is a combination"),
         (lambda: ev.cox([1, 2, 3], [1, 1, 1], [1, np.nan, 2]), "missing or infinite"),
+        (lambda: ev.cox([1, 2, 3], [0, 0, 1], [1, 3, 2]), "among the patients at risk at the events, x do not"),
         (lambda: ev.time_dependent_auc([1, 2], [1, 0], [1, 0], [-1]), "times: wanted times above 0"),
         (lambda: ev.optimal_cutoff([1, 2], [1, 0], [1, 0], 0.6), "min_fraction: wanted"),
         (lambda: ev.table_one(pd.DataFrame({"a": [1]}), "b", {}), "unknown columns"),

@@ -220,6 +220,15 @@ def test_cox_calls_a_separating_term_infinite_and_keeps_the_others(cohort):
     assert np.isfinite(found.loc[1].drop("term").astype(float)).all()
 
 
+def test_cox_calls_a_perfect_order_infinite():
+    """The highest score always goes first: no finite ratio fits, however the score is scaled."""
+    time = np.arange(1.0, 31)
+    for score in (-time, -1e6 * time, -np.exp(time), -np.sqrt(time), (time <= 15) * 1.0):
+        row = ev.cox(time, time <= 15, score).table.iloc[0]
+        assert tuple(row[["hazard_ratio", "lower", "upper"]]) == (np.inf, 0, np.inf)
+        assert np.isnan(row["se"])
+
+
 def test_concordance_knows_its_direction(cohort):
     """A higher score means an earlier event: reversed 1 - c; constant .5; without censoring the exact order is 1."""
     found = ev.concordance(cohort.time, cohort.event, cohort.p)
