@@ -34,7 +34,7 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Optimism:
-    """Apparent performance minus the mean optimism of repeated development, with its 95 % interval.
+    """Apparent performance minus the mean optimism of repeated development; ``lower`` and ``upper`` span the repeats.
 
     All NaN, and ``reason`` says why, when the selection was not repeated. ``n`` and ``events`` are the mean sizes
     of the test folds, ``folds`` their number.
