@@ -45,7 +45,7 @@ v <- readBin('{data}', 'double', n * p + 2 * n + {grid})
 x <- matrix(v[1:(n * p)], n, p); y <- v[n * p + 1:n]; f <- v[n * p + n + 1:n]; g <- v[(n * p + 2 * n + 1):length(v)]
 t <- proc.time()[['elapsed']]
 {part}
-cat(proc.time()[['elapsed']] - t, out, '\\n')
+cat(sprintf('%.17g', c(proc.time()[['elapsed']] - t, out)))
 """
 
 

@@ -106,6 +106,25 @@ def test_the_sign_of_t_is_the_direction_of_risk():
     assert 0.05 - 3 * 0.005 < found.kept[2:].mean() < 0.05 + 3 * 0.005
 
 
+def test_a_filter_that_saw_the_left_out_rows_leaks():
+    """Null data: filtered inside each fold the out-of-fold AUC is 0.5; filtered once on all rows it is far above."""
+    inside, outside = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(100 + seed)
+        x, y, folds = rng.normal(size=(80, 400)), np.resize([0, 1], 80), np.repeat(np.arange(8), 10)
+        once = t_test_filter(x, y, 0.05).kept
+        for aucs, known in ((inside, None), (outside, once)):
+            auc = []
+            for fold in range(8):
+                out = folds == fold
+                found = t_test_filter(x[~out], y[~out], 0.05)
+                score = x[out] @ np.where(found.kept if known is None else known, found.statistic, 0.0)
+                auc.append(stats.mannwhitneyu(score[y[out] == 1], score[y[out] == 0]).statistic / 25)
+            aucs.append(np.mean(auc))
+    assert abs(np.mean(inside) - 0.5) < 3 * np.std(inside, ddof=1) / np.sqrt(20)
+    assert np.mean(outside) > 0.75
+
+
 def test_bad_input_is_one_clear_line():
     """Text, missing values, an unknown rule, a rule without its outcome."""
     x, y = np.random.default_rng(5).normal(size=(10, 3)), np.repeat([0, 1], 5)
