@@ -7,7 +7,7 @@ import json
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -48,6 +48,31 @@ class ClinicalSettings(_Settings):
     predictors: tuple[str, ...] = Field((), description="candidate clinical predictors")
 
 
+class HeadSettings(_Settings):
+    """The MLP head on frozen backbone outputs, as in Cao et al. 2024 where the paper says; the rest is assumed."""
+
+    views: Annotated[int, Field(ge=1, le=64)] = Field(
+        8, description="views embedded of a patient, the first un-augmented (assumption: the paper is silent)"
+    )
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (256,), description="units of each hidden layer, input side first (assumption: the paper says MLP, no more)"
+    )
+    batch: Annotated[int, Field(ge=1)] = Field(128, description="patients a step, over all ranks together (Cao 2024)")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(1e-4, description="step size of AdamW (Cao 2024)")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        0.01, description="weight decay of AdamW, PyTorch's default (assumption: the paper is silent)"
+    )
+    epochs: Annotated[int, Field(ge=1)] = Field(1000, description="epochs at most (Cao 2024)")
+    patience: Annotated[int, Field(ge=1)] = Field(
+        100, description="epochs without a lower watched loss after which fitting ends (Cao 2024)"
+    )
+    inner_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="share of a fold's training part that is watched, not fitted (assumption: paper silent)"
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of the training steps")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of weights, order, views and inner split")
+
+
 class Study(_Settings):
     """One study: its name, what it is, and a section of settings for every step."""
 
@@ -55,6 +80,7 @@ class Study(_Settings):
     title: str = Field("", description="what the study is, in a line; the publication it follows, if any")
     extract: ExtractSettings = Field(default_factory=ExtractSettings)
     clinical: ClinicalSettings = Field(default_factory=ClinicalSettings)
+    head: HeadSettings = Field(default_factory=HeadSettings)
 
 
 def load_study(name: str | None, overrides: tuple[str, ...] = ()) -> Study:
