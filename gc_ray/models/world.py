@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+CPU = torch.device("cpu")
+
 
 def _itself(tensor: Tensor) -> Tensor:
     return tensor
@@ -23,7 +25,7 @@ class World:
 
     rank: int = 0
     size: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     sum: Callable[[Tensor], Tensor] = _itself
     first: Callable[[Tensor], Tensor] = _itself
 
