@@ -73,6 +73,59 @@ class HeadSettings(_Settings):
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of weights, order, views and inner split")
 
 
+class AutoencoderSettings(_Settings):
+    """The 3D autoencoder of the tumour. Guo et al. 2025 say that it gives 512 numbers; the rest is assumed."""
+
+    recipe: str = Field("guo2025", description="the stored volumes that are its input; isotropic voxels")
+    input_voxels: Literal[16, 24, 32, 48, 64, 96] = Field(
+        48,
+        description="side of the input cube, voxels of 1 mm; half of all tumours fit, longer ones are shrunk to it",
+    )
+    latent: Annotated[int, Field(ge=1)] = Field(512, description="numbers in the bottleneck (Guo 2025)")
+    channels: Annotated[int, Field(ge=8)] = Field(
+        64, description="channels of the coarsest map; 7 million weights on either side of 512 numbers at 48 voxels"
+    )
+    batch: Annotated[int, Field(ge=1)] = Field(16, description="tumours a step, over all ranks together")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(1e-3, description="step size of AdamW")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="weight decay of AdamW, PyTorch's default")
+    epochs: Annotated[int, Field(ge=1)] = Field(400, description="epochs at most")
+    patience: Annotated[int, Field(ge=1)] = Field(
+        40, description="epochs without a lower watched error after which fitting ends"
+    )
+    inner_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1, description="share of the training cohort's patients who are watched, not fitted"
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of the training steps")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of weights, order, turns and inner split")
+
+
+class BackboneSettings(_Settings):
+    """The 3D ResNet whose frozen outputs the head is trained on, as in Cao et al. 2024 where the paper says."""
+
+    recipe: str = Field("cao2024", description="the stored volumes that are its input; 64 x 112 x 112 voxels")
+    depth: Literal[10, 18, 34, 50] = Field(
+        50, description="layers of the ResNet (Cao 2024: 50); fewer for a try-out: 10 takes half the time of 50"
+    )
+    label: str = Field(
+        "", description="column of the clinical table with the source task's label; empty: weights are given, or none"
+    )
+    weights: str = Field(
+        "", description="given weights, MedicalNet-style .pth or safetensors; empty: trained here, or untrained"
+    )
+    batch: Annotated[int, Field(ge=1)] = Field(8, description="volumes a step, over all ranks together")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(1e-4, description="step size of AdamW")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="weight decay of AdamW, PyTorch's default")
+    epochs: Annotated[int, Field(ge=1)] = Field(100, description="epochs at most")
+    patience: Annotated[int, Field(ge=1)] = Field(
+        20, description="epochs without a lower watched loss after which fitting ends"
+    )
+    inner_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="share of each label's patients who are watched, not fitted"
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of the training steps")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of weights, order, augmentation and inner split")
+
+
 class Study(_Settings):
     """One study: its name, what it is, and a section of settings for every step."""
 
@@ -80,6 +133,8 @@ class Study(_Settings):
     title: str = Field("", description="what the study is, in a line; the publication it follows, if any")
     extract: ExtractSettings = Field(default_factory=ExtractSettings)
     clinical: ClinicalSettings = Field(default_factory=ClinicalSettings)
+    autoencoder: AutoencoderSettings = Field(default_factory=AutoencoderSettings)
+    backbone: BackboneSettings = Field(default_factory=BackboneSettings)
     head: HeadSettings = Field(default_factory=HeadSettings)
 
 
