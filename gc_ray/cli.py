@@ -113,6 +113,23 @@ def check(
 
 
 @app.command()
+def split(
+    *,
+    study: Annotated[str, typer.Option("--study", help="Packaged study name, or path of a TOML file.")],
+    clinical: Annotated[str, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")],
+    store: StoreUri,
+    overrides: Overrides = None,
+) -> None:
+    """Check the clinical table, count who is eligible, and store cohorts and folds: once, for every later command."""
+    with _faults():
+        from gc_ray import console
+        from gc_ray.runtime.split import split as run
+
+        settings = load_study(study, tuple(overrides or ()))
+        console.show_split(run(clinical, settings, open_store(store), _run_id("split")), store)
+
+
+@app.command()
 def doctor(*, as_json: AsJson = False) -> None:
     """Say what is installed, what is missing, and what Ray sees."""
     with _faults():

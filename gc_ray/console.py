@@ -17,6 +17,7 @@ from gc_ray.runtime.demo import Demo
 from gc_ray.runtime.doctor import Diagnosis
 from gc_ray.runtime.extract import Summary
 from gc_ray.runtime.progress import Progress, duration
+from gc_ray.runtime.split import Split
 
 REDRAW_S = 0.2  # on a terminal, where lines are redrawn in place
 LINE_EVERY_S = 20.0  # in a log, where every show is new lines
@@ -80,6 +81,23 @@ def show_check(found: CohortCheck) -> None:
         "  ".join(f"{name} {verdicts.count(name)}" for name in ("ok", "repaired", "refused")) or "no file was read"
     )
     _lines(console, [f"{found.outlines} outlines: {counts if verdicts else 'tables only, no file was read'}"])
+
+
+def show_split(found: Split, store: str) -> None:
+    """Print warnings on the table, the flow of patients, the size of every cohort and fold, and where they are."""
+    console = _console()
+    for finding in found.findings:
+        say(console, f"{finding.level:<8}  {finding.text}", COLOURS[finding.level])
+    _lines(console, [f"{'removed':>8} {'left':>7}  step"])
+    for step in found.flow:
+        about = f" ({step.reason})" if step.reason and step.n_removed else ""
+        _lines(console, [f"{step.n_removed:>8} {step.n_left:>7}  {step.step}{about}"])
+    _lines(console, ["", f"{'cohort':<10} {'n':>6} {'events':>7}"])
+    for group in found.groups:
+        events = "" if group.events is None else group.events
+        _lines(console, [f"{group.name:<10} {group.n:>6} {events:>7}".rstrip()])
+    said = "stored" if found.new else "the store holds the same split already, nothing was written"
+    _lines(console, ["", f"study {found.study_id}, split {found.hash}: {said}: {store}"])
 
 
 def show_diagnosis(found: Diagnosis) -> None:

@@ -9,13 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from gc_ray.errors import StudyError
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+from gc_ray.settings import Settings as _Settings
+from gc_ray.study_cohort import ClinicalSettings, ScansSettings, SplitSettings
 
 
 class ExtractSettings(_Settings):
@@ -37,15 +35,6 @@ class ExtractSettings(_Settings):
     wave_scans: Annotated[int, Field(ge=1, le=1000)] = Field(
         1000, description="scans planned and run at a time; more makes the driver's memory grow"
     )
-
-
-class ClinicalSettings(_Settings):
-    """Which columns of the clinical table mean what; empty where a study does not use one."""
-
-    outcome: str = Field("", description="binary outcome, 1 = it happened")
-    time_months: str = Field("", description="follow-up time from the start, months")
-    event: str = Field("", description="1 = the event ended the follow-up, 0 = censored")
-    predictors: tuple[str, ...] = Field((), description="candidate clinical predictors")
 
 
 class HeadSettings(_Settings):
@@ -126,16 +115,33 @@ class BackboneSettings(_Settings):
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of weights, order, augmentation and inner split")
 
 
+class TrainSettings(_Settings):
+    """On what networks are trained, and how patiently; nothing here is part of a model's name."""
+
+    workers: Annotated[int, Field(ge=0)] = Field(
+        0, description="ranks that train together by Ray Train; 0 = in this process"
+    )
+    gpu: bool = Field(False, description="one GPU for each rank")
+    cpus_per_worker: Annotated[int, Field(ge=1)] = Field(1, description="CPU cores, and threads, of each rank")
+    checkpoint_every: Annotated[int, Field(ge=1)] = Field(
+        5, description="epochs from one kept state to the next: what a killed rank costs at most"
+    )
+    max_failures: Annotated[int, Field(ge=0)] = Field(3, description="ranks that may die before training is given up")
+
+
 class Study(_Settings):
     """One study: its name, what it is, and a section of settings for every step."""
 
     name: str = Field("default", description="the study's name in stored tables", pattern=r"^[A-Za-z0-9_.-]+$")
     title: str = Field("", description="what the study is, in a line; the publication it follows, if any")
     extract: ExtractSettings = Field(default_factory=ExtractSettings)
+    scans: ScansSettings = Field(default_factory=ScansSettings)
     clinical: ClinicalSettings = Field(default_factory=ClinicalSettings)
+    split: SplitSettings = Field(default_factory=SplitSettings)
     autoencoder: AutoencoderSettings = Field(default_factory=AutoencoderSettings)
     backbone: BackboneSettings = Field(default_factory=BackboneSettings)
     head: HeadSettings = Field(default_factory=HeadSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
 
 
 def load_study(name: str | None, overrides: tuple[str, ...] = ()) -> Study:
@@ -153,9 +159,8 @@ def load_study(name: str | None, overrides: tuple[str, ...] = ()) -> Study:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"])) or "the file"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise StudyError(
-            f"study {name or 'settings'}: {where}: {fault['msg']}{more}; mend the file or --set"
-        ) from error
+        what = fault["msg"].removeprefix("Value error, ")
+        raise StudyError(f"study {name or 'settings'}: {where}: {what}{more}; mend the file or --set") from error
 
 
 def packaged_studies() -> tuple[str, ...]:
