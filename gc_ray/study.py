@@ -95,11 +95,8 @@ class BackboneSettings(_Settings):
     depth: Literal[10, 18, 34, 50] = Field(
         50, description="layers of the ResNet (Cao 2024: 50); fewer for a try-out: 10 takes half the time of 50"
     )
-    label: str = Field(
-        "", description="column of the clinical table with the source task's label; empty: weights are given, or none"
-    )
     weights: str = Field(
-        "", description="given weights, MedicalNet-style .pth or safetensors; empty: trained here, or untrained"
+        "", description="given weights, MedicalNet-style .pth or safetensors; empty: trained on clinical.source_label"
     )
     batch: Annotated[int, Field(ge=1)] = Field(8, description="volumes a step, over all ranks together")
     learning_rate: Annotated[float, Field(gt=0)] = Field(1e-4, description="step size of AdamW")
