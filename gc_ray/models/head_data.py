@@ -75,7 +75,7 @@ def _check_patients(data: HeadData) -> None:
         raise TableError(f"head: patient {ids[i]}: wanted one row in one cohort, got several in {where}; keep one")
     for i in np.flatnonzero(~np.isin(data.cohort, COHORTS))[:1]:
         raise TableError(
-            f"head: patient {ids[i]}: wanted cohort {', '.join(COHORTS)}, got {data.cohort[i]!r}; leave it out"
+            f"head: patient {ids[i]}: wanted cohort {', '.join(COHORTS)}, got {data.cohort[i]}; leave it out"
         )
 
 

@@ -11,7 +11,7 @@ from gc_ray.errors import TableError
 
 # A head that does not rank the patients is not turned around, which would find an effect in noise: its slope is held
 # here. Large enough to keep the ranks, so small that a score stays near the rate of the outcome.
-LEAST_SLOPE = 0.01
+LEAST_SLOPE = 0.01  # log odds per SD of the logit
 LIKELIHOOD, SEPARATED, HELD = "maximum likelihood", "Platt's targets: the logit separates", "slope held: no ranking"
 TOLERANCE = 1e-12  # Newton's step, relative to the coefficients; the steps before it shrink quadratically
 STEPS = 200  # far beyond the ten or so that Newton takes
@@ -40,21 +40,27 @@ def recalibrate(logit: np.ndarray, outcome: np.ndarray) -> Recalibration:
     logit, outcome = np.asarray(logit, np.float64), np.asarray(outcome, np.float64)
     events = int(outcome.sum())
     if not 0 < events < len(outcome):
-        raise TableError(f"recalibration wants both outcomes, got {events} events in {len(outcome)} patients")
-    with_event, without = logit[outcome == 1], logit[outcome == 0]
-    if with_event.max() <= without.min():
-        return _held(logit, outcome)
+        raise TableError(f"recalibration: wanted both outcomes, got {events} events in {len(outcome)} patients")
+    centre, spread = logit.mean(), logit.std() if np.ptp(logit) else 1.0
+    intercept, slope, method = _of_standardised((logit - centre) / spread, outcome)
+    return Recalibration(float(intercept - slope * centre / spread), float(slope / spread), method)
+
+
+def _of_standardised(z: np.ndarray, outcome: np.ndarray) -> tuple[float, float, str]:
+    with_event, without, ones = z[outcome == 1], z[outcome == 0], np.ones((len(z), 1))
     target, method = outcome, LIKELIHOOD
     if with_event.min() >= without.max():
-        n1, n0 = events, len(outcome) - events
-        target, method = np.where(outcome == 1, (n1 + 1) / (n1 + 2), 1 / (n0 + 2)), SEPARATED
-    intercept, slope = _logistic(np.column_stack([np.ones_like(logit), logit]), target, np.zeros_like(logit))
-    return Recalibration(intercept, slope, method) if slope >= LEAST_SLOPE else _held(logit, outcome)
+        target, method = np.where(outcome == 1, *_platt(len(with_event), len(without))), SEPARATED
+    if with_event.max() > without.min():  # otherwise reversed without overlap, or constant: no maximum
+        intercept, slope = _logistic(np.column_stack([ones, z]), target, np.zeros_like(z))
+        if slope >= LEAST_SLOPE:
+            return intercept, slope, method
+    (intercept,) = _logistic(ones, outcome, LEAST_SLOPE * z)
+    return intercept, LEAST_SLOPE, HELD
 
 
-def _held(logit: np.ndarray, outcome: np.ndarray) -> Recalibration:
-    (intercept,) = _logistic(np.ones((len(logit), 1)), outcome, LEAST_SLOPE * logit)
-    return Recalibration(intercept, LEAST_SLOPE, HELD)
+def _platt(n1: int, n0: int) -> tuple[float, float]:
+    return (n1 + 1) / (n1 + 2), 1 / (n0 + 2)
 
 
 def _logistic(design: np.ndarray, target: np.ndarray, offset: np.ndarray) -> tuple[float, ...]:
@@ -75,4 +81,4 @@ def _logistic(design: np.ndarray, target: np.ndarray, offset: np.ndarray) -> tup
         coefficients = coefficients + step
         if np.abs(step).max() <= TOLERANCE * (1 + np.abs(coefficients).max()):
             break
-    return tuple(float(c) for c in coefficients)
+    return tuple(coefficients)
