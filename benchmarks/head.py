@@ -1,4 +1,4 @@
-"""How long does a head take? Five folds and the final one, at the size of the recurrence study, on simulated features.
+"""How long does a head take? Five folds and the final one, at the size of the recurrence study, simulated features.
 
     python benchmarks/head.py                # 1,774 patients x 8 views x 2,048 numbers, settings of the study
     python benchmarks/head.py --threads 1
@@ -18,7 +18,7 @@ import torch
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from gc_ray.models.fit import Fitted, FitSettings, Objective, fit
+from gc_ray.models.fit import FitSettings, Fitted, Objective, fit
 from gc_ray.models.head import head_program
 from gc_ray.models.head_data import HeadData
 from gc_ray.study import load_study
@@ -81,8 +81,8 @@ def main() -> None:
     train = data.cohort == "train"
     found = [auc(data.outcome[rows], scores["score"].to_numpy()[rows]) for rows in (train, ~train)]
     print(
-        f"\nhead: {options.patients:,} patients x {settings.views} views x {options.width:,} numbers, {FOLDS} folds and "
-        f"the final head, {options.threads} threads: {wall:.0f} s ({wall / 60:.1f} min of 10), {peak:.0f} MB; "
+        f"\nhead: {options.patients:,} patients x {settings.views} views x {options.width:,} numbers, {FOLDS} folds, "
+        f"one final head, {options.threads} threads: {wall:.0f} s ({wall / 60:.1f} min of 10), {peak:.0f} MB; "
         f"AUC out of fold {found[0]:.3f}, other cohorts {found[1]:.3f}"
     )
 
