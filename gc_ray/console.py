@@ -15,9 +15,9 @@ from rich.text import Text
 from gc_ray.runtime.check import CohortCheck
 from gc_ray.runtime.demo import Demo
 from gc_ray.runtime.doctor import Diagnosis
-from gc_ray.runtime.extract import Summary
 from gc_ray.runtime.progress import Progress, duration
 from gc_ray.runtime.split import Split
+from gc_ray.runtime.summary import Summary
 
 REDRAW_S = 0.2  # on a terminal, where lines are redrawn in place
 LINE_EVERY_S = 20.0  # in a log, where every show is new lines

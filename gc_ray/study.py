@@ -126,6 +126,18 @@ class TrainSettings(_Settings):
     max_failures: Annotated[int, Field(ge=0)] = Field(3, description="ranks that may die before training is given up")
 
 
+class EmbedSettings(_Settings):
+    """On what frozen networks are run; nothing here decides a value."""
+
+    workers: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="actors of Ray Data; 0 = in this process, left out = one for each CPU"
+    )
+    gpu: bool = Field(False, description="one GPU for each actor")
+    failure_budget: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.05, description="share of refused or failed scans above which the command ends with 3"
+    )
+
+
 class Study(_Settings):
     """One study: its name, what it is, and a section of settings for every step."""
 
@@ -139,6 +151,7 @@ class Study(_Settings):
     backbone: BackboneSettings = Field(default_factory=BackboneSettings)
     head: HeadSettings = Field(default_factory=HeadSettings)
     train: TrainSettings = Field(default_factory=TrainSettings)
+    embed: EmbedSettings = Field(default_factory=EmbedSettings)
 
 
 def load_study(name: str | None, overrides: tuple[str, ...] = ()) -> Study:
