@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -126,7 +127,8 @@ class ClinicalSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> ClinicalSettings:
-        for fault in (*self._undeclared(), *self._misused(), *self._impossible()):
+        # lazily, one after the other: the later checks look up what the first has found to be declared
+        for fault in chain(self._undeclared(), self._misused(), self._impossible()):
             raise ValueError(fault)
         return self
 

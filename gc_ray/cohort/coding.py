@@ -127,31 +127,27 @@ def _orders(values: pd.DataFrame, declared: dict[str, Column]) -> list[Finding]:
 
 
 def _contradictions(values: pd.DataFrame, settings: ClinicalSettings) -> list[Finding]:
-    """The outcome against its time, the event against the follow-up; both directions where both are impossible."""
-    found = []
+    """The outcome against its time, the event against the follow-up: what cannot both be so."""
+    clashes = []
     outcome, months = settings.outcome, settings.outcome_months
     if outcome in values and months in values:
-        found += _contradiction(
-            values, (values[outcome] == 1) & values[months].isna(), f"{outcome} is 1", f"{months} is empty"
-        )
-        found += _contradiction(
-            values, (values[outcome] == 0) & values[months].notna(), f"{outcome} is 0", f"{months} is given"
-        )
+        no_time = values[months].isna()
+        clashes += [
+            ((values[outcome] == 1) & no_time, f"{outcome} is 1 and {months} is empty"),
+            ((values[outcome] == 0) & ~no_time, f"{outcome} is 0 and {months} is given"),
+        ]
     event, time = settings.event, settings.time_months
     if event in values and time in values:
-        found += _contradiction(
-            values, values[event].notna() & values[time].isna(), f"{event} is given", f"{time} is empty"
-        )
-        found += _contradiction(
-            values, values[event].isna() & values[time].notna(), f"{event} is empty", f"{time} is given"
-        )
-    return found
-
-
-def _contradiction(values: pd.DataFrame, wrong: pd.Series, one: str, other: str) -> list[Finding]:
-    patients = values.index[wrong]
-    text = f"{one} and {other} for {len(patients)} {whose(patients)}; correct one of the two"
-    return [Finding("error", text)] if len(patients) else []
+        no_event, no_time = values[event].isna(), values[time].isna()
+        clashes += [
+            (~no_event & no_time, f"{event} is given and {time} is empty"),
+            (no_event & ~no_time, f"{event} is empty and {time} is given"),
+        ]
+    return [
+        Finding("error", f"{text} for {wrong.sum()} {whose(values.index[wrong])}; correct one of the two")
+        for wrong, text in clashes
+        if wrong.any()
+    ]
 
 
 def _design(name: str, column: Column, settings: ClinicalSettings) -> dict:

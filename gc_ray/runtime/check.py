@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from gc_ray.cohort.clinical import check_clinical
 from gc_ray.cohort.findings import Finding
 from gc_ray.cohort.manifest import ScanRow
-from gc_ray.errors import MaskError, ScanError
+from gc_ray.errors import MaskError, ScanError, TableError
 from gc_ray.imaging.read import survey_ct, survey_mask
 from gc_ray.runtime import cluster
 from gc_ray.runtime.clinical_table import fetch_clinical
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.scan_work import anonymous, local_sources
 from gc_ray.runtime.scratch import scratch
+from gc_ray.runtime.split import divide, site_of
 from gc_ray.study import Study
 
 CHUNK = 4  # scans a task looks at; a scan's 300 headers take a quarter of a second
@@ -105,4 +106,10 @@ def _shared_series(verdicts: list[Verdict], rows: list[ScanRow]) -> list[Finding
 
 def _clinical_findings(uri: str, study: Study, rows: list[ScanRow]) -> list[Finding]:
     text, _ = fetch_clinical(uri)
-    return check_clinical(text, study.clinical, {row.patient_id for row in rows})[1]
+    values, findings = check_clinical(text, study.clinical, {row.patient_id for row in rows})
+    if study.clinical.outcome and all(finding.level != "error" for finding in findings):
+        try:
+            divide(values, site_of(text), study)
+        except TableError as error:
+            findings.append(Finding("warning", f"gc-ray split will refuse: {error}"))
+    return findings

@@ -55,14 +55,18 @@ def split(clinical: str, study: Study, store: Store, run: str) -> Split:
     text, name = fetch_clinical(clinical)
     values, findings = check_clinical(text, study.clinical)
     _refuse(name, findings)
-    site = text["site"] if "site" in text else pd.Series("", index=text.index)
-    cohort, eligibility = divide(values, site, study)
+    cohort, eligibility = divide(values, site_of(text), study)
     digest, new = store_cohort(store, study.name, cohort)
     groups = _groups(cohort.splits.to_pandas().set_index("patient_id"), values[study.clinical.outcome])
     done = Split(study.name, digest, new, tuple(findings), eligibility.flow, groups)
     record = {"run": run, "command": "split", "exit_code": 0, **asdict(done), "study": study.model_dump(mode="json")}
     store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
     return done
+
+
+def site_of(text: pd.DataFrame) -> pd.Series:
+    """Each patient's site; empty in a table of one centre that has no such column."""
+    return text["site"] if "site" in text else pd.Series("", index=text.index, dtype=object)
 
 
 def divide(values: pd.DataFrame, site: pd.Series, study: Study) -> tuple[CohortTables, Eligibility]:
