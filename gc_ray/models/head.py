@@ -124,13 +124,13 @@ def head_program(fit: Fit, data: HeadData, settings: HeadSettings) -> HeadResult
     Source: Cao et al., Int J Surg 2024, Construction of the deep learning fusion signature; Statistical analysis.
     """
     data = checked(data)
-    features, train = torch.from_numpy(data.features), data.train
+    features, train = torch.from_numpy(np.require(data.features, requirements="CW")), data.train
     folds = tuple(_fold_head(fit, data, features, settings, k) for k in range(data.folds))
     logits = np.stack([head_logits(head_network(f.weights), data.features[:, 0]) for f in folds])
     out_of_fold = logits[data.fold[train], train]
     recalibration = recalibrate(out_of_fold, data.outcome[train])
     epochs = median_low(f.best_epoch for f in folds)
-    whole = HeadObjective(features, data.outcome, train, train, settings)
+    whole = HeadObjective(features, data.outcome, train, train, settings)  # watched for the curve, stops nothing
     final = fit("final", whole, _fit_settings(settings, epochs, None))
     raw = head_logits(head_network(final.weights), data.features[:, 0])
     raw[train] = out_of_fold
@@ -161,7 +161,7 @@ def head_logits(network: HeadNetwork, features: np.ndarray) -> np.ndarray:
     with torch.no_grad():
         for start in range(0, len(features), SCORED_TOGETHER):
             block = torch.zeros(SCORED_TOGETHER, features.shape[1])
-            part = torch.from_numpy(features[start : start + SCORED_TOGETHER])
+            part = torch.tensor(features[start : start + SCORED_TOGETHER])
             block[: len(part)] = part
             blocks.append(network(block)[: len(part)].double().numpy())
     return np.concatenate(blocks)

@@ -152,6 +152,16 @@ def test_the_order_of_patients_is_of_no_account():
     assert one.as_published.equals(two.as_published)
 
 
+def test_read_only_features_are_taken_as_they_are():
+    """What comes out of an object store cannot be written to; it trains and scores the same."""
+    data = cohort(100)
+    one = head_program(alone, data, QUICK)
+    data.features.flags.writeable = False
+    two = head_program(alone, data, QUICK)
+    assert equal(one.weights, two.weights)
+    assert len(score_head(two.weights, two.recalibration, data.features[:, 0])) == 100
+
+
 def test_every_patient_is_scored_once_and_the_kind_says_by_whom():
     """Out-of-fold in the training cohort, final elsewhere; after the paper, apparent in the training cohort."""
     result = head_program(alone, cohort(100, 20), QUICK)
