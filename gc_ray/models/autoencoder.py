@@ -268,11 +268,11 @@ def _padded(network: Autoencoder, cubes: Sequence[Pair]) -> Iterator[tuple[tuple
     """((images, regions) of ``EMBED_BATCH`` cubes on the network's device, how many are real)."""
     for start in range(0, len(cubes), EMBED_BATCH):
         part = cubes[start : start + EMBED_BATCH]
-        images = torch.zeros(EMBED_BATCH, *(network.side,) * 3)
-        regions = torch.zeros(EMBED_BATCH, *(network.side,) * 3, dtype=torch.bool)
+        shape = (EMBED_BATCH, *(network.side,) * 3)
+        images, regions = np.zeros(shape, np.float32), np.zeros(shape, bool)
         for k, (image, region) in enumerate(part):
-            images[k], regions[k] = torch.from_numpy(image), torch.from_numpy(region)
-        yield (images.to(network.centre.device), regions.to(network.centre.device)), len(part)
+            images[k], regions[k] = image, region
+        yield tuple(torch.from_numpy(a).to(network.centre.device) for a in (images, regions)), len(part)
 
 
 def _check(tumours: Tumours, side: int) -> None:

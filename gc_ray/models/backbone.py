@@ -97,10 +97,10 @@ def _padded(network: nn.Module, inputs: Sequence[np.ndarray]) -> Iterator[tuple[
     """(``EMBED_BATCH`` inputs (N, 1, D, H, W) on the network's device, how many are real)."""
     device = next(network.parameters()).device
     for start in range(0, len(inputs), EMBED_BATCH):
-        part = [torch.from_numpy(inputs[i]) for i in range(start, min(start + EMBED_BATCH, len(inputs)))]
-        batch = torch.zeros(EMBED_BATCH, 1, *part[0].shape)
-        batch[: len(part), 0] = torch.stack(part)
-        yield batch.to(device), len(part)
+        part = [inputs[i] for i in range(start, min(start + EMBED_BATCH, len(inputs)))]
+        batch = np.zeros((EMBED_BATCH, 1, *part[0].shape), np.float32)
+        batch[: len(part), 0] = part
+        yield torch.from_numpy(batch).to(device), len(part)
 
 
 class Classifier(nn.Module):

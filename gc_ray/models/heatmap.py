@@ -54,7 +54,7 @@ def _coarse_map(score: Score, image: np.ndarray, layer: str) -> Tensor:
         device = next(score.parameters()).device
         with torch.enable_grad():
             # the input asks for gradients, so that a map exists even where all weights are frozen
-            volume = torch.from_numpy(np.ascontiguousarray(image))[None, None].to(device).requires_grad_()
+            volume = torch.from_numpy(np.array(image, np.float32))[None, None].to(device).requires_grad_()
             (gradient,) = torch.autograd.grad(score(volume).sum(), kept)
     finally:
         hook.remove()
