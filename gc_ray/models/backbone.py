@@ -21,6 +21,7 @@ INPUT_SHAPE = (64, 112, 112)  # z, y, x of the recipe cao2024; the depth is assu
 ZERO_HU = float(scale_to_unit(np.zeros(1), *WINDOW_HU)[0])  # what 0 HU is in the input
 EMBED_BATCH = 4  # volumes a forward pass, the last one padded: features may not depend on who else is there
 WATCH = 1  # what a seed is drawn for, beside items and epochs: who is watched
+CALIBRATED_ON = 64  # volumes that settle the statistics of batch normalisation; each has 32 positions or more a map
 CHANNELS = [64, 128, 256, 512]  # of the four stages, before the expansion of a bottleneck
 
 # depth: (block, blocks a stage, shortcut, bias in the shortcut): as MedicalNet's weights have them (Chen et al. 2019)
@@ -103,13 +104,35 @@ def _padded(network: nn.Module, inputs: Sequence[np.ndarray]) -> Iterator[tuple[
         yield torch.from_numpy(batch).to(device), len(part)
 
 
+@torch.no_grad()
+def _calibrate(backbone: ResNet, inputs: Sequence[np.ndarray]) -> None:
+    """Set the statistics of batch normalisation to their mean over the inputs, in place."""
+    norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm3d)]
+    for norm in norms:
+        norm.momentum = None  # a plain mean over batches, not a running one
+    backbone.train()
+    for batch, n in _padded(backbone, inputs):
+        backbone(batch[:n])
+    backbone.eval()
+
+
 class Classifier(nn.Module):
-    """A backbone and a linear layer to one logit for each label."""
+    """A backbone and a linear layer to one logit for each label.
+
+    Batch normalisation keeps its stored statistics in training too. With the few volumes that fit into a batch it
+    would otherwise train another network than the one that is evaluated and frozen.
+    """
 
     def __init__(self, backbone: ResNet, labels: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.fc = nn.Linear(width_of(backbone), labels)
+
+    def train(self, mode: bool = True) -> Classifier:
+        """Training mode for all but the backbone's statistics."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
 
     def forward(self, volumes: Tensor) -> Tensor:
         """Logits (N, labels) of volumes (N, 1, D, H, W)."""
@@ -133,8 +156,8 @@ class SourceTask:
     """The backbone on the labels of the patients ``fitted``, stopped by the patients ``watched``; both are rows.
 
     Cross-entropy, each label weighted so that all count the same. Every epoch shows each patient in another view; the
-    watched ones are not augmented. While fitting, batch normalisation takes the statistics of the rank's own batch:
-    few volumes, but each has 32 positions even in its smallest map. All that is monitored uses the running ones.
+    watched ones are not augmented. Batch normalisation holds the statistics that fitted patients have under the first
+    weights, so that neither the batch nor the number of ranks is part of the network.
     """
 
     def __init__(
@@ -148,8 +171,9 @@ class SourceTask:
         self._weights = torch.from_numpy(self.size / (len(levels) * counts)).float()
 
     def network(self, seed: int) -> Classifier:
-        """Fresh weights."""
+        """Fresh weights, and the statistics of batch normalisation that they give on fitted patients."""
         backbone = untrained_backbone(self._settings.depth, seed)
+        _calibrate(backbone, _Rows(self._patients.volumes, self._fitted[:CALIBRATED_ON]))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return Classifier(backbone, len(self._weights))
