@@ -107,7 +107,7 @@ def read_features(store: Store, feature_set: str, settings_hash: str | None = No
 
 
 def read_deep(store: Store, model_id: str) -> pa.Table:
-    """The deep table of one model: usable scans only, one row each, sorted by key; TableError as ``read_features``."""
+    """The deep table of a model: usable scans only, one row each, sorted by key; TableError as ``read_features``."""
     found = read_features(store, f"deep/{model_id}")
     whose = pa.array([model_id] * found.num_rows, pa.string())
     place = found.column_names.index("feature_set")

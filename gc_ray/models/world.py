@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -58,3 +59,14 @@ def process_group(device: torch.device) -> World:
         return tensor
 
     return World(distributed.get_rank(), distributed.get_world_size(), device, total, first)
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Torch with this many threads, on which the last bits of a sum depend; as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -19,7 +19,7 @@ from gc_ray.errors import ClusterError, StoreError, StudyError
 from gc_ray.models.checkpoints import StoredCheckpoints, forget
 from gc_ray.models.fit import Fit, FitSettings, Fitted, Objective, Point, fit
 from gc_ray.models.model_folder import Model, model_id, read_card, write_model
-from gc_ray.models.world import ALONE, World, process_group
+from gc_ray.models.world import ALONE, World, process_group, threads
 from gc_ray.runtime import cluster
 from gc_ray.store import Store
 from gc_ray.study import TrainSettings
@@ -27,6 +27,7 @@ from gc_ray.study import TrainSettings
 POLL_S = 0.5  # how often the ranks' news are fetched; a person does not read faster
 
 Tell = Callable[[str, FitSettings, Point], None]
+Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,15 @@ class Task:
 
     identity: all that decides its weights, as JSON types; its digest is the model's name. work: the program with its
     data, run by every rank with the ``fit`` it is given; it must pickle, and reads what it needs from the store.
+    fitted: whether anything is fitted; if not, this process alone does the work. before: what the driver brings into
+    the store before the ranks begin, given ``watch`` as for ``extract``.
     """
 
     kind: str
     identity: dict
     work: Callable[[Fit], Model]
+    fitted: bool = True
+    before: Callable[[Watch], object] = lambda watch: None
 
     @property
     def model_id(self) -> str:
@@ -55,7 +60,12 @@ class Place:
     settings: TrainSettings
 
 
-def train(task: Task, place: Place, tell: Tell, run: str) -> tuple[dict, bool]:
+def unwatched(totals: dict[str, int]) -> Callable[[str, str], None]:
+    """For ``watch`` where nobody looks."""
+    return lambda name, status: None
+
+
+def train(task: Task, place: Place, tell: Tell, run: str, watch: Watch = unwatched) -> tuple[dict, bool]:
     """(the model's card, whether it was trained now): a model that is whole is left as it is.
 
     The same call again takes up what was cut off. tell: called with each epoch's news. run: the run's id, never used
@@ -65,9 +75,11 @@ def train(task: Task, place: Place, tell: Tell, run: str) -> tuple[dict, bool]:
     card = read_card(place.store, task.model_id)
     if card is not None:
         return card, False
-    if place.settings.workers == 0:
-        with _threads(place.settings.cpus_per_worker):
-            _work(task, place, replace(ALONE, device=_own_device(place.settings)), tell)
+    task.before(watch)
+    if place.settings.workers == 0 or not task.fitted:
+        world = replace(ALONE, device=_own_device(place.settings)) if task.fitted else ALONE
+        with threads(place.settings.cpus_per_worker):
+            _work(task, place, world, tell)
     else:
         with cluster.session(place.settings.workers * place.settings.cpus_per_worker):
             _work_by_ray(task, place, tell, run)
@@ -208,13 +220,3 @@ def _cause(error: TrainingFailedError, settings: TrainSettings) -> Exception:
         f"training: ranks failed more than {settings.max_failures} times ({', '.join(names) or 'no rank started'}); "
         "the kept states remain: mend the nodes or give the ranks more memory, and run again"
     )
-
-
-@contextlib.contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
