@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -68,13 +69,22 @@ def unwatched(totals: dict[str, int]) -> Callable[[str, str], None]:
 def train(task: Task, place: Place, tell: Tell, run: str, watch: Watch = unwatched) -> tuple[dict, bool]:
     """(the model's card, whether it was trained now): a model that is whole is left as it is.
 
-    The same call again takes up what was cut off. tell: called with each epoch's news. run: the run's id, never used
-    before. ClusterError when a GPU or a CPU is asked for that no node has, or when ranks died too often; StudyError
-    when the settings do not lead to finite numbers; what a rank raised, when it is a fault of the input.
+    The same call again takes up what was cut off; the run record is written last. tell: called with each epoch's news.
+    run: the run's id, never used before. watch: as for ``extract``, for what comes before training.
+    ClusterError when a GPU or a CPU is asked for that no node has, or when ranks died too often; StudyError when the
+    settings do not lead to finite numbers; what a rank raised, when it is a fault of the input.
     """
+    new = read_card(place.store, task.model_id) is None
+    if new:
+        _bring_about(task, place, tell, run, watch)
     card = read_card(place.store, task.model_id)
-    if card is not None:
-        return card, False
+    record = {"run": run, "command": "train", "exit_code": 0, "model": task.model_id, "new": new}
+    record |= {"facts": card["facts"], "train": place.settings.model_dump(mode="json")}
+    place.store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
+    return card, new
+
+
+def _bring_about(task: Task, place: Place, tell: Tell, run: str, watch: Watch) -> None:
     task.before(watch)
     if place.settings.workers == 0 or not task.fitted:
         world = replace(ALONE, device=_own_device(place.settings)) if task.fitted else ALONE
@@ -84,7 +94,6 @@ def train(task: Task, place: Place, tell: Tell, run: str, watch: Watch = unwatch
         with cluster.session(place.settings.workers * place.settings.cpus_per_worker):
             _work_by_ray(task, place, tell, run)
     forget(place.store, task.model_id)
-    return read_card(place.store, task.model_id), True
 
 
 def _work(task: Task, place: Place, world: World, tell: Tell) -> None:

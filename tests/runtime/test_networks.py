@@ -1,5 +1,8 @@
 """The three networks from a store to a model folder: on whom each is trained, under which name, and what it says."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -118,3 +121,37 @@ def test_a_backbone_and_its_head(network_store, store):
     assert model.facts["provenance"] == backbone.facts["provenance"]
     assert set(model.tables["curve"].column("fit").to_pylist()) == {"fold-0", "fold-1", "fold-2", "final"}
     assert card["identity"]["backbone"] == model.facts["backbone"]
+
+
+@pytest.mark.slow
+def test_the_command_line_trains_and_embeds(network_store, tmp_path):
+    """Train twice (the second time nothing happens), embed, and the faults of a user, one line each."""
+    uri = network_store()(open_store(str(tmp_path / "store"))).root
+
+    def gc_ray(*arguments: str) -> subprocess.CompletedProcess:
+        code = "import sys; from gc_ray.cli import main; main(sys.argv[1:])"
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=300, check=False
+        )
+
+    small = [f"--set={setting}" for setting in SMALL]
+    order = ["train", "autoencoder", "--study=recurrence", f"--store={uri}", *small]
+    first, second = gc_ray(*order), gc_ray(*order)
+    assert first.returncode == second.returncode == 0, first.stderr
+    assert "complete" in first.stderr
+    assert "was trained before" in second.stdout
+    model = second.stdout.split()[-1].rpartition("/")[2]
+    assert open_store(uri).get(f"models/{model}/curve.png").startswith(b"\x89PNG")
+    done = gc_ray("embed", f"--model={model}", f"--store={uri}", "--workers=2")
+    assert done.returncode == 0, done.stderr
+    assert "26 results computed" in done.stdout
+    for arguments, code, message in (
+        (["embed", "--model=none", f"--store={uri}"], 2, "error: model none: wanted models/none/card.json"),
+        ([*order, "--gpu", "--set=autoencoder.seed=1"], 1, "error: training: wanted a GPU"),
+        (["train", "head", *order[2:]], 2, "error: study recurrence: wanted network inputs cao2024"),
+    ):
+        if "--gpu" in arguments and torch.cuda.is_available():
+            continue
+        done = gc_ray(*arguments)
+        assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+        assert done.stderr.startswith(message)

@@ -1,5 +1,6 @@
 """Training by Ray Train: ranks that die, drivers that die, faults of the settings, GPUs that are not there."""
 
+import json
 import os
 import signal
 import subprocess
@@ -78,6 +79,7 @@ def test_a_model_is_trained_once(any_store):
     assert told == [(name, epoch) for name in ("first", "second") for epoch in range(1, 7)]
     assert train(task, place(any_store), QUIET, "r2") == (card, False)
     assert not list(any_store.list("checkpoints"))
+    assert [json.loads(any_store.get(f"runs/{run}.json"))["new"] for run in ("r1", "r2")] == [True, False]
     curve = read_model(any_store, task.model_id)[0].tables["curve"]
     assert curve.column("fit").to_pylist() == ["first"] * 6 + ["second"] * 6
     assert curve.column("best").to_pylist() == ([False] * 5 + [True]) * 2
