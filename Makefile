@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 
-.PHONY: setup demo test test-fast test-slow lint format bench clean
+.PHONY: setup demo test test-fast test-slow lint format bench bench-networks clean
 
 setup: $(READY)
 
@@ -39,6 +39,11 @@ format: $(READY)
 # side by side with PyRadiomics' own command line; never a test
 bench: $(READY)
 	$(BIN)/python benchmarks/extraction.py --data ../shared/data
+
+# frozen outputs against the backbone in every epoch; Ray Train and embed against plain loops; the head at full size
+bench-networks: $(READY)
+	$(BIN)/python benchmarks/networks.py
+	$(BIN)/python benchmarks/head.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) .pytest_cache .ruff_cache build dist *.egg-info

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -110,6 +110,85 @@ def check(
     if any(finding.level == "error" for finding in found.findings):
         raise typer.Exit(BAD_INPUT)
     raise typer.Exit(OVER_BUDGET if over else DONE)
+
+
+@app.command()
+def split(
+    *,
+    study: Annotated[str, typer.Option("--study", help="Packaged study name, or path of a TOML file.")],
+    clinical: Annotated[str, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")],
+    store: StoreUri,
+    overrides: Overrides = None,
+) -> None:
+    """Check the clinical table, count who is eligible, and store cohorts and folds: once, for every later command."""
+    with _faults():
+        from gc_ray import console
+        from gc_ray.runtime.split import split as run
+
+        settings = load_study(study, tuple(overrides or ()))
+        console.show_split(run(clinical, settings, open_store(store), _run_id("split")), store)
+
+
+@app.command()
+def train(
+    *,
+    kind: Annotated[Literal["autoencoder", "backbone", "head"], typer.Argument(help="Which network.")],
+    study: Annotated[str, typer.Option("--study", help="Packaged study name, or path of a TOML file.")],
+    store: StoreUri,
+    overrides: Overrides = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Ranks that train together; 0 = in this process; train.workers if not given."),
+    ] = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="One GPU for each rank.")] = False,
+) -> None:
+    """Train a network of a study, by Ray Train when there are workers; a model that is whole is not trained again.
+
+    The same command again takes up a run that was cut off.
+    """
+    with _faults():
+        from gc_ray import console
+        from gc_ray.models.model_folder import read_model
+        from gc_ray.report.curve import curve_png
+        from gc_ray.runtime.networks import TASKS
+        from gc_ray.runtime.train import Place
+        from gc_ray.runtime.train import train as run
+
+        flags = [*([f"train.workers={workers}"] if workers is not None else []), *(["train.gpu=true"] if gpu else [])]
+        settings, where = load_study(study, (*(overrides or ()), *flags)), open_store(store)
+        with console.training() as (tell, watch):
+            card, new = run(TASKS[kind](where, settings), Place(where, settings.train), tell, _run_id("train"), watch)
+        curve = read_model(where, card["model_id"])[0].tables["curve"]
+        if curve.num_rows:
+            where.put(f"models/{card['model_id']}/curve.png", curve_png(curve.to_pandas(), card["model_id"]))
+        console.show_model(card, new, store)
+
+
+@app.command()
+def embed(
+    *,
+    model: Annotated[str, typer.Option("--model", help="The id of an autoencoder, as train prints it.")],
+    store: StoreUri,
+    study: StudyName = None,
+    overrides: Overrides = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Actors; 0 = in this process; all CPUs when left out.")
+    ] = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="One GPU for each actor.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N scans, for a try-out.")] = None,
+) -> None:
+    """Turn network inputs into latent vectors: the deep table, a row for every scan, what is there left alone."""
+    with _faults():
+        from gc_ray import console
+        from gc_ray.runtime.embed import Request
+        from gc_ray.runtime.embed import embed as run
+
+        flags = [*([f"embed.workers={workers}"] if workers is not None else []), *(["embed.gpu=true"] if gpu else [])]
+        settings = load_study(study, (*(overrides or ()), *flags))
+        with console.watching() as watch:
+            summary = run(Request(model, settings, open_store(store), limit), watch, _run_id("embed"), time.monotonic)
+        console.show_summary(summary, store)
+    raise typer.Exit(OVER_BUDGET if summary.over_budget else DONE)
 
 
 @app.command()

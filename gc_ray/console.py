@@ -15,20 +15,36 @@ from rich.text import Text
 from gc_ray.runtime.check import CohortCheck
 from gc_ray.runtime.demo import Demo
 from gc_ray.runtime.doctor import Diagnosis
-from gc_ray.runtime.extract import Summary
-from gc_ray.runtime.progress import Progress, duration
+from gc_ray.runtime.progress import Epochs, Progress, duration
+from gc_ray.runtime.split import Split
+from gc_ray.runtime.summary import Summary
 
 REDRAW_S = 0.2  # on a terminal, where lines are redrawn in place
 LINE_EVERY_S = 20.0  # in a log, where every show is new lines
 STATUSES = ("ok", "repaired", "refused", "failed")
 SHOWN = 3  # scans named for a reason; the others are counted
 REASONS = 10  # reasons printed after a run; all are in the ledger
+Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
 COLOURS = {"refused": "red", "error": "red", "repaired": "yellow", "warning": "yellow"}
 
 
 @contextlib.contextmanager
-def watching() -> Iterator[Callable[[dict[str, int]], Callable[[str, str], None]]]:
+def watching() -> Iterator[Watch]:
     """What ``extract`` wants as ``watch``: progress per site, redrawn on a terminal, a line now and then in a log."""
+    with _showing() as (show, every_s):
+        yield lambda totals: Progress(totals, show, every_s).add
+
+
+@contextlib.contextmanager
+def training() -> Iterator[tuple[Callable, Watch]]:
+    """What ``train`` wants as ``tell`` and ``watch``: how the fit goes that is running, shown in the same way."""
+    with _showing() as (show, every_s):
+        yield Epochs(show, every_s).tell, lambda totals: Progress(totals, show, every_s).add
+
+
+@contextlib.contextmanager
+def _showing() -> Iterator[tuple[Callable[[list[str]], None], float]]:
+    """(what takes the lines that are to be seen, least seconds between two calls)."""
     console = _console(stderr=True)
     if not console.is_terminal:
         said: set[str] = set()  # a site that is complete says so once
@@ -37,14 +53,14 @@ def watching() -> Iterator[Callable[[dict[str, int]], Callable[[str, str], None]
             _lines(console, [line for line in lines if line not in said])
             said.update(lines)
 
-        yield lambda totals: Progress(totals, append, LINE_EVERY_S).add
+        yield append, LINE_EVERY_S
         return
     with Live(console=console, auto_refresh=False) as live:
 
         def redraw(lines: list[str]) -> None:
             live.update(Text("\n".join(lines)), refresh=True)
 
-        yield lambda totals: Progress(totals, redraw, REDRAW_S).add
+        yield redraw, REDRAW_S
 
 
 def show_summary(summary: Summary, store: str) -> None:
@@ -82,6 +98,23 @@ def show_check(found: CohortCheck) -> None:
     _lines(console, [f"{found.outlines} outlines: {counts if verdicts else 'tables only, no file was read'}"])
 
 
+def show_split(found: Split, store: str) -> None:
+    """Print warnings on the table, the flow of patients, the size of every cohort and fold, and where they are."""
+    console = _console()
+    for finding in found.findings:
+        say(console, f"{finding.level:<8}  {finding.text}", COLOURS[finding.level])
+    _lines(console, [f"{'removed':>8} {'left':>7}  step"])
+    for step in found.flow:
+        about = f" ({step.reason})" if step.reason and step.n_removed else ""
+        _lines(console, [f"{step.n_removed:>8} {step.n_left:>7}  {step.step}{about}"])
+    _lines(console, ["", f"{'cohort':<10} {'n':>6} {'events':>7}"])
+    for group in found.groups:
+        events = "" if group.events is None else group.events
+        _lines(console, [f"{group.name:<10} {group.n:>6} {events:>7}".rstrip()])
+    said = "stored" if found.new else "the store holds the same split already, nothing was written"
+    _lines(console, ["", f"study {found.study_id}, split {found.hash}: {said}: {store}"])
+
+
 def show_diagnosis(found: Diagnosis) -> None:
     """Print facts by section, then the problems."""
     console = _console()
@@ -112,6 +145,20 @@ def show_demo(shown: Demo) -> None:
             f"network inputs, one object an outline      {shown.store}/volumes/",
             "The cohort is simulated: it shows that the software runs, and says nothing about patients.",
         ],
+    )
+
+
+def show_model(card: dict, new: bool, store: str) -> None:
+    """Print what a model is called, what its card says of it, and where it is."""
+    console = _console()
+    for name, value in card["facts"].items():
+        if isinstance(value, int | float | str):
+            _lines(console, [f"  {name:<20} {value:.4g}" if isinstance(value, float) else f"  {name:<20} {value}"])
+    if statement := card["facts"].get("provenance", {}).get("statement"):
+        _lines(console, [f"  {statement}"])
+    was = "trained" if new else "was trained before and is as it was"
+    _lines(
+        console, [f"{card['model_id']} {was}; card, weights and learning curve: {store}/models/{card['model_id']}"]
     )
 
 

@@ -27,8 +27,8 @@ KEY = tables.LEDGER.key
 
 
 def settings_folder(feature_set: str, settings_hash: str) -> str:
-    """Where a feature set's rows of one settings hash lie: radiomics/<name>/<hash> or volumes/<recipe>/<hash>."""
-    table = "" if feature_set.startswith("volumes/") else "radiomics/"
+    """Where rows of one settings hash lie: radiomics/<name>/<hash>, volumes/<recipe>/<hash>, deep/<model>/<hash>."""
+    table = "" if feature_set.startswith(("volumes/", "deep/")) else "radiomics/"
     return f"{table}{feature_set}/{settings_hash}"
 
 
@@ -94,7 +94,7 @@ def read_features(store: Store, feature_set: str, settings_hash: str | None = No
     if chosen not in hashes:
         raise TableError(
             f"store {store.uri}: wanted one settings hash of feature set {feature_set}, "
-            f"found {', '.join(hashes) or 'no usable scan'}; name one of them, or run extract"
+            f"found {', '.join(hashes) or 'no usable scan'}; name one of them, or compute it first"
         )
     rows = [r for r in rows if r["settings_hash"] == chosen]
     versions = sorted({r["code_version"] for r in rows})
@@ -104,6 +104,14 @@ def read_features(store: Store, feature_set: str, settings_hash: str | None = No
             "which may differ in value; run extract over the whole cohort"
         )
     return _features_of(store, feature_set, chosen, {_identity(r) for r in rows})
+
+
+def read_deep(store: Store, model_id: str) -> pa.Table:
+    """The deep table of a model: usable scans only, one row each, sorted by key; TableError as ``read_features``."""
+    found = read_features(store, f"deep/{model_id}")
+    whose = pa.array([model_id] * found.num_rows, pa.string())
+    place = found.column_names.index("feature_set")
+    return tables.check(tables.DEEP, found.set_column(place, pa.field("model_id", pa.string(), False), whose))
 
 
 def add_features(store: Store, folder: str, rows: pa.Table) -> None:

@@ -7,15 +7,13 @@ import json
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from gc_ray.errors import StudyError
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+from gc_ray.settings import Settings as _Settings
+from gc_ray.study_cohort import ClinicalSettings, ScansSettings, SplitSettings
 
 
 class ExtractSettings(_Settings):
@@ -39,13 +37,105 @@ class ExtractSettings(_Settings):
     )
 
 
-class ClinicalSettings(_Settings):
-    """Which columns of the clinical table mean what; empty where a study does not use one."""
+class HeadSettings(_Settings):
+    """The MLP head on frozen backbone outputs, as in Cao et al. 2024 where the paper says; the rest is assumed."""
 
-    outcome: str = Field("", description="binary outcome, 1 = it happened")
-    time_months: str = Field("", description="follow-up time from the start, months")
-    event: str = Field("", description="1 = the event ended the follow-up, 0 = censored")
-    predictors: tuple[str, ...] = Field((), description="candidate clinical predictors")
+    views: Annotated[int, Field(ge=1, le=64)] = Field(
+        8, description="views embedded of a patient, the first un-augmented (assumption: the paper is silent)"
+    )
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (256,), description="units of each hidden layer, input side first (assumption: the paper says MLP, no more)"
+    )
+    batch: Annotated[int, Field(ge=1)] = Field(128, description="patients a step, over all ranks together (Cao 2024)")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(1e-4, description="step size of AdamW (Cao 2024)")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        0.01, description="weight decay of AdamW, PyTorch's default (assumption: the paper is silent)"
+    )
+    epochs: Annotated[int, Field(ge=1)] = Field(1000, description="epochs at most (Cao 2024)")
+    patience: Annotated[int, Field(ge=1)] = Field(
+        100, description="epochs without a lower watched loss after which fitting ends (Cao 2024)"
+    )
+    inner_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="share of a fold's training part that is watched, not fitted (assumption: paper silent)"
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of the training steps")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of weights, order, views and inner split")
+
+
+class AutoencoderSettings(_Settings):
+    """The 3D autoencoder of the tumour. Guo et al. 2025 say that it gives 512 numbers; the rest is assumed."""
+
+    recipe: str = Field("guo2025", description="the stored volumes that are its input; isotropic voxels")
+    input_voxels: Literal[16, 24, 32, 48, 64, 96] = Field(
+        48,
+        description="side of the input cube, voxels of 1 mm; half of all tumours fit, longer ones are shrunk to it",
+    )
+    latent: Annotated[int, Field(ge=1)] = Field(512, description="numbers in the bottleneck (Guo 2025)")
+    channels: Annotated[int, Field(ge=8)] = Field(
+        64, description="channels of the coarsest map; 7 million weights on either side of 512 numbers at 48 voxels"
+    )
+    batch: Annotated[int, Field(ge=1)] = Field(16, description="tumours a step, over all ranks together")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(1e-3, description="step size of AdamW")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="weight decay of AdamW, PyTorch's default")
+    epochs: Annotated[int, Field(ge=1)] = Field(400, description="epochs at most")
+    patience: Annotated[int, Field(ge=1)] = Field(
+        40, description="epochs without a lower watched error after which fitting ends"
+    )
+    inner_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1, description="share of the training cohort's patients who are watched, not fitted"
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of the training steps")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of weights, order, turns and inner split")
+
+
+class BackboneSettings(_Settings):
+    """The 3D ResNet whose frozen outputs the head is trained on, as in Cao et al. 2024 where the paper says."""
+
+    recipe: str = Field("cao2024", description="the stored volumes that are its input; 64 x 112 x 112 voxels")
+    depth: Literal[10, 18, 34, 50] = Field(
+        50, description="layers of the ResNet (Cao 2024: 50); fewer for a try-out: 10 takes half the time of 50"
+    )
+    weights: str = Field(
+        "", description="given weights, MedicalNet-style .pth or safetensors; empty: trained on clinical.source_label"
+    )
+    batch: Annotated[int, Field(ge=1)] = Field(8, description="volumes a step, over all ranks together")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(1e-4, description="step size of AdamW")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="weight decay of AdamW, PyTorch's default")
+    epochs: Annotated[int, Field(ge=1)] = Field(100, description="epochs at most")
+    patience: Annotated[int, Field(ge=1)] = Field(
+        20, description="epochs without a lower watched loss after which fitting ends"
+    )
+    inner_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="share of each label's patients who are watched, not fitted"
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of the training steps")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of weights, order, augmentation and inner split")
+
+
+class TrainSettings(_Settings):
+    """On what networks are trained, and how patiently; nothing here is part of a model's name."""
+
+    workers: Annotated[int, Field(ge=0)] = Field(
+        0, description="ranks that train together by Ray Train; 0 = in this process"
+    )
+    gpu: bool = Field(False, description="one GPU for each rank")
+    cpus_per_worker: Annotated[int, Field(ge=1)] = Field(1, description="CPU cores, and threads, of each rank")
+    checkpoint_every: Annotated[int, Field(ge=1)] = Field(
+        5, description="epochs from one kept state to the next: what a killed rank costs at most"
+    )
+    max_failures: Annotated[int, Field(ge=0)] = Field(3, description="ranks that may die before training is given up")
+
+
+class EmbedSettings(_Settings):
+    """On what frozen networks are run; nothing here decides a value."""
+
+    workers: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="actors of Ray Data; 0 = in this process, left out = one for each CPU"
+    )
+    gpu: bool = Field(False, description="one GPU for each actor")
+    failure_budget: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.05, description="share of refused or failed scans above which the command ends with 3"
+    )
 
 
 class Study(_Settings):
@@ -54,7 +144,14 @@ class Study(_Settings):
     name: str = Field("default", description="the study's name in stored tables", pattern=r"^[A-Za-z0-9_.-]+$")
     title: str = Field("", description="what the study is, in a line; the publication it follows, if any")
     extract: ExtractSettings = Field(default_factory=ExtractSettings)
+    scans: ScansSettings = Field(default_factory=ScansSettings)
     clinical: ClinicalSettings = Field(default_factory=ClinicalSettings)
+    split: SplitSettings = Field(default_factory=SplitSettings)
+    autoencoder: AutoencoderSettings = Field(default_factory=AutoencoderSettings)
+    backbone: BackboneSettings = Field(default_factory=BackboneSettings)
+    head: HeadSettings = Field(default_factory=HeadSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    embed: EmbedSettings = Field(default_factory=EmbedSettings)
 
 
 def load_study(name: str | None, overrides: tuple[str, ...] = ()) -> Study:
@@ -72,9 +169,8 @@ def load_study(name: str | None, overrides: tuple[str, ...] = ()) -> Study:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"])) or "the file"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise StudyError(
-            f"study {name or 'settings'}: {where}: {fault['msg']}{more}; mend the file or --set"
-        ) from error
+        what = fault["msg"].removeprefix("Value error, ")
+        raise StudyError(f"study {name or 'settings'}: {where}: {what}{more}; mend the file or --set") from error
 
 
 def packaged_studies() -> tuple[str, ...]:

@@ -116,7 +116,79 @@ VOLUMES = Table(
     ),
 )
 
-TABLES = {table.name: table for table in (SCANS, LEDGER, RADIOMICS, VOLUMES)}
+CLINICAL = Table(
+    "clinical",
+    ("patient_id",),
+    _WHOSE,  # what further columns hold, the study file declares: see cohort_tables
+)
+
+SPLITS = Table(
+    "splits",
+    ("study_id", "patient_id"),
+    (
+        _text("study_id", "the study file's name"),
+        *_WHOSE,
+        Column("eligible", pa.bool_(), "whether the patient belongs to a cohort of the study"),
+        _text("reason", "why not; empty otherwise"),
+        _text(
+            "cohort", "train, internal, external; source for patients of the backbone's task; empty when not eligible"
+        ),
+        Column("fold", pa.int32(), "0, 1, .. in the training cohort", null=True),
+    ),
+)
+
+FLOW = Table(
+    "flow",
+    ("study_id", "number"),
+    (
+        _text("study_id", "the study file's name"),
+        Column("number", pa.int32(), "0, 1, .. in the order in which the steps were applied"),
+        _text("step", "what was asked of the patients"),
+        Column("n_left", pa.int64(), "patients left after the step"),
+        Column("n_removed", pa.int64(), "patients that the step took away"),
+        _text("reason", "which columns or levels the numbers are about; empty where the step says it all"),
+    ),
+)
+
+DEEP = Table(
+    "deep",
+    (*SCAN_KEY, "model_id"),
+    (
+        *_KEY_COLUMNS,
+        _text("model_id", "the model that computed the row"),
+        *_WHOSE,
+        Column("generation", pa.int32(), "the ledger generation that committed the row"),
+    ),
+    more=pa.float64(),
+)
+
+VIEWS = Table(
+    "views",
+    (*SCAN_KEY, "model_id", "view"),
+    (
+        *_KEY_COLUMNS,
+        _text("model_id", "the frozen backbone"),
+        Column("view", pa.int32(), "0 = as stored; 1, 2, .. = augmented"),
+        Column("values", pa.list_(pa.float32()), "the backbone's outputs"),
+    ),
+)
+
+CURVES = Table(
+    "curves",
+    ("fit", "epoch"),
+    (
+        _text("fit", "which of the model's fits, such as fold-2 or final"),
+        Column("epoch", pa.int32(), "1, 2, .."),
+        Column("train_loss", pa.float64(), "mean loss over the epoch's items"),
+        Column("monitored", pa.float64(), "what early stopping watched, lower is better"),
+        Column("best", pa.bool_(), "whether the fit's weights are of this epoch"),
+    ),
+)
+
+TABLES = {
+    table.name: table
+    for table in (SCANS, LEDGER, RADIOMICS, VOLUMES, CLINICAL, SPLITS, FLOW, DEEP, VIEWS, CURVES)
+}
 
 
 def build(table: Table, rows: list[dict], more: tuple[str, ...] = ()) -> pa.Table:

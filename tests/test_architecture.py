@@ -13,9 +13,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # lower may be imported by higher, never the other way round
 LEVELS = [
-    {"errors"},
-    {"store", "tables", "imaging"},
-    {"source", "ledger", "study"},
+    {"errors", "settings"},
+    {"store", "tables", "imaging", "study_cohort"},
+    {"source", "ledger", "cohort_tables", "study"},
     {"merge", "cohort", "features", "models", "evaluate"},
     {"report", "runtime"},
     {"console"},

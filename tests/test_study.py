@@ -1,5 +1,7 @@
 """Study files: strict, typed, overridable by one field, hashed by what they say."""
 
+import json
+
 import pytest
 
 from gc_ray.errors import StudyError
@@ -35,6 +37,48 @@ def test_an_unknown_key_or_wrong_type_is_an_error(overrides, message):
     """No setting is ignored and none is coerced."""
     with pytest.raises(StudyError, match=message):
         load_study(None, overrides)
+
+
+RULE = {"reason": "too young", "include": {"column": "age", "is": ">=", "value": 18}}
+AGE = {"kind": "number", "unit": "years", "low": 0, "high": 120}
+
+
+@pytest.mark.parametrize(
+    ("clinical", "message"),
+    [
+        ({"predictors": ["age"]}, r"predictors names age, which no \[clinical\.columns\.age\] declares"),
+        ({"rules": [RULE]}, "rules names age, which no"),
+        (
+            {"rules": [RULE | {"exclude": RULE["include"]}]},
+            "rule 'too young': wanted include or exclude, one of them",
+        ),
+        ({"rules": [RULE], "columns": {"age": AGE | {"low": 200}}}, "column age has low over high"),
+        (
+            {"rules": [RULE], "columns": {"age": {"kind": "binary"}}},
+            "a rule on age wants == or !=, since it is binary",
+        ),
+        ({"outcome": "age", "columns": {"age": AGE}}, "column age must be binary, not number"),
+        ({"columns": {"age": AGE | {"levels": ["a", "b"]}}}, r"columns\.age\.number\.levels: Extra inputs"),
+        ({"columns": {"age": AGE | {"not_after": "death"}}}, "not_after names death, which no"),
+        ({"columns": {"sex": {"kind": "categorical", "levels": ["m", "m"]}}}, "column sex has a level twice"),
+        ({"columns": {"site": {"kind": "binary"}}}, "column site has its meaning already"),
+    ],
+)
+def test_a_clinical_section_that_contradicts_itself_is_an_error(tmp_path, clinical, message):
+    """Every column that a study uses is declared, and every rule compares like with like, before a table is read."""
+    lines = [f"{key} = {_toml(value)}" for key, value in clinical.items()]
+    path = tmp_path / "study.toml"
+    path.write_text("\n".join(["[clinical]", *lines]))
+    with pytest.raises(StudyError, match=message):
+        load_study(str(path))
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
 
 
 def test_an_unknown_study_or_broken_file_says_what_was_wanted(tmp_path):

@@ -1,119 +1,161 @@
-"""The clinical table checked against what a study asks of it: columns, coding, times, and patients with scans."""
+"""The clinical table read, and checked against what a study asks of it: the one set of rules of check and split."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from gc_ray.cohort.coding import code_table
+from gc_ray.cohort.findings import Finding, some, whose
 from gc_ray.errors import TableError
-from gc_ray.study import ClinicalSettings
+from gc_ray.study_cohort import ClinicalSettings
 
 FEW_EVENTS = 10  # events per predictor below which logistic coefficients are unstable (Peduzzi 1996)
-SHOWN = 3  # ids named in a finding; the rest are counted
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong (``error``) or worth knowing (``warning``), and what to do about it."""
-
-    level: str
-    text: str
+NOT_RECORDED = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "<NA>", "None")  # unless a study names it as a level
 
 
 def parse_clinical(data: bytes, name: str) -> pd.DataFrame:
-    """The clinical table with patient_id as text; TableError when it cannot be read or patients are doubled."""
-    try:
-        if name.lower().endswith(".parquet"):
-            frame = pq.read_table(io.BytesIO(data)).to_pandas()
-        else:
-            frame = pd.read_csv(io.BytesIO(data), dtype={"patient_id": str}, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise TableError(f"{name}: wanted a CSV or Parquet clinical table, it cannot be read: {reason}") from error
+    """The clinical table as text (None where a cell says nothing), indexed by patient_id in sorted order.
+
+    data: CSV or Parquet by the ending of ``name``. TableError when it cannot be read, or a patient has no id or
+    stands twice.
+    """
+    frame = _read_text(data, name)
     if "patient_id" not in frame:
         raise TableError(
             f"{name}: column patient_id is missing, found {', '.join(map(str, frame.columns[:8]))}; add it"
         )
-    frame["patient_id"] = frame["patient_id"].astype("string").str.strip()
-    doubled = frame["patient_id"][frame["patient_id"].duplicated()].dropna().unique()
-    if len(doubled) or frame["patient_id"].isna().any():
+    doubled = frame[frame["patient_id"].duplicated(keep=False) & (frame["patient_id"] != "")]
+    empty = int((frame["patient_id"] == "").sum())
+    if len(doubled) or empty:
+        ids = doubled["patient_id"].unique()
+        sites = doubled.groupby("patient_id")["site"].nunique() if "site" in frame else pd.Series(dtype=int)
+        where = f", {int((sites > 1).sum())} of them at two sites" if (sites > 1).any() else ""
         raise TableError(
-            f"{name}: wanted one row per patient_id, {len(doubled)} stand twice ({_some(doubled)}) and "
-            f"{int(frame['patient_id'].isna().sum())} are empty; mend the table"
+            f"{name}: wanted one row per patient_id, {len(ids)} stand more than once ({some(ids)}){where}, and "
+            f"{empty} are empty; a patient belongs to one cohort, mend the table"
         )
-    return frame
+    return frame.set_index("patient_id").sort_index()
 
 
-def check_clinical(frame: pd.DataFrame, settings: ClinicalSettings, scanned: set[str]) -> list[Finding]:
-    """What is wrong with a clinical table for this study; ``scanned`` are the patients with a scan.
+def check_clinical(
+    text: pd.DataFrame, settings: ClinicalSettings, scanned: set[str] | None = None
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """The table's values (see ``code_table``), and everything that is wrong with it for this study.
 
-    Looks at patients on one side only, missing columns, coding of 0/1 columns, follow-up times, and events per
-    predictor. Nothing is changed.
+    scanned: the patients with a scan, where they are known.
     """
-    findings = _patients(set(frame["patient_id"]), scanned)
-    named = [c for c in (settings.outcome, settings.time_months, settings.event, *settings.predictors) if c]
-    lost = [c for c in named if c not in frame]
-    if lost:
-        findings.append(Finding("error", f"column(s) {', '.join(lost)} missing; add them or change [clinical]"))
-    for column in (settings.outcome, settings.event):
-        if column in frame:
-            findings += _binary(frame[column], column)
-    if settings.time_months in frame:
-        findings += _times(frame[settings.time_months], settings.time_months)
-    if settings.outcome in frame and settings.predictors:
-        findings += _events(frame, settings)
-    return findings
+    # a word for 'nothing' may be a level: none of the others can be
+    levels = {name: getattr(column, "levels", ()) for name, column in settings.declared.items()}
+    text = text.apply(lambda cells: cells.mask(cells.isin(set(NOT_RECORDED) - set(levels.get(cells.name, ()))), None))
+    values, findings = code_table(text, settings)
+    findings = _patients(text.index, scanned) + _like_ids(text.index) + findings
+    findings += _sites(text) + _one_class(values, settings) + _empty(values, settings) + _events(values, settings)
+    return values, findings
 
 
-def _patients(listed: set[str], scanned: set[str]) -> list[Finding]:
-    without_row, without_scan = sorted(scanned - listed), sorted(listed - scanned)
+def source_patients(values: pd.DataFrame, settings: ClinicalSettings) -> pd.Series:
+    """Whether each patient is of the backbone's source task: its label is known and the study's outcome is not."""
+    if not settings.source_label:
+        return pd.Series(False, index=values.index)
+    return values[settings.source_label].notna() & values[settings.outcome].isna()
+
+
+def _read_text(data: bytes, name: str) -> pd.DataFrame:
+    try:
+        if name.lower().endswith(".parquet"):
+            frame = pq.read_table(io.BytesIO(data)).to_pandas(integer_object_nulls=True, timestamp_as_object=True)
+            frame = frame.astype(object).map(_as_text)
+        else:
+            # no header for pandas: it renames a doubled column, and takes the first for an index when rows are longer
+            cells = pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None)
+            frame = cells[1:].set_axis(cells.iloc[0].str.strip(), axis="columns").rename_axis(columns=None)
+    except (ValueError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise TableError(f"{name}: wanted a CSV or Parquet clinical table, it cannot be read: {reason}") from error
+    doubled = frame.columns[frame.columns.duplicated()]
+    if len(doubled):
+        raise TableError(f"{name}: column(s) {some(doubled)} stand twice; keep one")
+    return frame.fillna("").apply(lambda cells: cells.str.strip()).astype(object)
+
+
+def _as_text(value: object) -> str:
+    if value is None or value is pd.NaT:
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return str(int(value))
+    if isinstance(value, float | np.floating):
+        return "" if np.isnan(value) else repr(float(value))
+    return value.date().isoformat() if hasattr(value, "hour") else str(value)
+
+
+def _patients(listed: pd.Index, scanned: set[str] | None) -> list[Finding]:
+    if scanned is None:
+        return []
+    without_row, without_scan = sorted(scanned - set(listed)), sorted(set(listed) - scanned)
     found = []
     if without_row:
-        text = f"{len(without_row)} scanned patients have no clinical row ({_some(without_row)}); add rows"
+        text = f"{len(without_row)} scanned patients have no clinical row ({some(without_row)}); add rows"
         found.append(Finding("error", text))
     if without_scan:
-        text = f"{len(without_scan)} clinical rows have no scan ({_some(without_scan)}); they will not be analysed"
+        text = f"{len(without_scan)} clinical rows have no scan ({some(without_scan)}); they will not be analysed"
         found.append(Finding("warning", text))
     return found
 
 
-def _binary(column: pd.Series, name: str) -> list[Finding]:
-    values = set(pd.unique(column.dropna()))
-    found = []
-    if not values <= {0, 1}:
-        shown = ", ".join(sorted(map(str, values - {0, 1}))[:SHOWN])
-        found.append(Finding("error", f"{name}: wanted 0 (no) and 1 (yes), found {shown}; recode"))
-    elif len(values) < 2:
-        found.append(Finding("error", f"{name}: wanted both 0 and 1, every value is {values or 'empty'}"))
-    if empty := int(column.isna().sum()):
-        found.append(Finding("warning", f"{name}: {empty} of {len(column)} values are empty"))
-    return found
+def _like_ids(listed: pd.Index) -> list[Finding]:
+    folded = pd.Series(listed.str.casefold(), index=listed)
+    alike = listed[folded.duplicated(keep=False)]
+    text = f"{len(alike)} patient ids differ only in upper and lower case {whose(alike)}; one patient, one id"
+    return [Finding("error", text)] if len(alike) else []
 
 
-def _times(column: pd.Series, name: str) -> list[Finding]:
-    times = pd.to_numeric(column, errors="coerce")
-    wrong = int((times.isna() & column.notna()).sum())
-    negative = int((times < 0).sum())
-    found = []
-    if wrong:
-        found.append(Finding("error", f"{name}: wanted months as numbers, {wrong} values are not; recode"))
-    if negative:
-        found.append(Finding("error", f"{name}: {negative} negative times; an event cannot precede the start"))
-    return found
-
-
-def _events(frame: pd.DataFrame, settings: ClinicalSettings) -> list[Finding]:
-    smaller = int(min((frame[settings.outcome] == value).sum() for value in (0, 1)))
-    per_predictor = smaller / len(settings.predictors)
-    text = f"{smaller} events for {len(settings.predictors)} predictors, {per_predictor:.1f} each"
+def _sites(text: pd.DataFrame) -> list[Finding]:
+    empty = text.index[text["site"].isna()] if "site" in text else ()
     return (
-        [Finding("warning", f"{text}; under {FEW_EVENTS}, expect overfitting")] if per_predictor < FEW_EVENTS else []
+        [Finding("error", f"site: {len(empty)} values are empty {whose(empty)}; fill them in")] if len(empty) else []
     )
 
 
-def _some(ids) -> str:
-    shown = ", ".join(map(str, list(ids)[:SHOWN]))
-    return shown + (", .." if len(ids) > SHOWN else "")
+def _one_class(values: pd.DataFrame, settings: ClinicalSettings) -> list[Finding]:
+    found = []
+    for name in (settings.outcome, settings.event):
+        if name in values and values[name].nunique() < 2:
+            known = some(f"{value:g}" for value in values[name].dropna().unique()) or "empty"
+            found.append(Finding("error", f"{name}: wanted both 0 and 1, every value is {known}"))
+    return found
+
+
+def _empty(values: pd.DataFrame, settings: ClinicalSettings) -> list[Finding]:
+    """Missing values of the study's own patients, and what becomes of them."""
+    own = values
+    if settings.outcome in values and settings.source_label in values:
+        own = values[~source_patients(values, settings)]
+    fates = {name: _FATES[settings.columns[name].missing] for name in settings.predictors}
+    needed = (settings.outcome, *((settings.time_months,) if settings.event else ()))
+    fates |= {name: "these patients are left out" for name in needed if name}
+    found = []
+    for name, fate in fates.items():
+        if name in own and (empty := own.index[own[name].isna()]).size:
+            text = f"{name}: {len(empty)} of {len(own)} values are empty {whose(empty)}; {fate}"
+            found.append(Finding("warning", text))
+    return found
+
+
+_FATES = {
+    "complete_case": "complete_case: these patients are left out",
+    "impute": "impute: filled in within each fold",
+    "category": "category: 'not recorded' becomes a level",
+}
+
+
+def _events(values: pd.DataFrame, settings: ClinicalSettings) -> list[Finding]:
+    if settings.outcome not in values or not settings.predictors:
+        return []
+    smaller = int(min((values[settings.outcome] == value).sum() for value in (0, 1)))
+    each = smaller / len(settings.predictors)
+    text = f"{smaller} events for {len(settings.predictors)} predictors, {each:.1f} each; under {FEW_EVENTS}"
+    return [Finding("warning", f"{text}, expect overfitting")] if each < FEW_EVENTS else []

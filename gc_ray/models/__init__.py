@@ -1,1 +1,1 @@
-"""From features to scores: networks, selection, signatures, harmonisation."""
+"""Networks and signatures: what is fitted, how it is fitted, and the folder in which it is kept."""

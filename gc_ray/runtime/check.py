@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from gc_ray.cohort.clinical import Finding, check_clinical, parse_clinical
+from gc_ray.cohort.clinical import check_clinical
+from gc_ray.cohort.findings import Finding
 from gc_ray.cohort.manifest import ScanRow
 from gc_ray.errors import MaskError, ScanError, TableError
 from gc_ray.imaging.read import survey_ct, survey_mask
 from gc_ray.runtime import cluster
+from gc_ray.runtime.clinical_table import fetch_clinical
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.scan_work import anonymous, local_sources
 from gc_ray.runtime.scratch import scratch
-from gc_ray.source import parent_of, read_bytes
+from gc_ray.runtime.split import divide, site_of
 from gc_ray.study import Study
 
 CHUNK = 4  # scans a task looks at; a scan's 300 headers take a quarter of a second
@@ -103,9 +105,11 @@ def _shared_series(verdicts: list[Verdict], rows: list[ScanRow]) -> list[Finding
 
 
 def _clinical_findings(uri: str, study: Study, rows: list[ScanRow]) -> list[Finding]:
-    name = parent_of(uri)[1]
-    try:
-        frame = parse_clinical(read_bytes(uri), name)
-    except FileNotFoundError as error:
-        raise TableError(f"{name}: wanted a clinical table, there is no such file; mend --clinical") from error
-    return check_clinical(frame, study.clinical, {row.patient_id for row in rows})
+    text, _ = fetch_clinical(uri)
+    values, findings = check_clinical(text, study.clinical, {row.patient_id for row in rows})
+    if study.clinical.outcome and all(finding.level != "error" for finding in findings):
+        try:
+            divide(values, site_of(text), study)
+        except TableError as error:
+            findings.append(Finding("warning", f"gc-ray split will refuse: {error}"))
+    return findings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Done, Planned, plan_scan
 from gc_ray.runtime.products import code_version, describe, library_versions, products_of
 from gc_ray.runtime.scan_work import Job, process_scan
+from gc_ray.runtime.summary import Summary, summarise
 from gc_ray.runtime.survey import Survey, survey_scan
 from gc_ray.runtime.waves import Way, Work, run_wave
 from gc_ray.store import Store, probe
 from gc_ray.study import Study
 
 SURVEY_CHUNK = 16  # scans one survey task looks at: listing is short work, a task for each would be mostly overhead
-LOST = ("refused", "failed")
 
 
 @dataclass(frozen=True)
@@ -33,22 +33,6 @@ class Request:
     workers: int | None = None
     limit: int | None = None
     verify: bool = False
-
-
-@dataclass(frozen=True)
-class Summary:
-    """How the ledger stands for the manifests' outlines after a run.
-
-    counts: by (site, status). computed: results computed in this run. lost: (reason, ids of the scans it cost), most
-    frequent first. over_budget: whether refused and failed results exceed the failure budget.
-    """
-
-    run: str
-    counts: dict[tuple[str, str], int]
-    computed: int
-    lost: tuple[tuple[str, tuple[str, ...]], ...]
-    over_budget: bool
-    seconds: float
 
 
 def extract(
@@ -111,22 +95,16 @@ def _key(row: dict) -> tuple:
 
 def _summarise(rows: list[ScanRow], job: Job, request: Request, run: str, computed: int, seconds: float) -> Summary:
     """Count the ledger against the manifests; a result that no ledger row accounts for is an error of ours."""
-    wanted = {(*row.key, name): row.site for row in rows for name in job.products}
-    counts, lost = Counter(), defaultdict(set)
+    wanted = {(*row.key, name): row for row in rows for name in job.products}
+    found = []
     for r in _ledger_rows(request.store):
-        site = wanted.pop(_key(r), None)
-        if site is not None:
-            counts[site, r["status"]] += 1
-            if r["status"] in LOST:
-                lost[r["reason"]].add(r["scan_id"])
+        if wanted.pop(_key(r), None) is not None:
+            found.append(r)
     if wanted:
         raise RuntimeError(
             f"{len(wanted)} results have no ledger row, the first is {next(iter(wanted))}; report this bug"
         )
-    share = sum(n for (_, status), n in counts.items() if status in LOST) / counts.total()
-    by_frequency = sorted(lost.items(), key=lambda item: (-len(item[1]), item[0]))
-    reasons = tuple((reason, tuple(sorted(scans))) for reason, scans in by_frequency)
-    return Summary(run, dict(counts), computed, reasons, share > request.study.extract.failure_budget, seconds)
+    return summarise(found, run, computed, request.study.extract.failure_budget, seconds)
 
 
 def _record(request: Request, rows: list[ScanRow], summary: Summary) -> None:

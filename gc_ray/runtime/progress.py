@@ -1,10 +1,15 @@
-"""What a person sees while scans are computed: done, repaired, refused, failed and the time left, per site."""
+"""What a person sees while work goes on: outcomes per site or epochs of a fit, and the time left."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # console.py is loaded by every command, torch only by those that train
+    from gc_ray.models.fit import FitSettings
 
 STATUSES = ("ok", "repaired", "refused", "failed", "unchanged")
 
@@ -60,6 +65,40 @@ class Progress:
 
     def _left_in_all(self) -> int:
         return sum(self._totals.values()) - sum(c.total() for c in self._counts.values())
+
+
+class Epochs:
+    """One line for the fit that is running, with the most time that it may still take.
+
+    show, every_s, clock: as for ``Progress``.
+    """
+
+    def __init__(
+        self, show: Callable[[list[str]], None], every_s: float, clock: Callable[[], float] = time.monotonic
+    ):
+        self._show, self._every_s, self._clock = show, every_s, clock
+        self._name, self._shown = "", -math.inf
+
+    def tell(self, name: str, settings: FitSettings, point: tuple[int, float, float]) -> None:
+        """Take the news of an epoch: (number, training loss, monitored value)."""
+        epoch, loss, monitored = point
+        now = self._clock()
+        if name != self._name:
+            self._name, self._first, self._begin, self._best = name, epoch, now, (math.inf, 0)
+        self._best = min(self._best, (monitored, epoch))
+        patience_over = settings.patience is not None and epoch - self._best[1] >= settings.patience
+        last = epoch >= settings.epochs or patience_over
+        if not last and now - self._shown < self._every_s:
+            return
+        self._shown = now
+        seen = epoch - self._first
+        left = "complete" if last else "starting"
+        if seen and not last:
+            left = f"at most {duration((now - self._begin) / seen * (settings.epochs - epoch))} left"
+        best = f"(best {self._best[0]:.4g} in epoch {self._best[1]})"
+        self._show(
+            [f"{name}  epoch {epoch}/{settings.epochs}  loss {loss:.4g}  watched {monitored:.4g} {best}  {left}"]
+        )
 
 
 def duration(seconds: float) -> str:

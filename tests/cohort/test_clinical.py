@@ -1,75 +1,169 @@
-"""The clinical table against a study: every finding says what, how many and whose."""
+"""The clinical table against a study: one set of rules, every finding says what, how many, whose and what to do."""
+
+import io
 
 import pandas as pd
 import pytest
 
-from gc_ray.cohort.clinical import check_clinical, parse_clinical
+from gc_ray.cohort.clinical import check_clinical, parse_clinical, source_patients
 from gc_ray.errors import TableError
-from gc_ray.study import ClinicalSettings
+from gc_ray.study_cohort import Binary, ClinicalSettings, Number, Ordinal
 
-SETTINGS = ClinicalSettings(outcome="recurrence", time_months="time_months", event="event", predictors=("age", "cea"))
+SETTINGS = ClinicalSettings(
+    outcome="recurrence",
+    time_months="time_months",
+    event="event",
+    predictors=("age", "stage"),
+    source_label="grade",
+    columns={
+        "age": Number(unit="years", low=18, high=110),
+        "stage": Ordinal(kind="ordinal", levels=("I", "II", "None"), missing="impute"),
+        "grade": Binary(),
+    },
+)
+N = 60
 
 
 def table(**changes) -> pd.DataFrame:
-    """A sound table of 60 patients, with columns changed."""
-    n = 60
+    """A sound table of 60 patients as read from a CSV, with columns changed."""
     sound = {
-        "patient_id": [f"P{i}" for i in range(n)],
-        "recurrence": [i % 2 for i in range(n)],
-        "time_months": [10.0 + i for i in range(n)],
-        "event": [i % 3 == 0 for i in range(n)],
-        "age": range(n),
-        "cea": range(n),
+        "patient_id": [f"P{i:02d}" for i in range(N)],
+        "site": ["A"] * N,
+        "recurrence": [i % 2 for i in range(N)],
+        "time_months": [10.5 + i for i in range(N)],
+        "event": [int(i % 3 == 0) for i in range(N)],
+        "age": [40 + i % 50 for i in range(N)],
+        "stage": ["I", "II"] * (N // 2),
+        "grade": [None] * N,
     }
-    frame = pd.DataFrame(sound | changes)
-    frame["event"] = frame["event"].astype(int) if "event" not in changes else frame["event"]
-    return frame
+    return parse_clinical(pd.DataFrame(sound | changes).to_csv(index=False).encode(), "c.csv")
 
 
-def texts(frame: pd.DataFrame, scanned=None) -> list[str]:
+def texts(text: pd.DataFrame, scanned: set[str] | None = None) -> list[str]:
     """The findings as text, level first."""
-    patients = set(frame["patient_id"]) if scanned is None else scanned
-    return [f"{f.level}: {f.text}" for f in check_clinical(frame, SETTINGS, patients)]
+    return [f"{f.level}: {f.text}" for f in check_clinical(text, SETTINGS, scanned)[1]]
 
 
 def test_a_sound_table_has_no_finding():
     """30 events for two predictors, right coding, every patient scanned: silence."""
-    assert texts(table()) == []
+    assert texts(table(), {f"P{i:02d}" for i in range(N)}) == []
 
 
 @pytest.mark.parametrize(
     ("changes", "finding"),
     [
-        ({"recurrence": ["yes", "no"] * 30}, "error: recurrence: wanted 0 (no) and 1 (yes), found no, yes"),
-        ({"recurrence": [1, 2] * 30}, "error: recurrence: wanted 0 (no) and 1 (yes), found 2"),
-        ({"event": [1] * 60}, "error: event: wanted both 0 and 1"),
-        ({"recurrence": [None, 0, 1] * 20}, "warning: recurrence: 20 of 60 values are empty"),
-        ({"time_months": [-1.0] * 60}, "error: time_months: 60 negative times"),
-        ({"time_months": ["2 years"] * 60}, "error: time_months: wanted months as numbers, 60 values are not"),
+        (
+            {"recurrence": ["yes", "no"] * 30},
+            "error: recurrence: wanted 0 (no) and 1 (yes); 60 of 60 are not: yes, no (patients P00, P01, P02, ..)",
+        ),
+        (
+            {"recurrence": [1, 2] * 30},
+            "error: recurrence: wanted 0 (no) and 1 (yes); 30 of 60 are not: 2 (patients P01",
+        ),
+        ({"event": [1] * N}, "error: event: wanted both 0 and 1, every value is 1"),
+        (
+            {"recurrence": [None, 0, 1] * 20},
+            "warning: recurrence: 20 of 60 values are empty (patients P00, P03, P06, ..); these patients",
+        ),
+        (
+            {"stage": ["I", "NA"] * 30},
+            "warning: stage: 30 of 60 values are empty (patients P01, P03, P05, ..); impute",
+        ),
+        ({"age": ["N/A"] + [50] * 59}, "warning: age: 1 of 60 values are empty (patients P00); complete_case"),
+        (
+            {"time_months": [-1.0] * N},
+            "error: time_months: wanted 0 to 1200 months; 60 of 60 are not: -1.0 (patients",
+        ),
+        ({"time_months": ["2 years"] * N}, "error: time_months: wanted a number in months"),
+        (
+            {"age": ["<18"] + [50] * 59},
+            "error: age: wanted a number in years, with a decimal point and without signs",
+        ),
+        ({"age": ["inf"] + [50] * 59}, "error: age: wanted a number in years"),
+        (
+            {"age": [500] + [50] * 59},
+            "error: age: wanted 18 to 110 years; 1 of 60 are not: 500 (patients P00); correct",
+        ),
+        ({"stage": ["I", "IV"] * 30}, "error: stage: wanted one of I, II, None; 30 of 60 are not: IV (patients P01"),
         ({"recurrence": [1] * 8 + [0] * 52}, "warning: 8 events for 2 predictors, 4.0 each; under 10"),
+        ({"event": [None, 0, 1] * 20}, "error: event is empty and time_months is given for 20 (patients P00"),
+        ({"time_months": [None, 3, 4] * 20}, "error: event is given and time_months is empty for 20 (patients P00"),
+        ({"site": [None] + ["A"] * 59}, "error: site: 1 values are empty (patients P00)"),
+        (
+            {"patient_id": ["p01", *(f"P{i:02d}" for i in range(1, N))]},
+            "error: 2 patient ids differ only in upper and",
+        ),
     ],
 )
-def test_each_fault_is_found_and_counted(changes, finding):
-    """Coding, empty values, impossible times and too few events are named with their numbers."""
-    assert any(text.startswith(finding) for text in texts(table(**changes)))
+def test_each_fault_is_found_counted_and_somebodys(changes, finding):
+    """Coding, limits, empty values, contradictions and too few events, with numbers, patients and advice."""
+    found = texts(table(**changes))
+    assert any(text.startswith(finding) for text in found), found
 
 
 def test_patients_on_one_side_only_are_counted():
     """A scan without a row is an error, a row without a scan a warning."""
-    frame = table()
-    found = texts(frame, set(frame["patient_id"][1:]) | {"X1"})
+    text = table()
+    found = texts(text, set(text.index[1:]) | {"X1"})
     assert found[0].startswith("error: 1 scanned patients have no clinical row (X1)")
-    assert found[1].startswith("warning: 1 clinical rows have no scan (P0)")
+    assert found[1].startswith("warning: 1 clinical rows have no scan (P00)")
 
 
-def test_a_missing_column_is_named():
-    """What the study maps must be there."""
-    assert "error: column(s) cea missing" in texts(table().drop(columns="cea"))[0]
+def test_a_missing_column_is_named_with_what_it_may_be_called():
+    """What the study maps must be there; a slip of the pen is guessed."""
+    found = texts(table().rename(columns={"stage": "stages"}))
+    assert found == [
+        "error: column(s) stage missing (is it stages for stage?); add them or change [clinical] in the study file"
+    ]
 
 
-def test_patients_stand_once():
-    """Two rows of one patient cannot both be right."""
-    with pytest.raises(TableError, match=r"c\.csv: wanted one row per patient_id, 1 stand twice \(P1\)"):
-        parse_clinical(b"patient_id,age\nP1,3\nP1,4\n", "c.csv")
-    with pytest.raises(TableError, match="column patient_id is missing, found id, age"):
-        parse_clinical(b"id,age\nP1,3\n", "c.csv")
+def test_a_word_for_nothing_is_a_level_where_the_study_says_so():
+    """None is a level of this stage and nothing elsewhere."""
+    values, _ = check_clinical(table(stage=["None", "I"] * 30, age=["None"] + [50] * 59), SETTINGS)
+    assert values["stage"].iloc[0] == "None"
+    assert pd.isna(values["age"].iloc[0])
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            b"patient_id,age\nP1,3\nP1,4\n",
+            r"c\.csv: wanted one row per patient_id, 1 stand more than once \(P1\), and 0",
+        ),
+        (b"patient_id,site\nP1,A\n P1 ,B\n", r"more than once \(P1\), 1 of them at two sites"),
+        (b"patient_id,age\n,4\n", r"0 stand more than once \(\), and 1 are empty"),
+        (b"id,age\nP1,3\n", "column patient_id is missing, found id, age"),
+        (b"patient_id,age,age\nP1,3,4\n", r"column\(s\) age stand twice"),
+        (b"patient_id,age\nP1,3,4\n", "cannot be read"),
+        (b"", "cannot be read"),
+    ],
+)
+def test_a_table_that_cannot_be_one_is_refused(data, message):
+    """One patient, one row, one site: otherwise the same patient could stand in two cohorts."""
+    with pytest.raises(TableError, match=message):
+        parse_clinical(data, "c.csv")
+
+
+def test_csv_and_parquet_say_the_same():
+    """Integers beside empty cells, booleans and text ids survive either format."""
+    frame = pd.DataFrame(
+        {
+            "patient_id": ["007", "008", "009", "010"],
+            "recurrence": pd.array([1, 0, None, 1], "Int64"),
+            "time_months": [1.1, 2.2, None, 0.1 + 0.2],
+            "event": pd.array([True, False, None, True], "boolean"),
+            "age": [50, 51, 52, 53],
+            "stage": ["I", None, "II", "I"],
+            "grade": [None, None, 1.0, None],
+        }
+    )
+    sink = io.BytesIO()
+    frame.to_parquet(sink)
+    text = frame.assign(event=frame["event"].astype("Int64")).to_csv(index=False)
+    a, _ = check_clinical(parse_clinical(sink.getvalue(), "c.parquet"), SETTINGS)
+    b, _ = check_clinical(parse_clinical(text.encode(), "c.csv"), SETTINGS)
+    pd.testing.assert_frame_equal(a, b)
+    assert list(a.index) == ["007", "008", "009", "010"]
+    assert a["time_months"].iloc[3] == 0.1 + 0.2
+    assert list(source_patients(a, SETTINGS)) == [False, False, True, False]

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from gc_ray import ledger
+from gc_ray import ledger, tables
 from gc_ray.cohort.synthetic.spec import CohortSpec
 from gc_ray.cohort.synthetic.write import write_cohort
+from gc_ray.cohort_tables import CohortTables, store_cohort
 from gc_ray.runtime.extract import Request, Summary, extract
 from gc_ray.runtime.scan_work import process_scan
 from gc_ray.store import Store, open_store
@@ -102,3 +104,67 @@ def expected(cohort, quick, tables_of, tmp_path_factory) -> tuple[pa.Table, pa.T
     done = subprocess.run([gc_ray, "extract", *manifests, *options], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return tables_of(store)
+
+
+@dataclass(frozen=True)
+class NetworkStore:
+    """A store with a split study and made-up network inputs: ``fill(store)``, no scan is read."""
+
+    guo: bool = True
+    cao: bool = False
+
+    def __call__(self, store: Store) -> Store:
+        patients = [f"P{i:02d}" for i in range(26)]
+        cohort = ["train"] * 12 + ["internal"] * 4 + ["external"] * 4 + ["source"] * 6
+        splits = [
+            {
+                "study_id": "recurrence", "patient_id": p, "site": "A" if i % 2 else "B",
+                "eligible": c != "source", "reason": "", "cohort": c, "fold": i % 3 if c == "train" else None,
+            }
+            for i, (p, c) in enumerate(zip(patients, cohort, strict=True))
+        ]  # fmt: skip
+        clinical = pa.table(
+            {
+                "patient_id": patients,
+                "site": [row["site"] for row in splits],
+                "recurrence": pa.array(
+                    [None if c == "source" else i // 3 % 2 for i, c in enumerate(cohort)], pa.int8()
+                ),
+                "trg": pa.array([str(i % 2) if c == "source" else None for i, c in enumerate(cohort)]),
+            }
+        )
+        flow = tables.build(tables.FLOW, [])
+        store_cohort(store, "recurrence", CohortTables(clinical, tables.build(tables.SPLITS, splits), flow, {}))
+        for i, row in enumerate(splits):
+            for recipe, size in (("guo2025", (20, 18, 16)), ("cao2024", (112, 112, 64))):
+                if {"guo2025": self.guo, "cao2024": self.cao}[recipe]:
+                    put_volume(store, row["patient_id"], row["site"], recipe, size, i)
+        return store
+
+
+def put_volume(store: Store, patient: str, site: str, recipe: str, size: tuple[int, int, int], seed: int) -> dict:
+    """Commit a made-up network input, a bright block in noise; its ledger row."""
+    shape = size[::-1]
+    ct_hu = np.random.default_rng(seed).integers(-20, 20, shape).astype("<i2")
+    inside = np.zeros(shape, np.uint8)
+    inside[tuple(slice(n // 4, n // 2 + seed % 3) for n in shape)] = 1
+    ct_hu += (inside * (50 + 10 * (seed % 5))).astype("<i2")
+    key = {"scan_id": f"s-{patient}", "reader": "R1", "repeat": 0, "roi": "", "patient_id": patient, "site": site}
+    volume = {
+        **key, "recipe": recipe, "generation": 1, "size": list(size), "spacing_mm": [1.0] * 3, "origin_mm": [0.0] * 3,
+        "direction": [1.0, 0, 0, 0, 1, 0, 0, 0, 1], "ct_hu": ct_hu.tobytes(), "mask": inside.tobytes(),
+    }  # fmt: skip
+    row = {
+        **key, "feature_set": f"volumes/{recipe}", "status": "ok", "stage": "done", "reason": "", "notes": [],
+        "missing": "{}", "geometry": "{}", "mask_voxels": 1, "object": ledger.stage_volume(store, volume, "h"),
+        "source_stamp": "", "source_sha256": "", "settings_hash": "h", "code_version": "1", "generation": 1,
+        "seconds": 0.0, "peak_mb": 0.0,
+    }  # fmt: skip
+    ledger.commit(store, row)
+    return row
+
+
+@pytest.fixture(scope="session")
+def network_store() -> type[NetworkStore]:
+    """Makes stores for networks: ``network_store(cao=True)(store)``."""
+    return NetworkStore

@@ -1,6 +1,7 @@
 """Progress lines: counts and time left per site, as often as asked and always at the end."""
 
-from gc_ray.runtime.progress import Progress, duration
+from gc_ray.models.fit import FitSettings
+from gc_ray.runtime.progress import Epochs, Progress, duration
 
 
 def test_lines_count_per_site_and_estimate_the_rest():
@@ -34,3 +35,18 @@ def test_lines_are_shown_at_the_start_when_it_is_time_and_after_the_last_result(
 def test_durations_read_as_people_say_them():
     """Seconds, minutes or hours, whichever is shortest to read."""
     assert [duration(s) for s in (4.2, 99, 600, 9000)] == ["4 s", "99 s", "10 min", "2.5 h"]
+
+
+def test_a_fit_shows_its_epoch_the_best_so_far_and_the_most_time_left():
+    """Epochs of 10 s and 7 to come: 70 s; the last epoch is shown whether it is time or not."""
+    clock, shown = [0.0], []
+    settings = FitSettings(batch=1, learning_rate=1.0, weight_decay=0.0, epochs=10, patience=3, seed=0)
+    epochs = Epochs(lambda lines: shown.extend(lines), 15.0, lambda: clock[0])
+    for epoch, watched in enumerate((5.0, 3.0, 4.0, 4.0, 4.0), start=1):
+        epochs.tell("fold-0", settings, (epoch, 2.0, watched))
+        clock[0] += 10
+    assert shown == [
+        "fold-0  epoch 1/10  loss 2  watched 5 (best 5 in epoch 1)  starting",
+        "fold-0  epoch 3/10  loss 2  watched 4 (best 3 in epoch 2)  at most 70 s left",
+        "fold-0  epoch 5/10  loss 2  watched 4 (best 3 in epoch 2)  complete",
+    ]

@@ -1,0 +1,187 @@
+"""The latent vector of every network input: an autoencoder over all scans, committed scan by scan to the ledger."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from gc_ray import ledger
+from gc_ray.errors import StudyError, TableError
+from gc_ray.models.autoencoder import EMBED_BATCH, Pair, autoencoder_network, encode
+from gc_ray.models.model_folder import read_model
+from gc_ray.runtime.inference import TRIES, Inference, Outcome, device_of, infer
+from gc_ray.runtime.inputs import code_version, read_pair
+from gc_ray.runtime.summary import Summary, summarise
+from gc_ray.store import Store
+from gc_ray.study import Study, digest
+from gc_ray.tables import SCAN_KEY
+
+FINAL = (*ledger.USABLE, "refused")  # a failed scan is tried again by the next run
+SAME = (*SCAN_KEY, "patient_id", "site", "geometry", "mask_voxels", "source_stamp")  # taken over from the input's row
+STAGED = (*SCAN_KEY, "patient_id", "site", "feature_set", "generation")
+CURRENT = ("settings_hash", "code_version", "source_sha256")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command was asked for. model: the id of an autoencoder. limit: first N scans only."""
+
+    model: str
+    study: Study
+    store: Store
+    limit: int | None = None
+
+
+def embed(
+    request: Request,
+    watch: Callable[[dict[str, int]], Callable[[str, str], None]],
+    run: str,
+    clock: Callable[[], float],
+) -> Summary:
+    """Bring the deep table of a model up to date with the ledger's network inputs; the run record is written last.
+
+    watch, run, clock: as for ``extract``. A scan whose input was refused or is gone ends as refused or failed, with
+    the reason. BundleError when the model is not whole; StudyError when it is no autoencoder; TableError when the
+    store has no network input.
+    """
+    begin, store, feature_set = clock(), request.store, f"deep/{request.model}"
+    recipe, settings_hash = _describe(store, request.model)
+    rows = ledger.read_ledger(store).to_pylist()
+    inputs = [row for row in rows if row["feature_set"] == f"volumes/{recipe}"][: request.limit]
+    if not inputs:
+        raise TableError(
+            f"store {store.uri}: wanted network inputs {recipe} to embed, there is none; "
+            f"run gc-ray extract --volumes {recipe} first"
+        )
+    before = {_key(row): row for row in rows if row["feature_set"] == feature_set}
+    tell = watch(Counter(row["site"] for row in inputs))
+    items = []
+    for source in inputs:
+        row = _planned(source, before.get(_key(source)), feature_set, settings_hash)
+        if row is None:
+            tell(source["site"], "unchanged")
+        else:
+            items.append({"row": row, "source": {name: source[name] for name in ("scan_id", "object", "reason")}})
+    inference = Inference(
+        partial(Embedder, store, request.model, device_of(request.study.embed)),
+        EMBED_BATCH,
+        partial(_write_off, store),
+    )
+    for item, outcome in infer(items, inference, request.study.embed):
+        tell(item["row"]["site"], outcome["status"])
+    ledger.compact(store)
+    return _finish(request, feature_set, {_key(row) for row in inputs}, len(items), (run, clock() - begin))
+
+
+class Embedder:
+    """An autoencoder in one process: items to committed ledger rows."""
+
+    def __init__(self, store: Store, model: str, device: str) -> None:
+        self._store = store
+        self._network = autoencoder_network(read_model(store, model)[0].weights).to(device)
+
+    def __call__(self, items: list[dict]) -> list[Outcome]:
+        """Read, encode, stage and commit; an outcome for each item. StoreError when the store cannot be written."""
+        begin = time.perf_counter()
+        with ThreadPoolExecutor(len(items)) as pool:
+            read = list(pool.map(self._read, items))
+        latents = iter(encode(self._network, [pair for pair, _ in read if pair]))
+        for item, (pair, fault) in zip(items, read, strict=True):
+            row = item["row"]
+            row |= fault
+            if pair:
+                whose = {name: row[name] for name in STAGED}
+                row["object"] = ledger.stage_features(
+                    self._store, whose, row["settings_hash"], next(latents).tolist()
+                )
+            row["seconds"] = (time.perf_counter() - begin) / len(items)
+            row["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            ledger.commit(self._store, row)
+        return [{"status": item["row"]["status"]} for item in items]
+
+    def _read(self, item: dict) -> tuple[Pair | None, dict]:
+        """(input, nothing), or (nothing, what the row says of the fault)."""
+        if not item["source"]["object"]:
+            reason = f"there is no network input: {item['source']['reason']}"
+            return None, {"status": "refused", "stage": "volumes", "reason": reason}
+        try:
+            pair = read_pair(self._store, item["source"])
+        except TableError as error:
+            return None, {"status": "failed", "stage": "volumes", "reason": str(error)}
+        if not pair[1].any():
+            return None, {"status": "refused", "stage": "volumes", "reason": "the network input's region is empty"}
+        return pair, {}
+
+
+def _describe(store: Store, model: str) -> tuple[str, str]:
+    """(recipe of the inputs, settings hash) of an autoencoder, whose settings are then stored beside its rows."""
+    found, card = read_model(store, model)
+    if card["kind"] != "autoencoder":
+        raise StudyError(f"model {model}: embed wants an autoencoder, this is a {card['kind']}; name another model")
+    weights = found.weights["to_latent.weight"]
+    names = [f"deep_{i:03d}" for i in range(len(weights))]
+    settings_hash = digest(card["parts"])
+    text = json.dumps({"settings": {"model_id": model, "parts": card["parts"]}, "names": names}, indent=1)
+    store.put(f"{ledger.settings_folder(f'deep/{model}', settings_hash)}/settings.json", text.encode())
+    return card["identity"]["settings"]["recipe"], settings_hash
+
+
+def _planned(source: dict, before: dict | None, feature_set: str, settings_hash: str) -> dict | None:
+    """The ledger row that a scan will get when all goes well; None when it has a row that is up to date."""
+    row = {name: source[name] for name in SAME} | {
+        "feature_set": feature_set,
+        "status": "ok",
+        "stage": "done",
+        "reason": "",
+        "notes": [],
+        "missing": "{}",
+        "object": "",
+        # the input's object has the digest of its content in its name
+        "source_sha256": digest([source[name] for name in ("object", "status", "reason")]),
+        "settings_hash": settings_hash,
+        "code_version": code_version(),
+        "generation": before["generation"] + 1 if before else 1,
+        "seconds": 0.0,
+        "peak_mb": 0.0,
+    }
+    current = before and before["status"] in FINAL and all(before[name] == row[name] for name in CURRENT)
+    return None if current else row
+
+
+def _write_off(store: Store, item: dict) -> Outcome:
+    reason = f"the process that embedded it died in {TRIES} of {TRIES} tries; give it more memory"
+    ledger.commit(store, item["row"] | {"status": "failed", "stage": "worker", "reason": reason})
+    return {"status": "failed"}
+
+
+def _finish(request: Request, feature_set: str, keys: set[tuple], computed: int, end: tuple[str, float]) -> Summary:
+    run, seconds = end
+    rows = [r for r in ledger.read_ledger(request.store).to_pylist() if r["feature_set"] == feature_set]
+    rows = [row for row in rows if _key(row) in keys]
+    if len(rows) != len(keys):
+        raise RuntimeError(f"{len(keys) - len(rows)} scans have no ledger row; report this bug")
+    summary = summarise(rows, run, computed, request.study.embed.failure_budget, seconds)
+    record = {
+        "run": run,
+        "command": "embed",
+        "exit_code": 3 if summary.over_budget else 0,
+        "model": request.model,
+        "results": [{"site": site, "status": s, "n": n} for (site, s), n in sorted(summary.counts.items())],
+        "computed": computed,
+        "seconds": seconds,
+        "study": request.study.model_dump(mode="json"),
+        "limit": request.limit,
+        "code_version": code_version(),
+    }
+    request.store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
+    return summary
+
+
+def _key(row: dict) -> tuple:
+    return tuple(row[name] for name in SCAN_KEY)

@@ -1,0 +1,138 @@
+"""Frozen networks over many scans: actors of Ray Data that load the weights once, or this process alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import ray
+import ray.data
+import torch
+from ray.exceptions import RayError
+from ray.util.annotations import RayDeprecationWarning
+
+from gc_ray.errors import ClusterError, StoreError
+from gc_ray.models.world import threads
+from gc_ray.runtime import cluster
+from gc_ray.study import EmbedSettings
+
+Outcome = dict  # JSON types; "status" says what became of the item, "unwritten" that the store could not be written
+Worker = Callable[[list[dict]], list[Outcome]]  # an outcome for each item, in their order
+
+TRIES = 3  # processes that an item may kill before it is written off
+STUCK_S = 1800.0  # without any finished batch Ray Data gives up
+OUTCOME = pa.schema([("item", pa.int64()), ("outcome", pa.string())])
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How a network is run.
+
+    make: builds the worker, once in each process; it must pickle. batch: items given to it at a time. lost: the
+    outcome of an item that killed its process ``TRIES`` times.
+    """
+
+    make: Callable[[], Worker]
+    batch: int
+    lost: Callable[[dict], Outcome]
+
+
+def device_of(settings: EmbedSettings) -> str:
+    """The device of each process, as torch names it; ClusterError when this process has none of that kind."""
+    if settings.gpu and settings.workers == 0 and not torch.cuda.is_available():
+        raise ClusterError("embedding: wanted a GPU, this machine has none; leave --gpu out, or submit to a cluster")
+    return "cuda" if settings.gpu else "cpu"
+
+
+def infer(items: list[dict], inference: Inference, settings: EmbedSettings) -> Iterator[tuple[dict, Outcome]]:
+    """(item, outcome) for every item, as they are finished; items are of JSON types.
+
+    ClusterError when a GPU is asked for that no node has; StoreError when a worker cannot write.
+    """
+    outcomes = _here(items, inference) if settings.workers == 0 else _by_ray(items, inference, settings)
+    for i, outcome in outcomes:
+        if outcome["status"] == "unwritten":
+            raise StoreError(outcome["reason"])
+        yield items[i], outcome
+
+
+def _here(items: list[dict], inference: Inference) -> Iterator[tuple[int, Outcome]]:
+    with threads(1):  # as an actor has
+        worker = inference.make()
+        for start in range(0, len(items), inference.batch):
+            part = items[start : start + inference.batch]
+            yield from enumerate(_written(worker, part), start)
+
+
+def _by_ray(items: list[dict], inference: Inference, settings: EmbedSettings) -> Iterator[tuple[int, Outcome]]:
+    # one slot more than actors: a pool that holds every CPU can starve what feeds it
+    with cluster.session((settings.workers or os.cpu_count()) + 1):
+        seen = set()
+        for i, outcome in _pool(items, inference, _actors(settings), settings.gpu):
+            seen.add(i)
+            yield i, outcome
+        for i in sorted(set(range(len(items))) - seen):
+            yield i, _alone(items[i], inference, settings.gpu)
+
+
+def _actors(settings: EmbedSettings) -> int:
+    there = ray.cluster_resources()
+    slots = max(int(there.get("CPU", 1)) - 1, 1)
+    if settings.gpu:
+        slots = min(slots, int(there.get("GPU", 0)))
+        if slots == 0:
+            raise ClusterError("embedding: wanted a GPU for each actor, no node has one; leave --gpu out")
+    return min(settings.workers or slots, slots)
+
+
+def _pool(items: list[dict], inference: Inference, actors: int, gpu: bool) -> Iterator[tuple[int, Outcome]]:
+    """Items through a pool of actors; those of a batch whose actor died are left out."""
+
+    class Actor:
+        def __init__(self) -> None:
+            self._worker = inference.make()
+
+        def __call__(self, batch: pa.Table) -> pa.Table:
+            outcomes = _written(self._worker, [json.loads(text) for text in batch["text"].to_pylist()])
+            return pa.table([batch["item"], [json.dumps(outcome) for outcome in outcomes]], schema=OUTCOME)
+
+    rows = [{"item": i, "text": json.dumps(item)} for i, item in enumerate(items)]
+    with cluster.quiet_data(STUCK_S), warnings.catch_warnings():
+        # Ray deprecates further options in favour of named ones, and has no named one for max_restarts yet
+        warnings.simplefilter("ignore", RayDeprecationWarning)
+        outcomes = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // inference.batch)).map_batches(
+            Actor,
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=min(actors, -(-len(rows) // inference.batch))),
+            num_cpus=1,
+            num_gpus=1 if gpu else None,
+            max_restarts=-1,
+            max_task_retries=0,
+        )
+        try:
+            for table in outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                yield from zip(table["item"].to_pylist(), map(json.loads, table["outcome"].to_pylist()), strict=True)
+        except RayError:
+            return  # what is missing is done again alone, where tries are counted
+
+
+def _alone(item: dict, inference: Inference, gpu: bool) -> Outcome:
+    run = ray.remote(num_cpus=1, num_gpus=1 if gpu else 0, max_retries=TRIES - 1, max_calls=1)(
+        lambda: _written(inference.make(), [item])[0]
+    )
+    try:
+        return ray.get(run.remote())
+    except RayError:
+        return inference.lost(item)
+
+
+def _written(worker: Worker, items: list[dict]) -> list[Outcome]:
+    try:
+        return worker(items)
+    except StoreError as error:
+        return [{"status": "unwritten", "reason": str(error)}] * len(items)
