@@ -185,9 +185,101 @@ CURVES = Table(
     ),
 )
 
+SCORES = Table(
+    "scores",
+    ("study_id", "model_id", "variant", "patient_id", "kind"),
+    (
+        _text("study_id", "the study file's name"),
+        _text("model_id", "which signature, such as radiomics or fused"),
+        _text("variant", "leak_free, or as_published: the paper's in-sample steps, never used for a claim"),
+        _text("patient_id", "the patient's name in the manifest"),
+        _text("scan_id", "the scan whose features were used; empty when none were"),
+        _text("cohort", "train, internal or external"),
+        _text(
+            "kind", "oof: by a fit without the patient; final: by the fit to the training cohort; apparent: in-sample"
+        ),
+        Column("score", pa.float64(), "0 to 1, higher = higher risk"),
+        Column("linear_predictor", pa.float64(), "log odds"),
+    ),
+)
+
+RESAMPLING = Table(
+    "resampling",
+    ("study_id", "model_id", "repeat", "fold"),
+    (
+        _text("study_id", "the study file's name"),
+        _text("model_id", "which signature"),
+        Column("repeat", pa.int32(), "0 = the folds of the splits; 1, 2, .. = drawn anew"),
+        Column("fold", pa.int32(), "0, 1, .. the part that was left out while every step was repeated"),
+        Column("n_train", pa.int64(), "patients fitted on"),
+        Column("events_train", pa.int64(), "events among them"),
+        Column("n", pa.int64(), "patients left out"),
+        Column("events", pa.int64(), "events among them"),
+        _text("chosen", "JSON: the outer choices that this fold's training part led to"),
+        Column("features", pa.list_(pa.string()), "predictors of the signature fitted here"),
+        Column("auc_train", pa.float64(), "AUC of that signature on its own patients", null=True),
+        Column("auc_test", pa.float64(), "AUC on those left out; null with one class", null=True),
+        Column("brier_test", pa.float64(), "Brier score on those left out"),
+        Column("deviance_test", pa.float64(), "mean binomial deviance on those left out"),
+    ),
+)
+
+COEFFICIENTS = Table(
+    "coefficients",
+    ("study_id", "model_id", "variant", "term"),
+    (
+        _text("study_id", "the study file's name"),
+        _text("model_id", "which signature"),
+        _text("variant", "leak_free or as_published"),
+        _text("term", "a predictor, or (Intercept)"),
+        Column("coef", pa.float64(), "log odds per unit of the predictor as it is stored"),
+        Column("se", pa.float64(), "its standard error; null where the fit has none", null=True),
+        Column("lower", pa.float64(), "95 % limit of coef", null=True),
+        Column("upper", pa.float64(), "95 % limit of coef", null=True),
+        Column("p_value", pa.float64(), "Wald test of coef = 0", null=True),
+        Column("odds_ratio", pa.float64(), "exp(coef)"),
+        Column("or_lower", pa.float64(), "95 % limit", null=True),
+        Column("or_upper", pa.float64(), "95 % limit", null=True),
+        Column("n", pa.int64(), "patients fitted on"),
+        Column("events", pa.int64(), "events among them"),
+    ),
+)
+
+SELECTION = Table(
+    "selection",
+    ("study_id", "model_id", "variant", "feature"),
+    (
+        _text("study_id", "the study file's name"),
+        _text("model_id", "which signature"),
+        _text("variant", "leak_free or as_published"),
+        _text("feature", "the candidate"),
+        _text("family", "clinical, radiomics, deep or score"),
+        _text("step", "the step at which it left; kept when it is in the signature"),
+        Column("statistic", pa.float64(), "what the step looked at", null=True),
+        Column("p_value", pa.float64(), "where the step is a test", null=True),
+        _text("reason", "why it left, in words; empty when kept"),
+        Column("stability", pa.float64(), "share of the resampling fits that kept it", null=True),
+    ),
+)
+
 TABLES = {
     table.name: table
-    for table in (SCANS, LEDGER, RADIOMICS, VOLUMES, CLINICAL, SPLITS, FLOW, DEEP, VIEWS, CURVES)
+    for table in (
+        SCANS,
+        LEDGER,
+        RADIOMICS,
+        VOLUMES,
+        CLINICAL,
+        SPLITS,
+        FLOW,
+        DEEP,
+        VIEWS,
+        CURVES,
+        SCORES,
+        RESAMPLING,
+        COEFFICIENTS,
+        SELECTION,
+    )
 }
 
 
