@@ -173,8 +173,8 @@ VIEWS = Table(
     ),
 )
 
-CURVES = Table(
-    "curves",
+LEARNING = Table(
+    "learning",
     ("fit", "epoch"),
     (
         _text("fit", "which of the model's fits, such as fold-2 or final"),
@@ -274,7 +274,7 @@ TABLES = {
         FLOW,
         DEEP,
         VIEWS,
-        CURVES,
+        LEARNING,
         SCORES,
         RESAMPLING,
         COEFFICIENTS,

@@ -118,7 +118,7 @@ def _curves(done: dict[str, Fitted]) -> pa.Table:
         for name, fitted in done.items()
         for e, loss, watched in fitted.curve
     ]
-    return tables.build(tables.CURVES, rows)
+    return tables.build(tables.LEARNING, rows)
 
 
 def _work_by_ray(task: Task, place: Place, tell: Tell, run: str) -> None:
