@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # lower may be imported by higher, never the other way round
 LEVELS = [
-    {"errors", "settings"},
+    {"errors", "kernels", "settings"},
     {"store", "tables", "imaging", "study_cohort"},
     {"source", "ledger", "cohort_tables", "study"},
     {"merge", "cohort", "features", "models", "evaluate"},

@@ -27,7 +27,7 @@ def coverage_of(method: str, n: int, events: int, value: float) -> float:
     ``method`` is ``delong`` (an AUC of ``value`` from ``n`` patients, ``events`` of them with the event) or
     ``wald``, ``wilson``, ``exact`` (a proportion of ``value`` among ``n``; ``events`` is not used). The nearest
     simulated cohort that is not larger, at the nearest value that is not easier, answers. Source: 4,000 draws per
-    cell, ``benchmarks/coverage.py``. TableError for an unknown method.
+    cell, ``benchmarks/interval_coverage.py``. TableError for an unknown method.
     """
     cells = _cells()
     if method not in set(cells["method"]):

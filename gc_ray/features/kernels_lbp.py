@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gc_ray.features.kernels_compile import compiled
+from gc_ray.kernels import compiled
 
 # Mirrored spline coefficients needed around the image: for a point inside it a cubic spline takes one before and two
 # after.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gc_ray.features.kernels_compile import compiled
+from gc_ray.kernels import compiled
 
 # The 13 directions z, y, x of distance 1, in PyRadiomics' order; their opposites are the other half of the 26.
 DIRECTIONS = np.array(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from gc_ray.kernels import compiled, compiled_with
 
 MAX_PASSES = 100_000  # sweeps over the predictors that one path may take, as in glmnet
 PROBABILITY_FLOOR = 1e-9  # fitted probabilities nearer to 0 or 1 count as certain, as in glmnet
@@ -19,19 +19,8 @@ FEWEST_SWEEPS = 4  # over residuals, before products of predictors may pay
 GRAM_SWEEPS = 1 / 8  # sweeps over residuals, per predictor in use, that cost as much as the products; measured
 
 
-def _compiled(**options: bool | set[str]) -> Callable[..., Any]:
-    def compile_(function: Callable[..., Any]) -> Callable[..., Any]:
-        try:
-            return njit(cache=True, nogil=True, **options)(function)
-        except RuntimeError:  # Numba found no folder that it may write
-            return njit(nogil=True, **options)(function)
-
-    return compile_
-
-
 # Sums of a fixed length added in lanes: another order than written, but the same one on every run.
-_in_lanes = _compiled(fastmath={"reassoc", "contract", "nsz"})
-_as_written = _compiled()
+_in_lanes = compiled_with(fastmath={"reassoc", "contract", "nsz"})
 
 
 class Fit(NamedTuple):
@@ -80,14 +69,14 @@ def _subtract(residual: np.ndarray, step: float, weight: np.ndarray, a: np.ndarr
         residual[i] -= step * weight[i] * a[i]
 
 
-@_as_written
+@compiled
 def _shrunk(pull: float, l1: float, curvature: float) -> float:
     """The minimiser along one coordinate: ``pull`` towards 0 by ``l1``, over the curvature."""
     excess = abs(pull) - l1
     return math.copysign(excess, pull) / curvature if excess > 0 else 0.0
 
 
-@_as_written
+@compiled
 def _sweep(x: np.ndarray, columns: np.ndarray, fit: Fit, l1: float, l2: float) -> float:
     """One descent step along each of ``columns`` and the intercept; the largest change, in deviance."""
     largest = 0.0
@@ -147,7 +136,7 @@ def _gram(x: np.ndarray, columns: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return gram
 
 
-@_as_written
+@compiled
 def _descend_on_gram(x: np.ndarray, fit: Fit, l1: float, l2: float, tolerance: float) -> None:
     """Sweeps over the predictors in use until none moves: the same steps, on products instead of residuals."""
     columns = fit.order[: fit.used[0]].copy()
@@ -184,7 +173,7 @@ def _descend_on_gram(x: np.ndarray, fit: Fit, l1: float, l2: float, tolerance: f
         fit.residual[i] -= now[m] * fit.weight[i]
 
 
-@_as_written
+@compiled
 def _descend(x: np.ndarray, fit: Fit, l1: float, l2: float, tolerance: float) -> None:
     """Minimises the quadratic approximation over the candidates."""
     candidates = np.flatnonzero(fit.candidate)
@@ -199,7 +188,7 @@ def _descend(x: np.ndarray, fit: Fit, l1: float, l2: float, tolerance: float) ->
             _descend_on_gram(x, fit, l1, l2, tolerance)
 
 
-@_as_written
+@compiled
 def _approximate(x: np.ndarray, y: np.ndarray, fit: Fit) -> float:
     """Renews residual and weight at the present coefficients; the deviance per row, halved."""
     n = len(y)
@@ -220,7 +209,7 @@ def _approximate(x: np.ndarray, y: np.ndarray, fit: Fit) -> float:
     return deviance
 
 
-@_as_written
+@compiled
 def _let_in(x: np.ndarray, fit: Fit, l1: float) -> bool:
     """Adds the predictors outside the candidates that the solution cannot leave at 0; whether there were any."""
     any_ = False
@@ -233,14 +222,14 @@ def _let_in(x: np.ndarray, fit: Fit, l1: float) -> bool:
     return any_
 
 
-@_as_written
+@compiled
 def _moved(fit: Fit, before: np.ndarray, tolerance: float) -> bool:
     """Whether a coefficient left its value by more than the tolerance, in deviance."""
     columns = fit.order[: fit.used[0]]
     return np.any(fit.curvature[columns] * (fit.coef[columns] - before[columns]) ** 2 >= tolerance)
 
 
-@_as_written
+@compiled
 def _solve(x: np.ndarray, y: np.ndarray, fit: Fit, l1: float, l2: float, tolerance: float) -> float:
     """Newton's outer loop at one penalty; the halved deviance per row of the solution."""
     while True:
@@ -256,7 +245,7 @@ def _solve(x: np.ndarray, y: np.ndarray, fit: Fit, l1: float, l2: float, toleran
             return deviance
 
 
-@_as_written
+@compiled
 def _start(x: np.ndarray, y: np.ndarray) -> tuple[Fit, float]:
     """The fit of the intercept alone, and its halved deviance per row."""
     p, n = x.shape
@@ -279,13 +268,13 @@ def _start(x: np.ndarray, y: np.ndarray) -> tuple[Fit, float]:
     return fit, deviance
 
 
-@_as_written
+@compiled
 def null_gradient(x: np.ndarray, y: np.ndarray) -> float:
     """The largest |x'(y - mean y)| / n: the penalty at which the first predictor leaves 0."""
     return _start(x, y)[0].gradient.max()
 
 
-@_as_written
+@compiled
 def fit_path(
     x: np.ndarray, y: np.ndarray, lambdas: np.ndarray, alpha: float, threshold: float, early_stop: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:

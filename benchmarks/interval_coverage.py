@@ -1,6 +1,6 @@
 """How often the nominal 95 % intervals cover the truth, by cohort size and true value, from 4,000 draws a cell.
 
-    python benchmarks/coverage.py --out gc_ray/evaluate/coverage.csv      # about 8 s on one core
+    python benchmarks/interval_coverage.py --out gc_ray/evaluate/coverage.csv      # about 8 s on one core
 
 AUC: normal scores of equal spread, the difference of means set by the true AUC. Proportions: binomial counts.
 """

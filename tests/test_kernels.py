@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from gc_ray.features.kernels_compile import compiled
+from gc_ray.kernels import compiled
 
 CODE = """
 import numpy as np
