@@ -13,14 +13,17 @@ from radiomics import imageoperations
 from gc_ray.features.feature_set import FeatureSet
 from gc_ray.features.first_order import first_order
 from gc_ray.features.ibsi_calculators import calculator_class
+from gc_ray.features.ibsi_prepare import part_read as ibsi_part_read
 from gc_ray.features.ibsi_prepare import prepare_ibsi
 from gc_ray.features.lbp3d import lbp3d_images
 from gc_ray.features.messages import collected_messages, one_line
 from gc_ray.features.names import SHAPE_CLASSES, image_names
 from gc_ray.features.prepare import Prepared, prepare
+from gc_ray.features.prepare import part_read as plain_part_read
 from gc_ray.features.shape import shape_calculator
 from gc_ray.features.texture import MATRICES, Picture, Region, covers, region_of, texture_calculator
-from gc_ray.imaging.volume import Mask, Volume
+from gc_ray.imaging.grid import Box, Grid
+from gc_ray.imaging.volume import Mask, Slab, Volume
 
 # A feature's value, or why it has none.
 Found = float | str
@@ -42,7 +45,17 @@ class FeatureRow:
     remarks: tuple[str, ...]
 
 
-def extract_features(volume: Volume, mask: Mask, feature_set: FeatureSet) -> FeatureRow:
+def part_read(full: Grid, kind: np.dtype, mask: Mask, feature_set: FeatureSet) -> Box:
+    """The part of a scan on grid ``full``, of pixel type ``kind``, that ``extract_features`` reads for this region.
+
+    All of it where the settings want the whole image. Raises MaskError or ScanError where that will too.
+    """
+    if "ibsi" in feature_set.settings:
+        return ibsi_part_read(full, mask, feature_set)
+    return plain_part_read(full, kind, mask, feature_set)
+
+
+def extract_features(volume: Volume | Slab, mask: Mask, feature_set: FeatureSet) -> FeatureRow:
     """The features of ``mask`` in ``volume`` (HU), by PyRadiomics' filters and classes.
 
     Equal to a run of PyRadiomics' extractor with the same parameters; the sets of the IBSI put the standard's own

@@ -11,10 +11,10 @@ from gc_ray.features.feature_set import FeatureSet
 from gc_ray.features.ibsi import centred_grid, index_on, inside, interpolated, resegmented
 from gc_ray.features.ibsi_sets import LINEAR
 from gc_ray.features.prepare import Prepared, checked_box, mask_on_scan
-from gc_ray.imaging.grid import Grid
+from gc_ray.imaging.grid import Box, Grid
 from gc_ray.imaging.itk import image_of
 from gc_ray.imaging.resample import SPLINE_MARGIN_VOXELS, padded_part
-from gc_ray.imaging.volume import Mask, Volume
+from gc_ray.imaging.volume import Mask, Slab, Volume
 
 
 @dataclass(frozen=True)
@@ -24,20 +24,26 @@ class _Part:
     grid: Grid
     first: np.ndarray  # indices in the scan's box of the part's first voxel, z, y, x
     step: np.ndarray  # distance between the part's voxels in the scan's, z, y, x
-    needed: tuple[slice, ...]  # the scan's box, z, y, x
+    needed: Box  # the scan's box
 
 
-def prepare_ibsi(volume: Volume, mask: Mask, wanted: FeatureSet) -> Prepared:
+def part_read(full: Grid, mask: Mask, wanted: FeatureSet) -> Box:
+    """The part of a scan on grid ``full`` that ``prepare_ibsi`` reads; raises MaskError as it does."""
+    setting = wanted.settings["setting"]
+    return _part_around(full, mask_on_scan(full, mask, setting), setting).needed
+
+
+def prepare_ibsi(volume: Volume | Slab, mask: Mask, wanted: FeatureSet) -> Prepared:
     """The scan as an IBSI feature set wants it: float64 whole HU, morphological mask, intensity mask.
 
     Raises MaskError when the region is empty, elsewhere, or too small after interpolation or re-segmentation.
     """
     setting, own = wanted.settings["setting"], wanted.settings["ibsi"]
-    mask = mask_on_scan(volume, mask, setting)
+    mask = mask_on_scan(volume.grid, mask, setting)
     part = _part_around(volume.grid, mask, setting)
-    region = Mask(inside(_on(part, mask.array, LINEAR)), part.grid)
+    region = Mask(inside(_on(part, mask, LINEAR)), part.grid)
     box = checked_box(region, setting)
-    hu = np.rint(_on(part, volume.array, own["spline_order"]))
+    hu = np.rint(_on(part, volume, own["spline_order"]))
     kept = Mask(resegmented(hu, region.array, own["range_hu"], own["sigmas"]), part.grid)
     if not kept.voxels:
         wanted_hu = " to ".join(f"{v:g}" for v in own["range_hu"])
@@ -63,10 +69,10 @@ def _part_around(full: Grid, mask: Mask, setting: dict) -> _Part:
     begin = np.maximum(np.floor(ends[0]).astype(int) - SPLINE_MARGIN_VOXELS, 0)
     end = np.minimum(np.ceil(ends[1]).astype(int) + SPLINE_MARGIN_VOXELS + 1, full.size)
     step = np.asarray(new.spacing_mm) / np.asarray(full.spacing_mm)
-    needed = tuple(slice(int(a), int(b)) for a, b in zip(begin[::-1], end[::-1], strict=True))
+    needed = tuple(int(v) for v in begin), tuple(int(v) for v in end - begin)
     return _Part(grid, (ends[0] - begin)[::-1], step[::-1], needed)
 
 
-def _on(part: _Part, array: np.ndarray, order: int) -> np.ndarray:
+def _on(part: _Part, scan: Volume | Slab | Mask, order: int) -> np.ndarray:
     """Whole numbers (HU, or a mask's 0 and 1) interpolated at the part's voxels."""
-    return interpolated(np.rint(array[part.needed]), part.first, part.step, part.grid.shape, order)
+    return interpolated(np.rint(scan.part(part.needed)), part.first, part.step, part.grid.shape, order)

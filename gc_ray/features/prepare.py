@@ -11,11 +11,18 @@ from radiomics import imageoperations
 
 from gc_ray.errors import MaskError
 from gc_ray.features.feature_set import FeatureSet
-from gc_ray.imaging.grid import Grid
+from gc_ray.imaging.grid import Box, Grid
 from gc_ray.imaging.intensity import clip_hu, window
 from gc_ray.imaging.itk import grid_of, image_of, volume_of
-from gc_ray.imaging.resample import SAME_GRID_MM, padded_part, pyradiomics_grid, resample_mask, resample_volume
-from gc_ray.imaging.volume import Mask, Volume
+from gc_ray.imaging.resample import (
+    SAME_GRID_MM,
+    needed_part,
+    padded_part,
+    pyradiomics_grid,
+    resample_mask,
+    resample_volume,
+)
+from gc_ray.imaging.volume import Mask, Slab, Volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +41,18 @@ class Prepared:
     mask_voxels: int
 
 
-def prepare(volume: Volume, mask: Mask, wanted: FeatureSet) -> Prepared:
+def part_read(full: Grid, kind: np.dtype, mask: Mask, wanted: FeatureSet) -> Box:
+    """The part of a scan on grid ``full``, of pixel type ``kind``, that ``prepare`` reads; raises as it does."""
+    setting = wanted.settings["setting"]
+    if setting["normalize"]:
+        return (0, 0, 0), full.size
+    return needed_part(full, kind, _working_grid(full, mask_on_scan(full, mask, setting), wanted))
+
+
+def prepare(volume: Volume | Slab, mask: Mask, wanted: FeatureSet) -> Prepared:
     """The scan as the feature set wants it. Raises MaskError when the region is empty, too small or elsewhere."""
     setting = wanted.settings["setting"]
-    mask = mask_on_scan(volume, mask, setting)
+    mask = mask_on_scan(volume.grid, mask, setting)
     if setting["normalize"]:  # by mean and deviation of the whole image
         volume = volume_of(imageoperations.normalizeImage(image_of(volume), **setting))
     grid = _working_grid(volume.grid, mask, wanted)
@@ -53,21 +68,21 @@ def prepare(volume: Volume, mask: Mask, wanted: FeatureSet) -> Prepared:
     return Prepared(image, shape_roi, image_of(kept), checked_box(kept, setting), resampled.voxels)
 
 
-def mask_on_scan(volume: Volume, mask: Mask, setting: dict[str, Any]) -> Mask:
-    """The mask on the volume's grid; MaskError when it is elsewhere or empty."""
-    mask = _on_grid_of(volume, mask, setting)
+def mask_on_scan(full: Grid, mask: Mask, setting: dict[str, Any]) -> Mask:
+    """The mask on the scan's grid; MaskError when it is elsewhere or empty."""
+    mask = _on_grid_of(full, mask, setting)
     if mask.voxels == 0:
         raise MaskError("the mask wants at least one voxel inside, it has none; check the label and the file")
     return mask
 
 
-def _on_grid_of(volume: Volume, mask: Mask, setting: dict[str, Any]) -> Mask:
-    """The mask on the volume's grid; resampled onto it only if the setting ``correctMask`` allows."""
-    distance = mask.grid.corner_distance_mm(volume.grid)
-    if distance <= max(SAME_GRID_MM, (setting.get("geometryTolerance") or 0) * volume.grid.spacing_mm[0]):
-        return Mask(mask.array, volume.grid)
+def _on_grid_of(full: Grid, mask: Mask, setting: dict[str, Any]) -> Mask:
+    """The mask on the scan's grid; resampled onto it only if the setting ``correctMask`` allows."""
+    distance = mask.grid.corner_distance_mm(full)
+    if distance <= max(SAME_GRID_MM, (setting.get("geometryTolerance") or 0) * full.spacing_mm[0]):
+        return Mask(mask.array, full)
     if setting.get("correctMask"):
-        return resample_mask(mask, volume.grid)
+        return resample_mask(mask, full)
     raise MaskError(
         f"the mask wants the grid of its scan within {SAME_GRID_MM} mm, its corners are {distance:.3g} mm away; "
         "resample the mask onto the scan, or set correctMask: true"
@@ -86,7 +101,7 @@ def _working_grid(full: Grid, mask: Mask, wanted: FeatureSet) -> Grid:
     return full
 
 
-def _on_grid(volume: Volume, grid: Grid, settings: dict[str, Any]) -> Volume:
+def _on_grid(volume: Volume | Slab, grid: Grid, settings: dict[str, Any]) -> Volume:
     """The volume resampled, clipped and windowed, in this order."""
     interpolator, own = settings["setting"]["interpolator"], settings["gc_ray"]
     if interpolator is None:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# A part of a grid: its first voxel and its size, both x, y, z.
+Box = tuple[tuple[int, int, int], tuple[int, int, int]]
+
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 

@@ -54,6 +54,16 @@ def rescale(file: DicomFile) -> tuple[float, float] | None:
     return slope[0], intercept[0]
 
 
+def hu_bounds(file: DicomFile, slope: float, intercept: float) -> tuple[float, float]:
+    """The lowest and the highest HU that a slice can hold, going by the bits of its header."""
+    bits, sign = numbers(file, "BitsAllocated", 1), numbers(file, "PixelRepresentation", 1)
+    if bits is None or sign is None or bits[0] not in (8, 16, 32):
+        return -np.inf, np.inf
+    lowest = -(2.0 ** (bits[0] - 1)) if sign[0] else 0.0
+    ends = [slope * stored + intercept for stored in (lowest, lowest + 2.0 ** bits[0] - 1)]
+    return min(ends), max(ends)
+
+
 def check_pixel_bytes(file: DicomFile, values: int) -> None:
     """Raises ScanError unless the file holds pixel data of ``values`` values, whole to the last byte."""
     span = file.pixels

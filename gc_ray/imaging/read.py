@@ -1,13 +1,17 @@
 """The door for outside bytes: CT scans and masks of every format, from local paths to ``CtScan`` and ``RoiMask``.
 
-``survey_*`` reads headers only and tells the same story as ``read_*``, as far as headers can tell it.
+``survey_*`` reads headers only and tells the same story as ``read_*``, as far as headers can tell it; ``open_ct``
+reads headers first and, once the region is known, the pixels of the slices that it needs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from gc_ray.errors import MaskError, ScanError
 from gc_ray.imaging.dicom_files import DicomFile, open_dicom, quiet_libraries
@@ -16,24 +20,53 @@ from gc_ray.imaging.labelmap import list_labels, read_labelmap, survey_labelmap
 from gc_ray.imaging.rtstruct import RT_STRUCTURE_SET, plan_contours, read_contours, roi_names
 from gc_ray.imaging.scan import CtScan, Notes, RoiMask, ScanGeometry
 from gc_ray.imaging.segmentation import SEGMENTATION, plan_segment, read_segment, segment_names
-from gc_ray.imaging.series import survey_series
-from gc_ray.imaging.voxels import read_series
+from gc_ray.imaging.series import Series, survey_series
+from gc_ray.imaging.voxels import header_type, read_series
 
 
-def survey_ct(path: Path, series_uid: str | None = None) -> ScanGeometry:
-    """Geometry of a CT from its headers, no pixel decoded.
+@dataclass(frozen=True, eq=False)
+class OpenCt:
+    """A CT whose headers are judged and whose pixels are not read yet.
+
+    geometry: as ``survey_ct`` gives it. series: None for a volume file, which is only read whole.
+    """
+
+    path: Path
+    geometry: ScanGeometry
+    series: Series | None
+
+    @property
+    def kind(self) -> np.dtype | None:
+        """The pixel type as far as headers tell, float64 or an integer type; None for a volume file."""
+        return None if self.series is None else header_type(self.series)
+
+    def read(self, planes: range | None = None) -> CtScan:
+        """The CT in HU, of a DICOM series only the slices ``planes`` (z indices; None: all), as ``read_series``."""
+        with quiet_libraries():
+            return read_image(self.path) if self.series is None else read_series(self.series, planes)
+
+
+def open_ct(path: Path, series_uid: str | None = None) -> OpenCt:
+    """A CT with its headers read and the structure and length of all its DICOM files checked, no pixel decoded.
 
     path: a DICOM folder (searched with its subfolders), one DICOM file, or a NIfTI, NRRD or MetaImage file;
     series_uid: which DICOM series, needed when there are several. Raises ScanError when the scan cannot be used.
     """
     with _ct_door(path, series_uid):
-        return survey_image(path) if is_image_file(path) else survey_series(path, series_uid).surveyed
+        if is_image_file(path):
+            return OpenCt(path, survey_image(path), None)
+        series = survey_series(path, series_uid)
+        return OpenCt(path, series.surveyed, series)
+
+
+def survey_ct(path: Path, series_uid: str | None = None) -> ScanGeometry:
+    """Geometry of a CT from its headers, no pixel decoded; arguments and refusals as ``open_ct``."""
+    return open_ct(path, series_uid).geometry
 
 
 def read_ct(path: Path, series_uid: str | None = None) -> CtScan:
-    """A CT in Hounsfield units; arguments and refusals as ``survey_ct``, and ScanError when pixels are at fault."""
-    with _ct_door(path, series_uid):
-        return read_image(path) if is_image_file(path) else read_series(survey_series(path, series_uid))
+    """A CT in Hounsfield units, whole; as ``open_ct``, and ScanError when pixels are at fault."""
+    return open_ct(path, series_uid).read()
 
 
 def list_rois(path: Path) -> tuple[str, ...]:

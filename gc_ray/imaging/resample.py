@@ -6,11 +6,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from gc_ray.errors import ScanError
-from gc_ray.imaging.grid import Grid
+from gc_ray.imaging.grid import Box, Grid
 from gc_ray.imaging.itk import image_of
-from gc_ray.imaging.volume import Mask, Volume
-
-Box = tuple[tuple[int, int, int], tuple[int, int, int]]
+from gc_ray.imaging.volume import Mask, Slab, Volume
 
 # Input voxels kept around the output. The cubic B-spline prefilter is recursive with pole sqrt(3) - 2 = -0.268:
 # what lies n voxels away weighs 0.268^n, below half an ulp of a double at n = 28. The kernel adds 2, and the last
@@ -58,8 +56,29 @@ def padded_part(full: Grid, box: Box, pad: int) -> Grid:
     return full.crop(tuple(int(v) for v in start), tuple(int(v) for v in stop - start))
 
 
+def needed_part(full: Grid, kind: np.dtype, grid: Grid) -> Box:
+    """The part of a scan on grid ``full``, of pixel type ``kind``, that ``resample_volume`` reads for ``grid``.
+
+    Values at ``grid`` depend on no other voxel, to the last bit. Raises ScanError when it lies wholly outside.
+    """
+    start = _coinciding_start(full, grid)
+    if start is not None:
+        return start, grid.size
+    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in grid.size], indexing="ij"), -1).reshape(-1, 3)
+    index = full.mm_to_index(grid.index_to_mm(corners))
+    low, high = index.min(axis=0), index.max(axis=0)
+    start = np.maximum(np.floor(low) - SPLINE_MARGIN_VOXELS, 0)
+    stop = np.minimum(np.ceil(high) + SPLINE_MARGIN_VOXELS + 1, full.size)
+    if np.any(stop <= start):
+        raise ScanError("resampling wanted a grid that meets the scan, got one outside it; check the mask's geometry")
+    # No shorter type absorbs the 1e-13 of a moved origin, which LBP3D on a plateau turns into 10 %.
+    keeps_every_bit = kind == np.float64
+    start = np.where(keeps_every_bit | _decided_by_rounding(full, grid, low, high), 0, start)
+    return tuple(int(v) for v in start), tuple(int(v) for v in stop - start)
+
+
 def resample_volume(
-    volume: Volume, grid: Grid, interpolator: int = sitk.sitkBSpline, pixel_type: int = sitk.sitkUnknown
+    volume: Volume | Slab, grid: Grid, interpolator: int = sitk.sitkBSpline, pixel_type: int = sitk.sitkUnknown
 ) -> Volume:
     """The volume on ``grid`` by cubic B-spline, or by another interpolator of SimpleITK.
 
@@ -67,13 +86,11 @@ def resample_volume(
     Points outside the scan are 0 HU, as in PyRadiomics. Where all grid points are voxels of the volume, they are
     taken as they are. Raises ScanError when the grid lies wholly outside the scan.
     """
-    start = _coinciding_start(volume.grid, grid)
-    if start is not None:
-        part = Volume(_part(volume.array, start, grid.size), grid)
-        return Volume(_resampled(part, grid, sitk.sitkNearestNeighbor, pixel_type), grid)
-    start, size = _needed_part(volume, grid)
-    near = Volume(_part(volume.array, start, size), volume.grid.crop(start, size))
-    return Volume(_resampled(near, grid, interpolator, pixel_type), grid)
+    box = needed_part(volume.grid, volume.dtype, grid)
+    here, place = volume.part(box), volume.grid.crop(*box)
+    if _coinciding_start(volume.grid, grid) is not None:
+        place, interpolator = grid, sitk.sitkNearestNeighbor
+    return Volume(_resampled(Volume(here, place), grid, interpolator, pixel_type), grid)
 
 
 def resample_mask(mask: Mask, grid: Grid) -> Mask:
@@ -84,7 +101,7 @@ def resample_mask(mask: Mask, grid: Grid) -> Mask:
     """
     start = _coinciding_start(mask.grid, grid)
     if start is not None:
-        return Mask(_part(mask.array, start, grid.size).copy(), grid)
+        return Mask(mask.part((start, grid.size)).copy(), grid)
     return Mask(_resampled(mask, grid, sitk.sitkNearestNeighbor), grid)
 
 
@@ -103,10 +120,6 @@ def _itk_point(grid: Grid, index: np.ndarray) -> tuple[float, float, float]:
     return probe.TransformContinuousIndexToPhysicalPoint([float(v) for v in index])
 
 
-def _part(array: np.ndarray, start: tuple[int, ...], size: tuple[int, ...]) -> np.ndarray:
-    return array[tuple(slice(s, s + n) for s, n in zip(start[::-1], size[::-1], strict=True))]
-
-
 def _coinciding_start(full: Grid, grid: Grid) -> tuple[int, int, int] | None:
     """The voxel of ``full`` at which ``grid`` begins, if all of the grid's points are voxels of ``full``."""
     ends = full.mm_to_index(grid.index_to_mm(np.array([(0, 0, 0), np.asarray(grid.size) - 1])))
@@ -118,22 +131,6 @@ def _coinciding_start(full: Grid, grid: Grid) -> tuple[int, int, int] | None:
         and np.all(first + np.asarray(grid.size) <= np.asarray(full.size))
     )
     return tuple(int(v) for v in first) if same else None
-
-
-def _needed_part(volume: Volume, grid: Grid) -> Box:
-    """The (start, size) of the voxels of ``volume`` on which values at ``grid`` depend, to the last bit."""
-    full = volume.grid
-    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in grid.size], indexing="ij"), -1).reshape(-1, 3)
-    index = full.mm_to_index(grid.index_to_mm(corners))
-    low, high = index.min(axis=0), index.max(axis=0)
-    start = np.maximum(np.floor(low) - SPLINE_MARGIN_VOXELS, 0)
-    stop = np.minimum(np.ceil(high) + SPLINE_MARGIN_VOXELS + 1, full.size)
-    if np.any(stop <= start):
-        raise ScanError("resampling wanted a grid that meets the scan, got one outside it; check the mask's geometry")
-    # No shorter type absorbs the 1e-13 of a moved origin, which LBP3D on a plateau turns into 10 %.
-    keeps_every_bit = volume.array.dtype == np.float64
-    start = np.where(keeps_every_bit | _decided_by_rounding(full, grid, low, high), 0, start)
-    return tuple(int(v) for v in start), tuple(int(v) for v in stop - start)
 
 
 def _decided_by_rounding(full: Grid, grid: Grid, low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gc_ray.imaging.grid import Grid
-from gc_ray.imaging.volume import Mask, Volume
+from gc_ray.imaging.volume import Mask, Slab, Volume
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class ScanGeometry:
 
 @dataclass(frozen=True, eq=False)
 class CtScan:
-    """A CT as read: voxels in HU and the geometry that masks are matched against."""
+    """A CT as read: voxels in HU (a Slab where some slices were read) and the geometry that masks are matched to."""
 
-    volume: Volume
+    volume: Volume | Slab
     geometry: ScanGeometry
 
     @property

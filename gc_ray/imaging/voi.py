@@ -9,9 +9,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from gc_ray.errors import MaskError, StudyError
-from gc_ray.imaging.grid import Grid
-from gc_ray.imaging.resample import SAME_GRID_MM, Box, resample_mask, resample_volume
-from gc_ray.imaging.volume import Mask, Volume
+from gc_ray.imaging.grid import Box, Grid
+from gc_ray.imaging.resample import SAME_GRID_MM, needed_part, resample_mask, resample_volume
+from gc_ray.imaging.volume import Mask, Slab, Volume
 
 # Raise it whenever a change of this module changes any voxel: stored inputs then count as out of date.
 CODE_VERSION = 1
@@ -83,7 +83,12 @@ def voi_recipe(name: str) -> VoiRecipe:
     raise StudyError(f"network input wants one of {', '.join(r.name for r in RECIPES)}, got {name}; choose one")
 
 
-def cut_voi(volume: Volume, mask: Mask, recipe: VoiRecipe) -> tuple[Volume, Mask]:
+def part_read(full: Grid, kind: np.dtype, mask: Mask, recipe: VoiRecipe) -> Box:
+    """The part of a scan on grid ``full``, of pixel type ``kind``, that ``cut_voi`` reads for this region."""
+    return needed_part(full, kind, _isotropic_grid(full, mask.bounding_box(), recipe))
+
+
+def cut_voi(volume: Volume | Slab, mask: Mask, recipe: VoiRecipe) -> tuple[Volume, Mask]:
     """The volume of interest (int16, HU as they are) and the region (uint8) on one grid, which states its true place.
 
     The box of the region with its margin, clipped to the scan, is resampled to ``spacing_mm`` (cubic B-spline; the

@@ -1,5 +1,5 @@
-"""Voxels on a grid: ``Volume`` holds Hounsfield units, ``Mask`` a region; two types, so that the way each is
-interpolated follows from what it is and never from a flag."""
+"""Voxels on a grid: ``Volume`` and ``Slab`` hold Hounsfield units, ``Mask`` a region; types of their own, so that the
+way each is interpolated follows from what it is and never from a flag."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gc_ray.imaging.grid import Grid
+from gc_ray.imaging.grid import Box, Grid
 
 
 def _check_shape(array: np.ndarray, grid: Grid, what: str) -> None:
     if array.shape != grid.shape:
         raise ValueError(f"{what} array has shape {array.shape} (z, y, x) but its grid wants {grid.shape}")
+
+
+def _cut(array: np.ndarray, box: Box) -> np.ndarray:
+    return array[tuple(slice(s, s + n) for s, n in zip(box[0][::-1], box[1][::-1], strict=True))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +28,46 @@ class Volume:
 
     def __post_init__(self) -> None:
         _check_shape(self.array, self.grid, "Volume")
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the voxels."""
+        return self.array.dtype
+
+    def part(self, box: Box) -> np.ndarray:
+        """A view (z, y, x) of the voxels in ``box``."""
+        return _cut(self.array, box)
+
+
+@dataclass(frozen=True, eq=False)
+class Slab:
+    """The consecutive slices of a CT that were read: ``slices`` (z, y, x) in HU, from slice ``first`` of the grid on.
+
+    grid: that of the whole scan. There is no ``array``, so that nothing takes what was not read for an image.
+    """
+
+    slices: np.ndarray
+    grid: Grid
+    first: int
+
+    def __post_init__(self) -> None:
+        wanted = self.grid.shape
+        if self.slices.shape[1:] != wanted[1:] or not 0 <= self.first <= wanted[0] - len(self.slices):
+            raise ValueError(f"Slab of shape {self.slices.shape} from slice {self.first} on leaves its grid {wanted}")
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the voxels."""
+        return self.slices.dtype
+
+    def part(self, box: Box) -> np.ndarray:
+        """A view (z, y, x) of the voxels in ``box``, a part of the whole scan; ValueError unless all were read."""
+        (x, y, z), size = box
+        if not self.first <= z <= z + size[2] <= self.first + len(self.slices):
+            raise ValueError(
+                f"slices {z} to {z + size[2] - 1} are wanted, read were {len(self.slices)} from {self.first} on"
+            )
+        return _cut(self.slices, ((x, y, z - self.first), size))
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +87,11 @@ class Mask:
         """How many voxels lie inside."""
         return int(np.count_nonzero(self.array))
 
-    def bounding_box(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    def part(self, box: Box) -> np.ndarray:
+        """A view (z, y, x) of the voxels in ``box``."""
+        return _cut(self.array, box)
+
+    def bounding_box(self) -> Box:
         """(start, size) in x, y, z of the smallest box that holds the region; ValueError when it is empty."""
         spans = []
         for axis in (2, 1, 0):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 
 import numpy as np
 
 from gc_ray import ledger
-from gc_ray.features.extract import extract_features
+from gc_ray.errors import MaskError, ScanError
+from gc_ray.features.extract import extract_features, part_read
 from gc_ray.features.feature_set import FeatureSet, check_libraries, feature_set
-from gc_ray.imaging.voi import VoiRecipe, cut_voi, voi_recipe
-from gc_ray.imaging.volume import Mask, Volume
+from gc_ray.imaging import voi
+from gc_ray.imaging.grid import Box, Grid
+from gc_ray.imaging.read import OpenCt
+from gc_ray.imaging.volume import Mask, Slab, Volume
 from gc_ray.store import Store
 from gc_ray.study import ExtractSettings, digest
 
@@ -68,7 +72,11 @@ class Radiomics:
             [old / (new or old) for old, new in zip(mask.grid.spacing_mm, spacing, strict=True)]
         )
 
-    def compute(self, volume: Volume, mask: Mask, identity: dict, store: Store) -> Computed:
+    def part_read(self, full: Grid, kind: np.dtype, mask: Mask) -> Box:
+        """The part of a scan on grid ``full``, of pixel type ``kind``, that ``compute`` reads for this region."""
+        return part_read(full, kind, mask, self.features)
+
+    def compute(self, volume: Volume | Slab, mask: Mask, identity: dict, store: Store) -> Computed:
         """Extract and stage one row; ``identity`` holds its scan key, patient, site and generation."""
         row = extract_features(volume, mask, self.features)
         staged = ledger.stage_features(store, {**identity, "feature_set": self.name}, settings_hash(self), row.values)
@@ -79,7 +87,7 @@ class Radiomics:
 class NetworkInput:
     """The region of interest on the grid that a network expects."""
 
-    recipe: VoiRecipe
+    recipe: voi.VoiRecipe
 
     @property
     def name(self) -> str:
@@ -105,9 +113,13 @@ class NetworkInput:
         """Nothing worth counting: the box is cut and resampled once, which a worker's own share covers."""
         return 0.0
 
-    def compute(self, volume: Volume, mask: Mask, identity: dict, store: Store) -> Computed:
+    def part_read(self, full: Grid, kind: np.dtype, mask: Mask) -> Box:
+        """The part of a scan on grid ``full``, of pixel type ``kind``, that ``compute`` reads for this region."""
+        return voi.part_read(full, kind, mask, self.recipe)
+
+    def compute(self, volume: Volume | Slab, mask: Mask, identity: dict, store: Store) -> Computed:
         """Cut and stage one network input; ``identity`` holds its scan key, patient, site and generation."""
-        ct, region = cut_voi(volume, mask, self.recipe)
+        ct, region = voi.cut_voi(volume, mask, self.recipe)
         row = {
             **identity,
             "recipe": self.recipe.name,
@@ -131,8 +143,22 @@ def products_of(settings: ExtractSettings) -> dict[str, Product]:
         features = feature_set(name)
         check_libraries(features)
         products.append(Radiomics(features))
-    products += [NetworkInput(voi_recipe(name)) for name in settings.volumes]
+    products += [NetworkInput(voi.voi_recipe(name)) for name in settings.volumes]
     return {product.name: product for product in products}
+
+
+def planes_read(products: Iterable[Product], ct: OpenCt, mask: Mask) -> range | None:
+    """The z indices of all slices that the products read for this region; None: the whole scan.
+
+    The same for every task of a job, whatever of it is computed already: so a resumed run tells the same.
+    """
+    if ct.kind is None:
+        return None
+    try:
+        boxes = [product.part_read(ct.geometry.grid, ct.kind, mask) for product in products]
+    except (ScanError, MaskError):  # computing that product refuses it for the same reason, and costs no other
+        return None
+    return range(min(start[2] for start, _ in boxes), max(start[2] + size[2] for start, size in boxes))
 
 
 def settings_hash(product: Product) -> str:

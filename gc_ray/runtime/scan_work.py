@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import threading
@@ -13,14 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from gc_ray import ledger
 from gc_ray.cohort.manifest import ScanRow
 from gc_ray.errors import MaskError, ScanError, StoreError
-from gc_ray.imaging.read import read_ct, read_mask
+from gc_ray.imaging.grid import Grid
+from gc_ray.imaging.read import open_ct, read_mask
 from gc_ray.imaging.scan import Notes
-from gc_ray.imaging.volume import Mask, Volume
+from gc_ray.imaging.volume import Mask, Slab, Volume
 from gc_ray.runtime.memory import scan_bytes
-from gc_ray.runtime.products import Product, settings_hash
+from gc_ray.runtime.products import Product, planes_read, settings_hash
 from gc_ray.runtime.scratch import scratch
 from gc_ray.source import content_sha256, list_source, localise
 from gc_ray.store import Store
@@ -82,7 +86,7 @@ class Reading:
     notes: Notes = field(default_factory=Notes)
     geometry: str = "{}"
     sha256: str = ""
-    volume: Volume | None = None
+    volume: Volume | Slab | None = None
     mask: Mask | None = None
 
 
@@ -170,7 +174,7 @@ def _identity(row: ScanRow, wanted: Wanted) -> dict:
 
 
 def _read(task: ScanTask, job: Job, folder: Path, trail: _Trail) -> Reading:
-    """Fetch, hash and decode; the reading tells whatever went wrong."""
+    """Fetch and hash, then headers, mask, and the pixels of the slices needed; the reading tells what went wrong."""
     row, sha256, geometry, notes = task.row, "", "{}", Notes()
     try:
         image, mask = local_sources(row, folder)
@@ -180,13 +184,15 @@ def _read(task: ScanTask, job: Job, folder: Path, trail: _Trail) -> Reading:
         if all(w.unless_sha256 == sha256 for w in task.wanted):
             return Reading(status="unchanged", sha256=sha256)
         trail.stage = "image"
-        ct = read_ct(image, row.series_uid or None)
-        geometry, notes = _geometry(ct.volume), ct.notes
+        ct = open_ct(image, row.series_uid or None)
+        geometry, notes = _geometry(ct.geometry.grid, ct.kind), ct.geometry.notes
         trail.stage = "mask"
         roi = read_mask(mask, row.roi or None, ct.geometry)
-        notes = notes + roi.notes
+        trail.stage = "image"
+        scan = ct.read(planes_read(job.products.values(), ct, roi.mask))
+        geometry, notes = _geometry(scan.volume.grid, scan.volume.dtype), scan.notes + roi.notes
         status = "repaired" if notes.repairs else "ok"
-        return Reading(status, "done", "", notes, geometry, sha256, ct.volume, roi.mask)
+        return Reading(status, "done", "", notes, geometry, sha256, scan.volume, roi.mask)
     except (ScanError, MaskError) as error:
         return Reading("refused", trail.stage, str(error), notes, geometry, sha256)
     except StoreError:
@@ -201,7 +207,8 @@ def _needed(reading: Reading, task: ScanTask, job: Job) -> int:
     if reading.volume is None:
         return 0
     largest = max(job.products[wanted.product].region_voxels(reading.mask) for wanted in task.wanted)
-    return scan_bytes(reading.volume.array.nbytes, largest)
+    # Of the whole scan, however little of it was read: mask and label map are whole.
+    return scan_bytes(math.prod(reading.volume.grid.size) * reading.volume.dtype.itemsize, largest)
 
 
 def _finish(wanted: Wanted, task: ScanTask, job: Job, reading: Reading, trail: _Trail, begin: float) -> dict:
@@ -250,15 +257,15 @@ def _deadline(task: ScanTask, job: Job, trail: _Trail) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _geometry(volume: Volume) -> str:
-    grid = volume.grid
+def _geometry(grid: Grid, kind: np.dtype | None) -> str:
+    """For the ledger; ``kind`` is None while only the header of a volume file was read."""
     return json.dumps(
         {
             "size": grid.size,
             "spacing_mm": grid.spacing_mm,
             "origin_mm": grid.origin_mm,
             "direction": grid.direction,
-            "pixel_type": str(volume.array.dtype),
+            "pixel_type": None if kind is None else str(kind),
         }
     )
 
