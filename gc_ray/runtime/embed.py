@@ -60,10 +60,11 @@ def embed(
             f"run gc-ray extract --volumes {recipe} first"
         )
     before = {_key(row): row for row in rows if row["feature_set"] == feature_set}
+    now = {"feature_set": feature_set, "settings_hash": settings_hash, "code_version": code_version()}
     tell = watch(Counter(row["site"] for row in inputs))
     items = []
     for source in inputs:
-        row = _planned(source, before.get(_key(source)), feature_set, settings_hash)
+        row = _planned(source, before.get(_key(source)), now)
         if row is None:
             tell(source["site"], "unchanged")
         else:
@@ -89,21 +90,24 @@ class Embedder:
     def __call__(self, items: list[dict]) -> list[Outcome]:
         """Read, encode, stage and commit; an outcome for each item. StoreError when the store cannot be written."""
         begin = time.perf_counter()
-        with ThreadPoolExecutor(len(items)) as pool:
+        with ThreadPoolExecutor(len(items)) as pool:  # reading and writing wait for the store, not for a CPU
             read = list(pool.map(self._read, items))
-        latents = iter(encode(self._network, [pair for pair, _ in read if pair]))
-        for item, (pair, fault) in zip(items, read, strict=True):
-            row = item["row"]
-            row |= fault
-            if pair:
-                whose = {name: row[name] for name in STAGED}
-                row["object"] = ledger.stage_features(
-                    self._store, whose, row["settings_hash"], next(latents).tolist()
-                )
-            row["seconds"] = (time.perf_counter() - begin) / len(items)
-            row["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            ledger.commit(self._store, row)
-        return [{"status": item["row"]["status"]} for item in items]
+            latents = iter(encode(self._network, [pair for pair, _ in read if pair]))
+            rows = [item["row"] | fault for item, (_, fault) in zip(items, read, strict=True)]
+            measured = {
+                "seconds": (time.perf_counter() - begin) / len(items),
+                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            }
+            found = [next(latents).tolist() if pair else None for pair, _ in read]
+            list(pool.map(self._keep, [row | measured for row in rows], found))
+        return [{"status": row["status"]} for row in rows]
+
+    def _keep(self, row: dict, latent: list[float] | None) -> None:
+        """Stage a latent, if there is one, and commit the scan's row."""
+        if latent is not None:
+            whose = {name: row[name] for name in STAGED}
+            row["object"] = ledger.stage_features(self._store, whose, row["settings_hash"], latent)
+        ledger.commit(self._store, row)
 
     def _read(self, item: dict) -> tuple[Pair | None, dict]:
         """(input, nothing), or (nothing, what the row says of the fault)."""
@@ -132,10 +136,10 @@ def _describe(store: Store, model: str) -> tuple[str, str]:
     return card["identity"]["settings"]["recipe"], settings_hash
 
 
-def _planned(source: dict, before: dict | None, feature_set: str, settings_hash: str) -> dict | None:
+def _planned(source: dict, before: dict | None, now: dict) -> dict | None:
     """The ledger row that a scan will get when all goes well; None when it has a row that is up to date."""
-    row = {name: source[name] for name in SAME} | {
-        "feature_set": feature_set,
+    row = {name: source[name] for name in SAME} | now
+    row |= {
         "status": "ok",
         "stage": "done",
         "reason": "",
@@ -144,8 +148,6 @@ def _planned(source: dict, before: dict | None, feature_set: str, settings_hash:
         "object": "",
         # the input's object has the digest of its content in its name
         "source_sha256": digest([source[name] for name in ("object", "status", "reason")]),
-        "settings_hash": settings_hash,
-        "code_version": code_version(),
         "generation": before["generation"] + 1 if before else 1,
         "seconds": 0.0,
         "peak_mb": 0.0,

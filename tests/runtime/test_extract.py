@@ -299,7 +299,7 @@ def test_no_patient_name_in_any_output(run, cohort, quick, tmp_path):
 
 
 def test_a_worker_stays_under_1500_mb_for_a_512_x_512_x_300_series(ray_session, tmp_path):
-    """Memory follows the region, not the scan: the whole series is decoded and all 1,925 features are computed."""
+    """Memory follows the region, not the scan: of 300 slices those needed are decoded, 1,925 features computed."""
     from gc_ray.cohort.synthetic.spec import CohortSpec
     from gc_ray.cohort.synthetic.write import write_cohort
     from gc_ray.runtime.extract import Request, extract
