@@ -162,6 +162,10 @@ def train(
         if curve.num_rows:
             where.put(f"models/{card['model_id']}/curve.png", curve_png(curve.to_pandas(), card["model_id"]))
         console.show_model(card, new, store)
+        if kind == "head":
+            from gc_ray.runtime.heatmaps import draw_heatmaps
+
+            console.show_heatmaps(draw_heatmaps(where, settings, card["model_id"]), card["model_id"], store)
 
 
 @app.command()

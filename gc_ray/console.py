@@ -162,6 +162,14 @@ def show_model(card: dict, new: bool, store: str) -> None:
     )
 
 
+def show_heatmaps(changed: bool | None, model: str, store: str) -> None:
+    """Print where a head's heat-maps are, and whether they may be believed; nothing when none were wanted."""
+    if changed is None:
+        return
+    verdict = "change with the weights" if changed else "do NOT depend on the weights: do not use them"
+    _lines(_console(), [f"heat-maps {verdict}; maps and sanity check: {store}/models/{model}/heatmaps"])
+
+
 def show_json(thing: object) -> None:
     """Print a result dataclass as JSON."""
     _console().out(json.dumps(dataclasses.asdict(thing), indent=1), highlight=False)

@@ -124,6 +124,9 @@ class TrainSettings(_Settings):
         5, description="epochs from one kept state to the next: what a killed rank costs at most"
     )
     max_failures: Annotated[int, Field(ge=0)] = Field(3, description="ranks that may die before training is given up")
+    heatmaps: Annotated[int, Field(ge=0, le=100)] = Field(
+        6, description="scans whose heat-maps are drawn once a head is trained, highest and lowest scores"
+    )
 
 
 class EmbedSettings(_Settings):

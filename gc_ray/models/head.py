@@ -147,10 +147,11 @@ def head_program(fit: Fit, data: HeadData, settings: HeadSettings) -> HeadResult
 def head_network(weights: Weights) -> HeadNetwork:
     """The head with these weights, in evaluation mode. BundleError when they are not those of a head."""
     try:
-        hidden = [len(w) for name, w in weights.items() if name.startswith("layers.") and name.endswith(".bias")]
-        network = HeadNetwork(weights["centre"], weights["scale"], tuple(hidden[:-1]))
+        # a file of weights need not keep the order of the layers
+        biases = sorted((int(n.split(".")[1]), len(w)) for n, w in weights.items() if n.endswith(".bias"))
+        network = HeadNetwork(weights["centre"], weights["scale"], tuple(width for _, width in biases[:-1]))
         network.load_state_dict(weights)
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
         raise BundleError(f"wanted the weights of a head, got {sorted(weights)[:5]}; name a head model") from error
     return network.eval()
 

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 
 from gc_ray.errors import BundleError, TableError
 from gc_ray.models.fit import FitSettings, fit
-from gc_ray.models.head import HeadObjective, head_logits, head_network, head_program, score_head
+from gc_ray.models.head import HeadNetwork, HeadObjective, head_logits, head_network, head_program, score_head
 from gc_ray.models.head_data import HeadData
 from gc_ray.study import HeadSettings
 
@@ -291,3 +291,12 @@ def test_foreign_weights_and_features_are_refused():
         score_head(result.weights, result.recalibration, data.features[:, 0, 1:])
     with pytest.raises(BundleError, match="wanted the weights of a head"):
         score_head({"conv1.weight": torch.zeros(3)}, result.recalibration, data.features[:, 0])
+
+
+def test_weights_in_any_order_are_the_same_head():
+    """A file of weights lists them by name or size; the layers keep their places all the same."""
+    rng = np.random.default_rng(0)
+    network = HeadNetwork(torch.zeros(6), torch.ones(6), (5, 3))
+    shuffled = dict(sorted(network.state_dict().items(), key=lambda item: item[0][::-1], reverse=True))
+    x = torch.from_numpy(rng.normal(size=(4, 6)).astype(np.float32))
+    assert torch.equal(head_network(shuffled)(x), network(x))
