@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 
-.PHONY: setup demo test test-fast test-slow lint format bench bench-networks clean
+.PHONY: setup demo test test-fast test-slow lint format bench bench-extraction bench-networks bench-statistics profile clean
 
 setup: $(READY)
 
@@ -36,14 +36,26 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# side by side with PyRadiomics' own command line; never a test
-bench: $(READY)
+# measured side by side with what people use today; never a test; an hour in all, nothing else may run
+bench: bench-extraction bench-networks bench-statistics
+
+# PyRadiomics' own command line, scan by scan and in batches
+bench-extraction: $(READY)
 	$(BIN)/python benchmarks/extraction.py --data ../shared/data
 
 # frozen outputs against the backbone in every epoch; Ray Train and embed against plain loops; the head at full size
 bench-networks: $(READY)
 	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/head.py
+
+# the LASSO and the selection against R's glmnet (where R is installed); the statistics of a large report
+bench-statistics: $(READY)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/selection.py
+	$(BIN)/python benchmarks/evaluation.py
+
+# where the time of one scan goes: SCAN=stomach, or SCAN="image mask region"
+profile: $(READY)
+	$(BIN)/python benchmarks/profile_scan.py $(SCAN)
 
 clean:
 	rm -rf $(VENV) $(DEMO) .pytest_cache .ruff_cache build dist *.egg-info
