@@ -1,181 +1,151 @@
 """Extraction side by side with PyRadiomics' own command line: same scans, same settings, same cores, one run.
 
-    make bench                        every scan of ../shared/data
+    make bench                        every real scan of ../shared/data
     python benchmarks/extraction.py --data ../shared/data --only lung1 STS_025
 
-Prints Markdown tables: CPU and wall seconds and peak memory per scan (decode included, imports not), then whole
-batches with the time that Ray takes to start shown apart. Ratios mean something, seconds belong to the machine.
+Prints Markdown tables: CPU and wall seconds and peak memory of each scan in a warm process, files read and results
+written; the share of each stage; then whole batches. Ratios mean something, seconds belong to the machine. What each
+number means: docs/performance.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 
-PRESET = resources.files("gc_ray.features").joinpath("pyradiomics_ct.yaml")
+from batches import measure_batches
+from scans import Case, real_scans
+from stages import ORDER
+
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 ONE_THREAD = dict.fromkeys(THREADS, "1")
-SMALL_VOXELS = 50_000  # at 1 mm; above it the count matrices rule
-HEAD = ("scan_id", "patient_id", "site", "phase", "image", "mask", "roi")
-
-PEER = """
-import json, resource, sys, time, logging
-import radiomics
-from radiomics.featureextractor import RadiomicsFeatureExtractor
-from radiomics.scripts.segment import extractSegment
-radiomics.logger.setLevel(logging.CRITICAL)
-image, mask, label, preset = sys.argv[1:]
-extractor = RadiomicsFeatureExtractor(preset)
-wall, cpu = time.perf_counter(), time.process_time()
-row = extractSegment(0, {"Image": image, "Mask": mask, "Label": label}, extractor)
-found = [time.process_time() - cpu, time.perf_counter() - wall]
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-values = {k: float(v) for k, v in row.items() if "diagnostics" not in k and k not in ("Image", "Mask", "Label")}
-print(json.dumps([*found, peak, values]))
-"""
-OURS = """
-import json, sys, tempfile, time
-from gc_ray import ledger
-from gc_ray.cohort.manifest import ScanRow
-from gc_ray.runtime.products import code_version, describe, products_of
-from gc_ray.runtime.scan_work import Job, ScanTask, Wanted, process_scan
-from gc_ray.store import open_store
-from gc_ray.study import ExtractSettings
-image, mask, label = sys.argv[1:]
-row = ScanRow("s", "R1", 0, label, "p", "a", "v", image, mask, "", image, mask)
-with tempfile.TemporaryDirectory() as folder:
-    store, products = open_store(folder), products_of(ExtractSettings())
-    for product in products.values():
-        describe(product, store)
-    job = Job(store, products, code_version(), 3600.0)
-    wall, cpu = time.perf_counter(), time.process_time()
-    process_scan(ScanTask(row, "", (Wanted("pyradiomics-ct", 1),)), job)
-    found = [time.process_time() - cpu, time.perf_counter() - wall]
-    (line,) = ledger.read_ledger(store).to_pylist()
-    (values,) = ledger.read_features(store, "pyradiomics-ct").to_pylist()
-print(json.dumps([*found, line["peak_mb"], {k: v for k, v in values.items() if isinstance(v, float)}]))
-"""
+SMALL_VOXELS = 50_000  # at 1 mm
+TOLERANCE, LBP_TOLERANCE = 1e-6, 1e-3  # relative; LBP3D turns the last bits of a plateau into patterns
+FLOOR = 1e-3  # a value below it is compared as if it were this large
+COLUMNS = (
+    *("scan", "voxels at 1 mm", "CPU s, ours", "CPU s, PyRadiomics", "ratio", "CPU s, as it ships"),
+    *("wall s, ours", "wall s, PyRadiomics", "wall s, as it ships", "MB, ours", "MB, PyRadiomics"),
+    *("equal", "LBP3D equal"),
+)
+LIBRARIES = ("pyradiomics-bhklab", "SimpleITK", "numpy", "scipy", "numba", "ray")
+BATCH_VOXELS = 500_000  # larger regions would be most of a batch on their own
 
 
 @dataclass(frozen=True)
-class Case:
-    """One scan and the label of its region."""
+class Row:
+    """One scan as ``one_scan.py`` did it: ours, PyRadiomics on one thread, and PyRadiomics as it ships."""
 
-    name: str
-    image: Path
-    mask: Path
-    label: str
+    case: Case
+    ours: dict
+    peer: dict | None
+    ships: dict | None
 
+    @property
+    def voxels(self) -> float:
+        """Size of the region at 1 mm."""
+        return self.ours["values"]["original_shape_VoxelVolume"]
 
-@dataclass(frozen=True)
-class Measured:
-    """CPU and wall seconds of one extraction, peak memory of its process in MB, and the values."""
-
-    cpu: float
-    wall: float
-    peak_mb: float
-    values: dict[str, float]
-
-
-def cases(data: Path) -> list[Case]:
-    """Every real scan that both programs can read: NIfTI and NRRD."""
-    found = [
-        Case("lung1", data / "pyradiomics_nrrd/lung1_image.nrrd", data / "pyradiomics_nrrd/lung1_label.nrrd", "1"),
-        Case("STS_025", *(data / f"sts_ct_rtstruct/STS_025/CT_{n}.nii.gz" for n in ("image", "mask")), "1"),
-        Case("ibsi_phantom", *(data / f"ibsi/ct_phantom/{n}.nii.gz" for n in ("image", "mask")), "1"),
-    ]
-    abdomen = data / "totalseg_abdomen_nifti"
-    organs = {"spleen": 1, "kidney": 2, "gallbladder": 4, "stomach": 6, "pancreas": 7, "duodenum": 19, "colon": 20}
-    found += [Case(n, abdomen / "ct.nii.gz", abdomen / "seg_multilabel.nii.gz", str(i)) for n, i in organs.items()]
-    for image in sorted((data / "sts_cohort_cropped").glob("*_ct.nii.gz")):
-        mask = image.with_name(image.name.replace("_ct", "_gtv"))
-        found.append(Case(f"{image.name[:7]}_cropped", image, mask, "1"))
-    return found
+    @property
+    def ratio(self) -> float:
+        """CPU seconds of PyRadiomics on one thread for one of ours."""
+        return self.peer["cpu"] / self.ours["cpu"]
 
 
-def one(code: str, *arguments: object, threads: dict[str, str]) -> Measured:
-    """Run one extraction in a process of its own."""
+@contextmanager
+def program(name: str, threads: dict[str, str]) -> Iterator[subprocess.Popen]:
+    """A warm process of ``one_scan.py``."""
     environment = {k: v for k, v in os.environ.items() if k not in THREADS} | threads
-    command = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
-    output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
-    return Measured(*json.loads(output.splitlines()[-1]))
+    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("one_scan.py")), name]
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.stdin.close()
+        process.wait()
 
 
-def batch(command: list[object], threads: dict[str, str]) -> tuple[float, float]:
-    """(wall, CPU) seconds of a command with all its processes that end with it."""
-    environment = {k: v for k, v in os.environ.items() if k not in THREADS} | threads
-    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(list(map(str, command)), env=environment, capture_output=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.perf_counter() - begin, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def ask(process: subprocess.Popen, *request: object) -> dict:
+    """The program's answer for one scan."""
+    process.stdin.write(json.dumps(list(map(str, request))) + "\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
 
 
-def per_scan(chosen: list[Case]) -> None:
-    """The table of scans by size of the region, and the medians that the project is held to."""
-    print("| scan | voxels at 1 mm | CPU s, ours | CPU s, PyRadiomics | ratio | wall s, ours | wall s, as it ships"
-          " | MB, ours | MB, PyRadiomics | features equal within 1e-6 |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|---|---|")
+def measured(cases: list[Case]) -> list[Row]:
+    """Every case by each program, one after the other, by size of the region."""
     rows = []
-    for case in chosen:
-        ours = one(OURS, case.image, case.mask, case.label, threads=ONE_THREAD)
-        peer = one(PEER, case.image, case.mask, case.label, PRESET, threads=ONE_THREAD)
-        ships = one(PEER, case.image, case.mask, case.label, PRESET, threads={})
-        rows.append((peer.values["original_shape_VoxelVolume"], case, ours, peer, ships))
-    for voxels, case, ours, peer, ships in sorted(rows, key=lambda row: row[0]):
-        same = sum(abs(ours.values[k] - v) <= 1e-6 * max(abs(v), 1e-3) for k, v in peer.values.items())
+    with ExitStack() as stack:
+        ours = stack.enter_context(program("ours", ONE_THREAD))
+        peer = stack.enter_context(program("peer", ONE_THREAD))
+        ships = stack.enter_context(program("peer", {}))
+        for case in cases:
+            found = [ask(p, *case.peer) if case.peer else None for p in (peer, ships)]
+            rows.append(Row(case, ask(ours, case.image, case.mask, case.roi), *found))
+            print(f"{case.name}: {rows[-1].ours['cpu']:.2f} s", file=sys.stderr, flush=True)
+    return sorted(rows, key=lambda row: row.voxels)
+
+
+def equal(row: Row, lbp: bool) -> str:
+    """How many features agree with PyRadiomics', of how many: those of LBP3D, or all others."""
+    tolerance = LBP_TOLERANCE if lbp else TOLERANCE
+    pairs = [(row.ours["values"][k], v) for k, v in row.peer["values"].items() if k.startswith("lbp-3D") == lbp]
+    return f"{sum(abs(a - b) <= tolerance * max(abs(b), FLOOR) for a, b in pairs)}/{len(pairs)}"
+
+
+def print_scans(rows: list[Row]) -> None:
+    """The table of scans and what the project is held to."""
+    print("| " + " | ".join(COLUMNS) + " |")
+    print("|---" * len(COLUMNS) + "|")
+    for row in rows:
+        start = f"| {row.case.name} | {row.voxels:,.0f} | {row.ours['cpu']:.2f} | "
+        if row.peer is None:
+            print(start + f"- | - | - | {row.ours['wall']:.2f} | - | - | {row.ours['peak_mb']:.0f} | - | - | - |")
+            continue
         print(
-            f"| {case.name} | {voxels:,.0f} | {ours.cpu:.2f} | {peer.cpu:.2f} | {peer.cpu / ours.cpu:.2f} "
-            f"| {ours.wall:.2f} | {ships.wall:.2f} | {ours.peak_mb:.0f} | {peer.peak_mb:.0f} "
-            f"| {same}/{len(peer.values)} |",
-            flush=True,
+            start + f"{row.peer['cpu']:.2f} | {row.ratio:.2f} | {row.ships['cpu']:.2f} | {row.ours['wall']:.2f} "
+            f"| {row.peer['wall']:.2f} | {row.ships['wall']:.2f} | {row.ours['peak_mb']:.0f} "
+            f"| {row.peer['peak_mb']:.0f} | {equal(row, lbp=False)} | {equal(row, lbp=True)} |"
         )
-    for what, group in (
-        (f"under {SMALL_VOXELS:,} voxels", [r for r in rows if r[0] < SMALL_VOXELS]),
-        (f"{SMALL_VOXELS:,} voxels and more", [r for r in rows if r[0] >= SMALL_VOXELS]),
+    both = [row for row in rows if row.peer]
+    for words, group in (
+        (f"under {SMALL_VOXELS:,} voxels", [row for row in both if row.voxels < SMALL_VOXELS]),
+        (f"of {SMALL_VOXELS:,} voxels and more", [row for row in both if row.voxels >= SMALL_VOXELS]),
     ):
         if group:
-            ratio = statistics.median(r[3].cpu / r[2].cpu for r in group)
-            print(f"\nMedian CPU ratio, {len(group)} scans {what}: {ratio:.2f}")
-    print(
-        f"\nAll scans: ours {sum(r[2].cpu for r in rows):.0f} CPU s, PyRadiomics {sum(r[3].cpu for r in rows):.0f}\n"
+            ratios = [row.ratio for row in group]
+            print(f"\nCPU ratio of {len(group)} regions {words}: median {statistics.median(ratios):.2f}, "
+                  f"{min(ratios):.2f} to {max(ratios):.2f}")  # fmt: skip
+    total = {n: sum(getattr(row, n)["cpu"] for row in both) for n in ("ours", "peer", "ships")}
+    print(f"\nAll {len(both)} that both read: ours {total['ours']:.1f} CPU s, PyRadiomics {total['peer']:.1f} on one"
+          f" thread, {total['ships']:.1f} as it ships; ratio {total['peer'] / total['ours']:.2f}\n")  # fmt: skip
+
+
+def print_stages(rows: list[Row]) -> None:
+    """The share of each stage in our CPU time."""
+    groups = (
+        [row for row in rows if row.voxels < SMALL_VOXELS],
+        [row for row in rows if row.voxels >= SMALL_VOXELS],
+        rows,
     )
-
-
-def whole_batches(chosen: list[Case]) -> None:
-    """Both programs over all scans at once."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        _write(folder / "peer.csv", ("Image", "Mask", "Label"), [(c.image, c.mask, c.label) for c in chosen])
-        _write(folder / "ours.csv", HEAD, [(c.name, c.name, "a", "v", c.image, c.mask, c.label) for c in chosen])
-        tool = Path(sys.executable).parent
-        peer = [tool / "pyradiomics", folder / "peer.csv", "--param", PRESET, "--jobs", 2, "-f", "csv", "-o"]
-        print("| batch | wall s | CPU s |\n|---|---|---|")
-        for label, threads in (("as it ships", {}), ("one thread per process", ONE_THREAD)):
-            wall, cpu = batch([*peer, folder / f"{len(threads)}.csv"], threads)
-            print(f"| PyRadiomics --jobs 2, {label} | {wall:.1f} | {cpu:.1f} |", flush=True)
-        for workers in (1, 2):
-            store = folder / f"store{workers}"
-            extract = [tool / "gc-ray", "extract", "--scans", folder / "ours.csv", "--store", store]
-            walls = [batch([*extract, "--workers", workers, "--failure-budget", 1], {})[0] for _ in range(2)]
-            print(f"| gc-ray --workers {workers} | {walls[0]:.1f} | |")
-            print(f"| of it start of Ray, planning and nothing to compute | {walls[1]:.1f} | |", flush=True)
-
-
-def _write(path: Path, head: tuple[str, ...], rows: list[tuple]) -> None:
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([head, *rows])
+    print(f"| stage | regions under {SMALL_VOXELS:,} voxels | larger ones | all |\n|---|---|---|---|")
+    for stage in ORDER:
+        shares = (
+            sum(r.ours["stages"][stage] for r in g) / (sum(sum(r.ours["stages"].values()) for r in g) or 1)
+            for g in groups
+        )
+        print(f"| {stage} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
+    print()
 
 
 def main() -> None:
@@ -185,13 +155,23 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="names of scans, all when left out")
     parser.add_argument("--no-batches", action="store_true", help="leave the whole batches out")
     options = parser.parse_args()
-    chosen = [case for case in cases(options.data.resolve()) if not options.only or case.name in options.only]
-    libraries = ("pyradiomics-bhklab", "SimpleITK", "numpy", "scipy", "ray")
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-          + ", ".join(f"{name} {metadata.version(name)}" for name in libraries) + "\n")  # fmt: skip
-    per_scan(chosen)
-    if not options.no_batches:
-        whole_batches(chosen)
+    print(f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+          + ", ".join(f"{name} {metadata.version(name)}" for name in LIBRARIES) + "\n")  # fmt: skip
+    with tempfile.TemporaryDirectory() as name:
+        cases = [
+            c for c in real_scans(options.data.resolve(), Path(name)) if not options.only or c.name in options.only
+        ]
+        rows = measured(cases)
+        print_scans(rows)
+        print_stages(rows)
+        if not options.no_batches:
+            batch = [row.case for row in reversed(rows) if row.peer and row.voxels < BATCH_VOXELS]
+            measure_batches(batch, (("as it ships", {}), ("one thread per process", ONE_THREAD)), Path(name))
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":
