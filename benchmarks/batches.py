@@ -61,7 +61,7 @@ def _ours(workers: int, folder: Path) -> tuple[float, float]:
 
 
 def _run(command: list[object], environment: dict[str, str]) -> tuple[float, float]:
-    """(wall, CPU) seconds of a command, CPU of the whole machine, since Ray's processes do not end as its children."""
+    """(wall, CPU) seconds of a command; CPU of the whole machine, as Ray's processes do not end as its children."""
     before, begin = psutil.cpu_times(), time.perf_counter()
     subprocess.run(list(map(str, command)), env=os.environ | environment, capture_output=True, check=True)
     wall, after = time.perf_counter() - begin, psutil.cpu_times()

@@ -39,7 +39,7 @@ COLUMNS = (
     *("equal", "LBP3D equal"),
 )
 LIBRARIES = ("pyradiomics-bhklab", "SimpleITK", "numpy", "scipy", "numba", "ray")
-BATCH_VOXELS = 500_000  # larger regions would be most of a batch on their own
+BATCH_MM3 = 500_000  # a larger region would keep one worker busy while the other has nothing left to do
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def ask(process: subprocess.Popen, *request: object) -> dict:
 
 
 def measured(cases: list[Case]) -> list[Row]:
-    """Every case by each program, one after the other, by size of the region."""
+    """Every case by each program, one after the other."""
     rows = []
     with ExitStack() as stack:
         ours = stack.enter_context(program("ours", ONE_THREAD))
@@ -153,7 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with the reference scans")
     parser.add_argument("--only", nargs="*", help="names of scans, all when left out")
-    parser.add_argument("--no-batches", action="store_true", help="leave the whole batches out")
+    parser.add_argument("--parts", nargs="*", choices=("scans", "batches"), default=("scans", "batches"))
     options = parser.parse_args()
     print(f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
           + ", ".join(f"{name} {metadata.version(name)}" for name in LIBRARIES) + "\n")  # fmt: skip
@@ -161,11 +161,12 @@ def main() -> None:
         cases = [
             c for c in real_scans(options.data.resolve(), Path(name)) if not options.only or c.name in options.only
         ]
-        rows = measured(cases)
-        print_scans(rows)
-        print_stages(rows)
-        if not options.no_batches:
-            batch = [row.case for row in reversed(rows) if row.peer and row.voxels < BATCH_VOXELS]
+        if "scans" in options.parts:
+            rows = measured(cases)
+            print_scans(rows)
+            print_stages(rows)
+        if "batches" in options.parts:
+            batch = [case for case in reversed(cases) if case.peer and case.mm3 < BATCH_MM3]
             measure_batches(batch, (("as it ships", {}), ("one thread per process", ONE_THREAD)), Path(name))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 ORGANS = {"1": "spleen", "2": "right kidney", "3": "left kidney", "4": "gallbladder", "5": "liver", "6": "stomach"}
@@ -25,9 +26,17 @@ class Case:
     roi: str
     peer: tuple[Path, Path, str] | None
 
+    @property
+    def mm3(self) -> float:
+        """Volume of the region, which is its size in voxels of 1 mm; 0 where PyRadiomics has no mask of it."""
+        if self.peer is None:
+            return 0.0
+        region = sitk.ReadImage(self.peer[1])
+        return float((sitk.GetArrayViewFromImage(region) == int(self.peer[2])).sum() * np.prod(region.GetSpacing()))
+
 
 def real_scans(data: Path, folder: Path) -> list[Case]:
-    """Every real CT below ``data`` with its outlines; masks moved for PyRadiomics are written below ``folder``."""
+    """Every real CT below ``data`` with its outlines, by size; masks moved for PyRadiomics go below ``folder``."""
     sarcoma, dicom, abdomen = data / "sts_ct_rtstruct/STS_025", data / "dicom_seg", data / "totalseg_abdomen_nifti"
     copy = (sarcoma / "CT_image.nii.gz", sarcoma / "CT_mask.nii.gz", "1")
     found = [
@@ -42,7 +51,7 @@ def real_scans(data: Path, folder: Path) -> list[Case]:
     for image in sorted((data / "sts_cohort_cropped").glob("*_ct.nii.gz")):
         mask, name = image.with_name(image.name.replace("_ct", "_gtv")), f"{image.name[:7]}, cropped"
         found.append(Case(name, image, mask, "1", (image, _aligned(mask, image, folder), "1")))
-    return found
+    return sorted(found, key=lambda case: case.mm3)
 
 
 def _plain(name: str, image: Path, mask: Path, label: str) -> Case:
