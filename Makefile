@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 
-.PHONY: setup demo test test-fast test-slow lint format bench clean
+.PHONY: setup demo test test-fast test-slow lint format bench profile clean
 
 setup: $(READY)
 
@@ -36,9 +36,13 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# side by side with PyRadiomics' own command line; never a test
+# side by side with PyRadiomics' own command line; never a test; 20 minutes on two cores with nothing else running
 bench: $(READY)
 	$(BIN)/python benchmarks/extraction.py --data ../shared/data
+
+# where the time of one scan goes: SCAN=stomach, or SCAN="image mask region"
+profile: $(READY)
+	$(BIN)/python benchmarks/profile_scan.py $(SCAN)
 
 clean:
 	rm -rf $(VENV) $(DEMO) .pytest_cache .ruff_cache build dist *.egg-info
