@@ -136,12 +136,14 @@ def build(table: Table, rows: list[dict], more: tuple[str, ...] = ()) -> pa.Tabl
 
 def check(table: Table, found: pa.Table) -> pa.Table:
     """``found`` itself when it has the table's columns, types and a unique key; TableError otherwise."""
+    names = found.column_names  # pyarrow lists all 2,000 anew whenever it is asked
     fixed = {c.name for c in table.columns}
-    more = tuple(name for name in found.column_names if name not in fixed)
+    more = tuple(name for name in names if name not in fixed)
     if more and table.more is None:
         raise TableError(f"table {table.name}: unknown columns {', '.join(more[:5])}")
+    present = set(names)
     for field in table.schema(more):
-        if field.name not in found.column_names:
+        if field.name not in present:
             raise TableError(f"table {table.name}: column {field.name} ({field.type}) is missing")
         column = found.column(field.name)
         if column.type != field.type:
