@@ -14,6 +14,7 @@ from gc_ray.features.feature_set import FeatureSet
 from gc_ray.features.first_order import first_order
 from gc_ray.features.ibsi_calculators import calculator_class
 from gc_ray.features.ibsi_prepare import prepare_ibsi
+from gc_ray.features.laplacian import log_images
 from gc_ray.features.lbp3d import lbp3d_images
 from gc_ray.features.messages import collected_messages, one_line
 from gc_ray.features.names import SHAPE_CLASSES, image_names
@@ -24,6 +25,9 @@ from gc_ray.imaging.volume import Mask, Volume
 
 # A feature's value, or why it has none.
 Found = float | str
+
+# Faster than PyRadiomics' functions of the same filters, and equal to them in the region.
+OWN_FILTERS = {"LBP3D": lbp3d_images, "LoG": log_images}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +110,7 @@ def _filtered(
     """The filter's images and the region, both cut to its box, by image name; and why it stopped, if it did."""
     images = {}
     try:
-        make = lbp3d_images if image_type == "LBP3D" else getattr(imageoperations, f"get{image_type}Image")
+        make = OWN_FILTERS.get(image_type) or getattr(imageoperations, f"get{image_type}Image")
         for image, name, _ in make(ready.image, ready.roi, **own):
             images[name] = imageoperations.cropToTumorMask(image, ready.roi, ready.box)
     except MemoryError:  # the machine's fault, not the scan's: another attempt may succeed
