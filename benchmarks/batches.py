@@ -38,9 +38,8 @@ def measure_batches(cases: Sequence[Case], settings: Iterable[tuple[str, dict[st
         print(f"| PyRadiomics `--jobs {WORKERS}`, {words} | {wall:.1f} | {cpu:.1f} | |", flush=True)
     rows = [(c.name, c.name, "a", "v", c.image, c.mask, c.roi) for c in cases]
     _write(folder / "ours.csv", HEAD, rows)
-    windows = {n: _ours(n, folder) for n in (1, WORKERS)}
-    alone, busy = windows[1]
-    print(f"\nThroughput of {WORKERS} workers: {alone / windows[WORKERS][0]:.2f} times that of 1")
+    (alone, busy), (together, _) = (_ours(workers, folder) for workers in (1, WORKERS))
+    print(f"\nThroughput of {WORKERS} workers: {alone / together:.2f} times that of 1")
     print(f"Ray's own cost between scans, 1 worker: {(alone - busy) / busy:.1%} of the scans' {busy:.1f} s")
 
 

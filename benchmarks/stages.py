@@ -20,7 +20,10 @@ CLASSES = {"shape": "shape", "firstorder": "first order, grey levels"}
 STAGES: dict[str, str | Callable[[str], str]] = {
     "gc_ray.runtime.scan_work:local_sources": "fetch and hash",
     "gc_ray.source:content_sha256": "fetch and hash",
-    "gc_ray.imaging.read:read_ct": "decode",
+    "gc_ray.imaging.series:survey_series": "headers",
+    "gc_ray.imaging.image_files:survey_image": "headers",
+    "gc_ray.imaging.voxels:read_series": "decode",
+    "gc_ray.imaging.image_files:read_image": "decode",
     "gc_ray.imaging.read:read_mask": "mask",
     "gc_ray.features.prepare:prepare": "resample",
     "gc_ray.features.extract:_filtered": lambda image_type: FILTERS.get(image_type, "other filters"),
@@ -29,7 +32,18 @@ STAGES: dict[str, str | Callable[[str], str]] = {
     "gc_ray.ledger:commit": "store",
 }
 ORDER = (
-    *("fetch and hash", "decode", "mask", "resample", "LoG", "wavelets", "LBP3D", "other filters", "shape"),
+    *(
+        "fetch and hash",
+        "headers",
+        "decode",
+        "mask",
+        "resample",
+        "LoG",
+        "wavelets",
+        "LBP3D",
+        "other filters",
+        "shape",
+    ),
     *("first order, grey levels", "textures", "store", OTHER),
 )
 
