@@ -36,7 +36,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# side by side with PyRadiomics' own command line; never a test; 20 minutes on two cores with nothing else running
+# side by side with PyRadiomics' own command line; never a test; half an hour, nothing else may run
 bench: $(READY)
 	$(BIN)/python benchmarks/extraction.py --data ../shared/data
 

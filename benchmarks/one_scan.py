@@ -27,6 +27,7 @@ PRESET = str(resources.files("gc_ray.features").joinpath("pyradiomics_ct.yaml"))
 FEATURE_SET = "pyradiomics-ct"
 REPEATS = 3
 ENOUGH_S = 3.0
+TIMEOUT_S = 3600.0  # never reached: nothing is to be given up here
 
 Extract = Callable[[str, str, str], dict]
 
@@ -49,12 +50,14 @@ def ours(folder: Path) -> Extract:
         with tempfile.TemporaryDirectory(dir=folder) as name:
             store = open_store(name)
             describe(products[FEATURE_SET], store)
-            task = ScanTask(ScanRow("s", "R1", 0, region, "p", "a", "v", image, mask, "", image, mask), "", ())
-            task = ScanTask(task.row, "", (Wanted(FEATURE_SET, 1),))
-            found = timed(lambda: clocks.start() or process_scan(task, Job(store, products, code_version(), 3600.0)))
+            row = ScanRow("s", "R1", 0, region, "p", "a", "v", image, mask, "", image, mask)
+            task = ScanTask(row, "", (Wanted(FEATURE_SET, 1),))
+            job = Job(store, products, code_version(), TIMEOUT_S)
+            clocks.start()
+            found = timed(lambda: process_scan(task, job))
             found["stages"] = clocks.stop()
-            (row,) = ledger.read_features(store, FEATURE_SET).to_pylist()
-        return found | {"values": {k: v for k, v in row.items() if isinstance(v, float)}}
+            (features,) = ledger.read_features(store, FEATURE_SET).to_pylist()
+        return found | {"values": {k: v for k, v in features.items() if isinstance(v, float)}}
 
     return extract
 
