@@ -17,7 +17,8 @@ LEVELS = [
     {"store", "tables", "imaging", "study_cohort"},
     {"source", "ledger", "cohort_tables", "study"},
     {"merge", "cohort", "features", "models", "evaluate"},
-    {"report", "runtime"},
+    {"report"},
+    {"runtime"},
     {"console"},
     {"cli"},
 ]
