@@ -116,14 +116,27 @@ class ClinicalSettings(Settings):
     source_label: str = Field(
         "", description="label of the backbone's source task; patients who have it and no outcome are source patients"
     )
-    columns: dict[str, Column] = Field({}, description="what each column holds")
+    columns: dict[str, Column] = Field({}, description="what each column holds; one that nothing names is not read")
     rules: tuple[Rule, ...] = Field((), description="eligibility, applied and counted in this order")
 
     @property
     def declared(self) -> dict[str, Column]:
         """Every column that the study uses, with its declaration or what its role says of it."""
-        roles = {self.outcome: OUTCOME, self.event: OUTCOME, self.time_months: MONTHS, self.outcome_months: MONTHS}
-        return {name: column for name, column in roles.items() if name} | self.columns
+        roles, named = self._roles(), self._named()
+        return {name: column for name, column in (roles | self.columns).items() if name in roles or name in named}
+
+    def _roles(self) -> dict[str, Column]:
+        roles = {self.outcome: OUTCOME, self.time_months: MONTHS, self.event: OUTCOME, self.outcome_months: MONTHS}
+        return {name: column for name, column in roles.items() if name}
+
+    def _named(self) -> dict[str, str]:
+        """Columns that some setting names, and which."""
+        named = {
+            column.not_after: "not_after" for column in self.columns.values() if getattr(column, "not_after", "")
+        }
+        named |= {c.column: "rules" for rule in self.rules for c in rule.conditions}
+        named |= dict.fromkeys(self.subgroups, "subgroups") | dict.fromkeys(self.predictors, "predictors")
+        return named | ({self.source_label: "source_label"} if self.source_label else {})
 
     @model_validator(mode="after")
     def _consistent(self) -> ClinicalSettings:
@@ -133,15 +146,9 @@ class ClinicalSettings(Settings):
         return self
 
     def _undeclared(self) -> Iterator[str]:
-        named = {name: "predictors" for name in self.predictors} | {name: "subgroups" for name in self.subgroups}
-        named |= {c.column: "rules" for rule in self.rules for c in rule.conditions}
-        named |= {
-            column.not_after: "not_after" for column in self.columns.values() if getattr(column, "not_after", "")
-        }
-        if self.source_label:
-            named[self.source_label] = "source_label"
-        for name, where in named.items():
-            if name not in self.declared:
+        known = self._roles() | self.columns
+        for name, where in self._named().items():
+            if name not in known:
                 yield f"{where} names {name}, which no [clinical.columns.{name}] declares"
 
     def _misused(self) -> Iterator[str]:
@@ -151,7 +158,7 @@ class ClinicalSettings(Settings):
                 yield f"column {name} must be {kind.__name__.lower()}, not {self.declared[name].kind}"
         if self.source_label and isinstance(self.declared[self.source_label], Number | Date):
             yield f"source_label {self.source_label} must have levels, or 0 and 1"
-        for name in {"patient_id", "site"} & set(self.declared):
+        for name in sorted({"patient_id", "site"} & {*self.declared, *self.columns}):
             yield f"column {name} has its meaning already; do not declare it"
         for condition in (c for rule in self.rules for c in rule.conditions):
             yield from _wrong_value(condition, self.declared[condition.column])

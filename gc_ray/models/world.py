@@ -62,11 +62,13 @@ def process_group(device: torch.device) -> World:
 
 
 @contextmanager
-def threads(number: int) -> Iterator[None]:
-    """Torch with this many threads, on which the last bits of a sum depend; as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
+def repeatable(threads: int) -> Iterator[None]:
+    """Torch as equal bits need it: this many threads, and of cuDNN what repeats itself; as before afterwards."""
+    before = torch.get_num_threads(), torch.backends.cudnn.deterministic
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(before[0])
+        torch.backends.cudnn.deterministic = before[1]

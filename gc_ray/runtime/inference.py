@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 from ray.util.annotations import RayDeprecationWarning
 
 from gc_ray.errors import ClusterError, StoreError
-from gc_ray.models.world import threads
+from gc_ray.models.world import repeatable
 from gc_ray.runtime import cluster
 from gc_ray.study import EmbedSettings
 
@@ -53,6 +53,8 @@ def infer(items: list[dict], inference: Inference, settings: EmbedSettings) -> I
 
     ClusterError when a GPU is asked for that no node has; StoreError when a worker cannot write.
     """
+    if not items:
+        return  # nothing is worth starting Ray for
     outcomes = _here(items, inference) if settings.workers == 0 else _by_ray(items, inference, settings)
     for i, outcome in outcomes:
         if outcome["status"] == "unwritten":
@@ -61,11 +63,10 @@ def infer(items: list[dict], inference: Inference, settings: EmbedSettings) -> I
 
 
 def _here(items: list[dict], inference: Inference) -> Iterator[tuple[int, Outcome]]:
-    with threads(1):  # as an actor has
-        worker = inference.make()
-        for start in range(0, len(items), inference.batch):
-            part = items[start : start + inference.batch]
-            yield from enumerate(_written(worker, part), start)
+    worker = inference.make()
+    for start in range(0, len(items), inference.batch):
+        part = items[start : start + inference.batch]
+        yield from enumerate(_written(worker, part), start)
 
 
 def _by_ray(items: list[dict], inference: Inference, settings: EmbedSettings) -> Iterator[tuple[int, Outcome]]:
@@ -133,6 +134,7 @@ def _alone(item: dict, inference: Inference, gpu: bool) -> Outcome:
 
 def _written(worker: Worker, items: list[dict]) -> list[Outcome]:
     try:
-        return worker(items)
+        with repeatable(threads=1):  # here as in an actor
+            return worker(items)
     except StoreError as error:
         return [{"status": "unwritten", "reason": str(error)}] * len(items)

@@ -20,7 +20,7 @@ from gc_ray.errors import ClusterError, StoreError, StudyError
 from gc_ray.models.checkpoints import StoredCheckpoints, forget
 from gc_ray.models.fit import Fit, FitSettings, Fitted, Objective, Point, fit
 from gc_ray.models.model_folder import Model, model_id, read_card, write_model
-from gc_ray.models.world import ALONE, World, process_group, threads
+from gc_ray.models.world import ALONE, World, process_group, repeatable
 from gc_ray.runtime import cluster
 from gc_ray.store import Store
 from gc_ray.study import TrainSettings
@@ -69,8 +69,8 @@ def unwatched(totals: dict[str, int]) -> Callable[[str, str], None]:
 def train(task: Task, place: Place, tell: Tell, run: str, watch: Watch = unwatched) -> tuple[dict, bool]:
     """(the model's card, whether it was trained now): a model that is whole is left as it is.
 
-    The same call again takes up what was cut off; the run record is written last. tell: called with each epoch's news.
-    run: the run's id, never used before. watch: as for ``extract``, for what comes before training.
+    The same call again takes up what was cut off; the run record is written last. tell: called with each epoch's
+    news. run: the run's id, never used before. watch: as for ``extract``, for what comes before training.
     ClusterError when a GPU or a CPU is asked for that no node has, or when ranks died too often; StudyError when the
     settings do not lead to finite numbers; what a rank raised, when it is a fault of the input.
     """
@@ -88,7 +88,7 @@ def _bring_about(task: Task, place: Place, tell: Tell, run: str, watch: Watch) -
     task.before(watch)
     if place.settings.workers == 0 or not task.fitted:
         world = replace(ALONE, device=_own_device(place.settings)) if task.fitted else ALONE
-        with threads(place.settings.cpus_per_worker):
+        with repeatable(place.settings.cpus_per_worker):
             _work(task, place, world, tell)
     else:
         with cluster.session(place.settings.workers * place.settings.cpus_per_worker):
@@ -149,8 +149,6 @@ def _work_by_ray(task: Task, place: Place, tell: Tell, run: str) -> None:
 def _rank(config: dict) -> str:
     """What every rank runs; a fault of the settings, which all ranks meet alike, is told and not tried again."""
     place, board = config["place"], config["board"]
-    torch.set_num_threads(place.settings.cpus_per_worker)
-    torch.backends.cudnn.deterministic = True
     world = process_group(get_device())
 
     def tell(name: str, settings: FitSettings, point: Point) -> None:
@@ -158,7 +156,8 @@ def _rank(config: dict) -> str:
             board.add.remote((name, settings, point))
 
     try:
-        _work(config["task"], place, world, tell)
+        with repeatable(place.settings.cpus_per_worker):
+            _work(config["task"], place, world, tell)
     except StudyError as error:
         return str(error)
     return ""

@@ -46,7 +46,8 @@ def errors(text: pd.DataFrame, **given) -> list[str]:
 def test_an_impossible_date_is_an_error(day, message):
     """Not in the calendar, out of the study's years, or after what must follow it."""
     text = frame(surgery=[day, "2015-01-01"], seen=["2019-01-01", "2019-01-01"])
-    found = errors(text, columns={"surgery": DAYS | {"not_after": "seen"}, "seen": DAYS})
+    columns = {"surgery": DAYS | {"not_after": "seen"}, "seen": DAYS}
+    found = errors(text, subgroups=["surgery"], columns=columns)
     assert len(found) == 1
     assert found[0].startswith(message)
 
@@ -71,7 +72,7 @@ def test_an_outcome_that_contradicts_its_time_is_an_error(outcome, months, messa
 def test_levels_written_as_decimals_are_levels():
     """A column of 2 beside empty cells leaves many programs as 2.0."""
     grade = {"kind": "ordinal", "levels": ["0", "1", "2"]}
-    values, findings = code_table(frame(trg=["2.0", None, "1"]), settings(columns={"trg": grade}))
+    values, findings = code_table(frame(trg=["2.0", None, "1"]), settings(source_label="trg", columns={"trg": grade}))
     assert findings == []
     assert list(values["trg"]) == ["2", None, "1"]
 
@@ -79,8 +80,15 @@ def test_levels_written_as_decimals_are_levels():
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_number_keeps_every_bit(number):
     """What Python writes is what is read."""
-    wide = ClinicalSettings(columns={"x": Number(unit="", low=-np.inf, high=np.inf)})
+    wide = ClinicalSettings(subgroups=("x",), columns={"x": Number(unit="", low=-np.inf, high=np.inf)})
     assert code_table(frame(x=[repr(number)]), wide)[0]["x"].iloc[0] == number
+
+
+def test_a_declared_column_that_nothing_uses_need_not_be_there():
+    """A group without a source task empties source_label and needs no such column."""
+    study = load_study("recurrence", ("clinical.source_label=",)).clinical
+    assert "trg" in study.columns
+    assert "trg" not in study.declared
 
 
 def test_the_coding_of_each_kind_is_stated():
