@@ -175,6 +175,5 @@ CHECKLIST = Table(
 )
 
 TABLES = {
-    table.name: table
-    for table in (METRICS, TESTS, CURVES, CUTOFFS, TABLE_ONE, ACCOUNT, NOMOGRAM, FLAGS, CHECKLIST)
+    table.name: table for table in (METRICS, TESTS, CURVES, CUTOFFS, TABLE_ONE, ACCOUNT, NOMOGRAM, FLAGS, CHECKLIST)
 }

@@ -142,7 +142,8 @@ class EvaluateSettings(_Settings):
     """What is measured on scores, and what a report says beside the numbers."""
 
     cutoff: Literal["youden"] | Annotated[float, Field(gt=0, lt=1)] = Field(
-        "youden", description="the score at or above which a patient is positive: learned on training scores, or given"
+        "youden",
+        description="the score at or above which a patient is positive: learned on training scores, or given",
     )
     survival_cutoff: Literal["log_rank", "classification"] | Annotated[float, Field(gt=0, lt=1)] = Field(
         "log_rank",

@@ -68,7 +68,13 @@ def _rows(inputs: Inputs, name: str, signature: Signature) -> Iterator[dict]:
         label = f"{total:.6g}"
         yield same | {"axis": "total_points", "mark": label, "value": total, "points": total, "risk": risk}
     for one in found.risk_axis.itertuples():
-        yield same | {"axis": "risk", "mark": f"{one.risk:g}", "value": one.risk, "points": one.points, "risk": np.nan}
+        yield same | {
+            "axis": "risk",
+            "mark": f"{one.risk:g}",
+            "value": one.risk,
+            "points": one.points,
+            "risk": np.nan,
+        }
 
 
 def _range(inputs: Inputs, signature: Signature, i: int) -> tuple:

@@ -43,7 +43,7 @@ def group_rows(unit: Unit, columns: tuple[str, ...], coding: dict) -> tuple[list
         part = unit.part(known)
         metrics += _by_level(part, name, labels[known])
         tests.append(
-            _test(part, f"interaction {name}", INTERACTION, lambda p=part, g=labels[known]: _interaction(p, g))
+            _test(part, "interaction", INTERACTION, lambda p=part, g=labels[known]: _interaction(p, g), subset=name)
         )
     site = unit.patients["site"]
     if site.nunique() > 1:

@@ -63,7 +63,9 @@ def _survival(training: Unit | None, first: Unit, rule: str | float, classificat
     return row | values | {"n": found.n, "events": found.events}
 
 
-def _row(unit: Unit, purpose: str, cutoff: float | None, rule: str, statistic: float = np.nan, note: str = "") -> dict:
+def _row(
+    unit: Unit, purpose: str, cutoff: float | None, rule: str, statistic: float = np.nan, note: str = ""
+) -> dict:
     return {
         **unit.key,
         "purpose": purpose,

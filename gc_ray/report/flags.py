@@ -29,6 +29,7 @@ def flag_rows(inputs: Inputs, metrics: pd.DataFrame, cutoffs: pd.DataFrame) -> l
         *_network(inputs),
         *_design(inputs),
         *_predictors(inputs),
+        *_few_events(metrics, inputs.headline),
         *_of_metrics(metrics),
         *_of_cutoffs(cutoffs),
         *_stability(inputs),
@@ -87,22 +88,32 @@ def _predictors(inputs: Inputs) -> Iterator[tuple]:
             yield ("serious", "not_known_at_scan", name, text)
 
 
-def _of_metrics(metrics: pd.DataFrame) -> Iterator[tuple]:
-    for one in metrics[metrics["metric"] == "auc"].itertuples():
-        about = _about(one)
+def _few_events(metrics: pd.DataFrame, headline: str) -> Iterator[tuple]:
+    """Of every cohort, and of the subgroups in which the first model is shown."""
+    for one in metrics[(metrics["metric"] == "auc") & (metrics["variant"] == "leak_free")].itertuples():
         rarer = min(one.events, one.n - one.events)
-        if rarer < LEAST_EVENTS and (one.subset == "all" or rarer < FEWEST):
+        shown = rarer < LEAST_EVENTS if one.subset == "all" else rarer < FEWEST and one.model_id == headline
+        if shown:
             rare = "events" if one.events <= one.n - one.events else "patients without the event"
-            severity = "serious" if rarer < FEWEST else "note"
             text = f"few events: {rarer} {rare} among {one.n}, {LEAST_EVENTS} are advised for a validation"
-            yield (severity, "few_events", about, text)
-        if one.subset != "all" or np.isnan(one.estimate):
-            continue
+            where = one.cohort if one.subset == "all" else f"{one.cohort}, {one.subset}"
+            yield ("serious" if rarer < FEWEST else "note", "few_events", where, text)
+
+
+def _of_metrics(metrics: pd.DataFrame) -> Iterator[tuple]:
+    areas = metrics[(metrics["metric"] == "auc") & (metrics["subset"] == "all")]
+    for one in areas.dropna(subset=["estimate"]).itertuples():
+        about = _about(one)
         if one.upper - one.lower > WIDE:
             text = f"wide interval: AUC {one.estimate:.3f} ({one.lower:.3f} to {one.upper:.3f})"
             yield ("note", "wide_interval", about, text)
         if one.estimate in (0, 1):
-            yield ("serious", "separation", about, "perfect separation: DeLong's interval is a point and says nothing")
+            yield (
+                "serious",
+                "separation",
+                about,
+                "perfect separation: DeLong's interval is a point and says nothing",
+            )
         elif covers_poorly("delong", one.n, one.events, one.estimate):
             text = f"DeLong's interval covers less than it says with {one.events} events among {one.n} at this AUC"
             yield ("note", "poor_coverage", about, text)

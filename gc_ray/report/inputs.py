@@ -129,7 +129,9 @@ def _card(store: Store, study_id: str, tune_id: str | None) -> tuple[str, dict]:
     try:
         return tune_id, json.loads(store.get(f"{top}/{tune_id}/card.json"))
     except FileNotFoundError as error:
-        raise TableError(f"store {store.uri}: study {study_id} has no whole tuning {tune_id}; run it again") from error
+        raise TableError(
+            f"store {store.uri}: study {study_id} has no whole tuning {tune_id}; run it again"
+        ) from error
 
 
 def _parquet(store: Store, name: str, study_id: str, tune_id: str) -> pd.DataFrame | None:
@@ -164,7 +166,9 @@ def _patients_of_file(scores: pd.DataFrame, clinical: str | None, study: Study) 
         patients = _patients(own, study, own.get("fold"))
         again = _patients(scores.set_index("patient_id"), study, None)["outcome"].groupby(level=0).nunique()
         if (again > 1).any():
-            raise TableError(f"scores: patient {again.idxmax()} has outcome 0 and 1 in different rows; mend the table")
+            raise TableError(
+                f"scores: patient {again.idxmax()} has outcome 0 and 1 in different rows; mend the table"
+            )
         return patients
     try:
         text = parse_clinical(read_bytes(clinical), parent_of(clinical)[1])

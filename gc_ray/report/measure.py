@@ -149,9 +149,7 @@ def _confusion(unit: Unit, cutoff: float | None, settings: EvaluateSettings) -> 
             ("net_benefit",),
             f"at the frozen cutoff; percentiles of {settings.bootstrap} bootstrap samples",
             lambda: [
-                _bootstrap(
-                    unit, lambda y, p: float(np.mean((p >= cutoff) * np.where(y, 1.0, -odds))), settings
-                )
+                _bootstrap(unit, lambda y, p: float(np.mean((p >= cutoff) * np.where(y, 1.0, -odds))), settings)
             ],
         )
 

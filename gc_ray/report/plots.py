@@ -50,7 +50,9 @@ def _of_model(model: str, curves: pd.DataFrame, metrics: pd.DataFrame) -> Iterat
         curves[curves["curve"].isin(("calibration", "calibration_bins"))], metrics, "calibration_slope"
     )
     if len(calibration):
-        alt = f"Observed against predicted risk of {model}, by cohort: smooth curve and tenths of risk with intervals."
+        alt = (
+            f"Observed against predicted risk of {model}, by cohort: smooth curve and tenths of risk with intervals."
+        )
         yield Plot(
             f"calibration-{model}", "calibration", f"Calibration of {model}", alt, calibration, draw_calibration
         )
@@ -85,7 +87,9 @@ def draw_roc(table: pd.DataFrame) -> Figure:
         axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.7, linestyle=":")
         for i, (model, line) in enumerate(rows.groupby("model_id", sort=False)):
             axis.plot(line["x"], line["y"], label=_label(model, line, "auc"), **line_style(i))
-        axis.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axis.set(
+            xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal"
+        )
         axis.legend(loc="lower right", title="AUC (95 % interval)", title_fontsize=7.5)
     return figure
 

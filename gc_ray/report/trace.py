@@ -107,10 +107,18 @@ def _kaplan_meier(unit: Unit, cutoff: float | None) -> Iterator[pd.DataFrame]:
         # the start, so that the curve leaves 1 at time 0
         start = {"x": 0.0, "y": 1.0, "lower": np.nan, "upper": np.nan, "count": len(part)}
         line = _line(
-            "kaplan_meier", name, found.time, found.survival, lower=found.lower, upper=found.upper, count=found.at_risk
+            "kaplan_meier",
+            name,
+            found.time,
+            found.survival,
+            lower=found.lower,
+            upper=found.upper,
+            count=found.at_risk,
         )
         if found.time[0] > 0:
-            line = pd.concat([pd.DataFrame([{"curve": "kaplan_meier", "series": name} | start]), line.dropna(axis=1, how="all")])
+            line = pd.concat(
+                [pd.DataFrame([{"curve": "kaplan_meier", "series": name} | start]), line.dropna(axis=1, how="all")]
+            )
         yield line.reset_index(drop=True)
 
 

@@ -127,7 +127,10 @@ def _store_split(store: Store, patients: pd.DataFrame, study: Study) -> None:
         }
         for name, row in patients.iterrows()
     ]
-    steps = [("patients in the clinical table", len(patients) + 12, 0, ""), ("no R0 resection", len(patients), 12, "")]
+    steps = [
+        ("patients in the clinical table", len(patients) + 12, 0, ""),
+        ("no R0 resection", len(patients), 12, ""),
+    ]
     flow = [
         {"study_id": study.name, "number": i, "step": step, "n_left": left, "n_removed": lost, "reason": why}
         for i, (step, left, lost, why) in enumerate(steps)
