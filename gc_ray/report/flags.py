@@ -58,8 +58,8 @@ def _design(inputs: Inputs) -> Iterator[tuple]:
         yield ("serious", "no_external_validation", "study", text)
     kinds = inputs.scores[["model_id", "variant", "kind"]].drop_duplicates()
     for one in kinds.itertuples():
-        about = f"{one.model_id} ({one.variant})"
         if one.kind == "apparent":
+            about = f"{one.model_id} ({one.variant})"
             text = "in-sample scores: the model was judged on the patients it was fitted on, its numbers are too good"
             yield ("serious", "in_sample", about, text)
         if one.kind == "oof":
@@ -67,7 +67,7 @@ def _design(inputs: Inputs) -> Iterator[tuple]:
                 "out-of-fold scores are pooled over folds whose fits differ: the interval takes the fits as given; "
                 "see the mean AUC within folds beside it"
             )
-            yield ("note", "pooled_out_of_fold", about, text)
+            yield ("note", "pooled_out_of_fold", "training cohort", text)
     if inputs.resampling is None or not len(inputs.resampling):
         text = "optimism is not estimable: the selection was not repeated"
         yield ("note", "no_resampling", "study", text)

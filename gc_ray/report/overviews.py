@@ -81,11 +81,11 @@ def draw_forest(table: pd.DataFrame) -> Figure:
     axis.set(xlabel="AUC (95 % interval, DeLong)", ylim=(-0.7, len(table) - 0.3))
     axis.set_xlim(min(0.45, np.nanmin(table["lower"].fillna(0.45)) - 0.02), 1.005)
     right = axis.secondary_yaxis("right")
-    said = [f"{r.estimate:.3f} ({r.lower:.3f}-{r.upper:.3f})   {r.events} / {r.n}" for r in table.itertuples()]
+    said = [f"{r.estimate:.3f} ({r.lower:.3f}-{r.upper:.3f}), {r.events} / {r.n}" for r in table.itertuples()]
     right.set_yticks(places, said)
     right.tick_params(length=0)
     right.spines[:].set_visible(False)
-    axis.set_title("AUC (95 % interval)   events / n", loc="right")
+    axis.text(1.02, 1.0, "AUC (95 % interval), events / n", transform=axis.transAxes, va="bottom", fontsize=8)
     return figure
 
 

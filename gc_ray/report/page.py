@@ -99,7 +99,7 @@ def _tables(done: Evaluation) -> dict[str, list[dict]]:
     free, published = (metrics[metrics["variant"] == name] for name in ("leak_free", "as_published"))
     whole = free[(free["subset"] == "all") & (free["kind"] != "resampling")]
     found = {
-        "flags": [_flags(done.frame("flags"))],
+        "flags": _flags(done.frame("flags")),
         "patients": [*_table_one(done.frame("table_one"))],
         "discrimination": [
             _pivot("Discrimination", whole, ["auc", "auc_bootstrap", "auc_within_folds", "average_precision"]),
@@ -153,11 +153,15 @@ def _grid(caption: str, frame: pd.DataFrame, folded: bool = False) -> dict:
     return {"caption": caption, "columns": columns, "rows": rows, "folded": folded or len(rows) > SHOWN_ROWS}
 
 
-def _flags(flags: pd.DataFrame) -> dict:
-    table = _grid("Doubts", flags[["severity", "about", "text"]] if len(flags) else flags)
-    for row, severity in zip(table["rows"], flags.get("severity", ()), strict=True):
-        row["mark"] = severity
-    return table
+def _flags(flags: pd.DataFrame) -> list[dict]:
+    """The serious doubts in full view, the notes folded."""
+    found = []
+    for severity, caption in (("serious", "Serious"), ("note", "Notes")):
+        table = _grid(caption, flags.loc[flags["severity"] == severity, ["about", "text"]], folded=severity == "note")
+        for row in table["rows"]:
+            row["mark"] = severity
+        found.append(table)
+    return found
 
 
 def _pivot(caption: str, rows: pd.DataFrame, metrics: list[str]) -> dict:

@@ -30,12 +30,25 @@ def table_one_frame(inputs: Inputs) -> tuple[pd.DataFrame, str]:
     for comparison, rows, by in comparisons:
         if not spec or len(by.unique()) < 2:
             continue
-        found = evaluate.table_one(rows.reset_index(drop=True), by, spec)
+        found = evaluate.table_one(_in_order(rows, inputs).reset_index(drop=True), by, spec)
         parts.append(_long(found).assign(comparison=comparison))
         rule = found.rule
     if not parts:
         return pd.DataFrame(), rule
     return pd.concat(parts, ignore_index=True).assign(study_id=inputs.study.name), rule
+
+
+def _in_order(rows: pd.DataFrame, inputs: Inputs) -> pd.DataFrame:
+    """Levels in the order of the study file, 0 and 1 as no and yes."""
+    ordered = rows.copy()
+    for name, column in inputs.study.clinical.declared.items():
+        if name not in rows:
+            continue
+        if column.kind == "binary":
+            ordered[name] = pd.Categorical(rows[name].map({0: "no", 1: "yes"}), ["no", "yes"])
+        elif levels := getattr(column, "levels", ()):
+            ordered[name] = pd.Categorical(rows[name], levels)
+    return ordered
 
 
 def account_rows(inputs: Inputs) -> list[dict]:

@@ -13,7 +13,7 @@ from gc_ray.report.draw import COLOURS, GREY, PANEL, Plot, line_style, panels
 
 UNIT = ["study_id", "model_id", "variant", "cohort", "kind"]
 KINDS = {"oof": "out-of-fold", "final": "frozen model", "apparent": "in-sample"}
-AT_RISK_TICKS = 4  # times at which numbers at risk are printed; more would not be legible
+AT_RISK_TICKS = 5  # most times at which numbers at risk are printed; more would not be legible
 GROUP_COLOUR = {"no event": COLOURS[0], "event": COLOURS[1], "low": COLOURS[0], "high": COLOURS[1]}
 
 
@@ -131,7 +131,7 @@ def draw_calibration(table: pd.DataFrame) -> Figure:
     figure, axes = _cohort_panels(table)
     for axis, (_, rows) in zip(axes, _cohorts(table), strict=True):
         smooth, bins = (rows[rows["curve"] == name] for name in ("calibration", "calibration_bins"))
-        end = max(rows["x"].max(), rows["y"].max(), 0.05) * 1.08
+        end = min(max(rows["x"].max(), rows["y"].max(), 0.05) * 1.08, 1.02)  # loess may leave 0 to 1
         axis.plot([0, end], [0, end], color=GREY, linewidth=0.7, linestyle=":", label="perfect")
         axis.plot(smooth["x"], smooth["y"], color=COLOURS[0], label="smooth (loess)")
         reach = np.abs(bins[["lower", "upper"]].to_numpy().T - bins["y"].to_numpy())
@@ -195,15 +195,16 @@ def draw_survival(table: pd.DataFrame) -> Figure:
         one = rows.iloc[0]
         said = _interval(one["hazard_ratio"], one["hazard_ratio_lower"], one["hazard_ratio_upper"], 2)
         axis.set(ylim=(0, 1.02), xlim=(0, None), ylabel="free of the event")
-        axis.legend(loc="lower left", title=f"hazard ratio {said}", title_fontsize=7.5)
+        axis.set_title(f"{axis.get_title()}\nhazard ratio {said}")
         _numbers_at_risk(axis, rows)
+    axes[0].legend(loc="lower left")
     return figure
 
 
 def _numbers_at_risk(axis: Axes, rows: pd.DataFrame) -> None:
-    ticks = np.linspace(0, rows["x"].max(), AT_RISK_TICKS + 1)[:-1]
-    step = 12 if ticks[1] >= 12 else 1  # whole years where the follow-up is long enough
-    ticks = np.unique(np.round(ticks / step) * step)
+    end = rows["x"].max()
+    year = 12 if end > 2 * AT_RISK_TICKS else 1  # whole years where the follow-up is long enough
+    ticks = np.arange(0, end, max(year * np.ceil(end / year / AT_RISK_TICKS), 1))
     lines = []
     for name, line in rows.groupby("series", sort=False):
         left = [line.loc[line["x"] >= tick, "count"].max() if (line["x"] >= tick).any() else 0 for tick in ticks]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -54,12 +54,13 @@ class Unit:
         return Unit(*names, self.score[rows], self.linear_predictor[rows], self.patients[rows])
 
     def followed(self) -> Unit:
-        """The unit of those whose follow-up is known."""
-        return self.part((self.patients["time"].notna() & self.patients["event"].notna()).to_numpy())
+        """The unit of those whose follow-up is known; its outcome is the event that ends the follow-up."""
+        known = self.part((self.patients["time"].notna() & self.patients["event"].notna()).to_numpy())
+        return replace(known, patients=known.patients.assign(outcome=known.patients["event"]))
 
 
 def units_of(inputs: Inputs) -> list[Unit]:
-    """Every unit of a scores table: models in its order, training cohort first."""
+    """Every unit of a scores table: training cohort first, models in the order of the table."""
     order = {model: i for i, model in enumerate(inputs.models)}
     found = []
     for (model, variant, cohort, kind), rows in inputs.scores.groupby(["model_id", "variant", "cohort", "kind"]):
@@ -68,7 +69,7 @@ def units_of(inputs: Inputs) -> list[Unit]:
         arrays = rows["score"].to_numpy(), rows["linear_predictor"].to_numpy()
         found.append(Unit(inputs.study.name, model, variant, cohort, kind, *arrays, patients))
     return sorted(
-        found, key=lambda u: (u.variant != "leak_free", order[u.model_id], ORDER.get(u.cohort, 3), u.cohort, u.kind)
+        found, key=lambda u: (u.variant != "leak_free", ORDER.get(u.cohort, 3), u.cohort, u.kind, order[u.model_id])
     )
 
 

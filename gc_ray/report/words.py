@@ -87,7 +87,7 @@ def sentences(done: Evaluation) -> list[str]:
             )
     flags = done.frame("flags")
     serious = flags[flags["severity"] == "serious"] if len(flags) else flags
-    said += [f"{_capital(row.text)} ({row.about})." for row in serious.head(MOST_SENTENCES - 1).itertuples()]
+    said += [f"{row.about}: {row.text}." for row in serious.head(MOST_SENTENCES - 1).itertuples()]
     if len(flags):
         said.append(f"In all {len(serious)} serious doubts and {len(flags) - len(serious)} notes: see below.")
     return said
@@ -109,6 +109,3 @@ def _several(models: list[str]) -> str:
 def _patients(done: Evaluation) -> str:
     return f"{done.inputs.scores['patient_id'].nunique():,}"
 
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import asdict, dataclass
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from gc_ray import tables
 from gc_ray.cohort_tables import CohortTables, clinical_table, store_cohort
+from gc_ray.errors import StoreError
 from gc_ray.models.signature import Signature, fit_signature
 from gc_ray.store import Store, open_store
 from gc_ray.study import Study, load_study
@@ -237,9 +243,70 @@ def quick(run: Run) -> Study:
 def scores_csv(patients: pd.DataFrame, model: str = "latent_0") -> str:
     """A table of scores as another group would send it, with the outcome in it."""
     frame = patients.reset_index()
-    p = expit(frame[model] - 1.5)
-    table = frame[["patient_id", "cohort", "time_months", "event"]].assign(outcome=frame["recurrence"], score=p)
-    return table.to_csv(index=False)
+    table = frame[["patient_id", "cohort", "site", "time_months", "event"]]
+    return table.assign(outcome=frame["recurrence"], score=expit(frame[model] - 1.5)).to_csv(index=False)
 
 
-__all__ = ["Run", "asdict", "logit", "scores_csv", "simulated", "write_run"]
+@pytest.fixture(scope="session")
+def patients() -> pd.DataFrame:
+    """The patients of ``run``."""
+    return simulated(600, seed=1)
+
+
+@pytest.fixture
+def scores_file(tmp_path, patients):
+    """Writes a table of scores of some patients and gives its path; change(frame) may spoil it first."""
+
+    def write(rows: int | None = None, change=lambda frame: frame) -> str:
+        frame = pd.read_csv(io.StringIO(scores_csv(patients.head(rows) if rows else patients)))
+        path = tmp_path / "scores.csv"
+        change(frame).to_csv(path, index=False)
+        return str(path)
+
+    return write
+
+
+class OwnServer:
+    """An S3 server that a test may kill and start again on the same data and ports."""
+
+    def __init__(self, start, folder: Path):
+        self.process, self.settings = start(folder)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def start(self) -> None:
+        """Start it again and wait until it answers."""
+        self.process = subprocess.Popen(
+            self.process.args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                list(self.store.list(""))
+            except StoreError:
+                time.sleep(0.5)
+            else:
+                return
+        pytest.fail("the S3 server did not come back")
+
+
+@pytest.fixture
+def own_server(start_s3, tmp_path_factory, monkeypatch):
+    """A server of this test alone, with ``store`` on it."""
+    import boto3
+
+    import gc_ray.store as module
+
+    server = OwnServer(start_s3, tmp_path_factory.mktemp("own-weed"))
+    for name, value in server.settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials that it first saw
+    module._s3_client.cache_clear()
+    boto3.client("s3").create_bucket(Bucket="own")
+    server.store = open_store("s3://own/reports")
+    yield server
+    server.kill()
+    module._s3_client.cache_clear()
