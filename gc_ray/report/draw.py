@@ -62,6 +62,9 @@ def render(plot: Plot) -> Drawn:
     """The figure of a plot's table."""
     with matplotlib.rc_context(STYLE):
         figure = plot.draw(plot.table)
+        FigureCanvasAgg(figure)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once for both files: it takes longer than drawing
         return Drawn(_svg(figure, plot), _png(figure))
 
 
