@@ -63,7 +63,7 @@ def render(plot: Plot) -> Drawn:
     with matplotlib.rc_context(STYLE):
         figure = plot.draw(plot.table)
         FigureCanvasAgg(figure)
-        figure.draw_without_rendering()
+        figure.get_layout_engine().execute(figure)
         figure.set_layout_engine("none")  # laid out once for both files: it takes longer than drawing
         return Drawn(_svg(figure, plot), _png(figure))
 

@@ -126,7 +126,9 @@ def _calibration(unit: Unit) -> Iterator[dict]:
         ]
 
     method = "logistic recalibration, Wald interval; ici: loess, without an interval"
-    yield from _guarded(unit, metrics, method, compute)
+    for one in _guarded(unit, metrics, method, compute):
+        unknown = not one["note"] and np.isnan(one["estimate"])
+        yield one | ({"note": "the risks between 0 and 1 are all equal"} if unknown else {})
 
 
 def _confusion(unit: Unit, cutoff: float | None, settings: EvaluateSettings) -> Iterator[dict]:
