@@ -21,7 +21,7 @@ CONTRAST = "DeLong among events only; null: AUC .5; above .5 = the named level s
 
 
 def test_rows(units: list[Unit], cutoff_of: Callable[[Unit], float | None]) -> list[dict]:
-    """Rows of the table tests: models in pairs, calibration, risk groups. cutoff_of: the survival cutoff of a unit."""
+    """Rows of the table tests: models in pairs, calibration, risk groups. cutoff_of: survival cutoff of a unit."""
     rows = [_paired(a, b) for a, b in same_patients(units)]
     for unit in units:
         rows.append(_test(unit, "calibration", HOSMER, lambda unit=unit: _hosmer(unit)))

@@ -170,7 +170,7 @@ def _coefficients(inputs: Inputs) -> Iterator[tuple]:
         n, events = rows["n"].iloc[0], rows["events"].iloc[0]
         each = min(events, n - events) / max(terms, 1)
         if each < EVENTS_PER_TERM:
-            text = f"{each:.1f} events for each of {terms} terms, fewer than {EVENTS_PER_TERM}: coefficients are unstable"
+            text = f"{each:.1f} events for each of {terms} terms, under {EVENTS_PER_TERM}: coefficients are unstable"
             yield ("note", "few_events_per_term", f"{model} ({variant})", text)
 
 

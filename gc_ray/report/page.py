@@ -44,8 +44,7 @@ TEXTS = {
     "models": ("The models", "Coefficients are log odds per unit as stored; odds ratios are per the same unit."),
     "as_published": (
         "As published",
-        "The paper's own in-sample steps, for comparison only: nothing here feeds a cutoff of the other sections or a "
-        "claim.",
+        "The paper's own in-sample steps, for comparison: nothing here feeds a claim or a cutoff of other sections.",
     ),
     "checklists": ("Checklists", "Filled in from this run's tables, in our own words."),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 
@@ -95,7 +97,7 @@ def _cohorts(inputs: Inputs) -> pd.Series:
 
 
 def _check_sums(steps: list[tuple[str, str, int, int, str]]) -> None:
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in pairwise(steps):
         if before[0] == after[0] != "cohort" and before[2] - after[3] != after[2]:
             raise TableError(f"account: {before[2]} less {after[3]} is not the {after[2]} of the step '{after[1]}'")
     scored = next(step[2] for step in steps if step[1] == "with a score")

@@ -58,7 +58,7 @@ def _of_model(model: str, curves: pd.DataFrame, metrics: pd.DataFrame) -> Iterat
         )
     violins = curves[curves["curve"].isin(("violin", "quartiles"))]
     if len(violins):
-        alt = f"Distribution of the scores of {model} in patients with and without the event, by cohort, with quartiles."
+        alt = f"Scores of {model} in patients with and without the event, by cohort: densities and quartiles."
         yield Plot(f"violin-{model}", "discrimination", f"Scores of {model} by outcome", alt, violins, draw_violins)
     counts = metrics[metrics["metric"].isin(("tp", "fp", "tn", "fn"))].dropna(subset=["estimate"])
     if len(counts):
@@ -67,14 +67,14 @@ def _of_model(model: str, curves: pd.DataFrame, metrics: pd.DataFrame) -> Iterat
         yield Plot(f"confusion-{model}", "cutoff", f"Confusion matrices of {model}", alt, table, draw_confusion)
     survival = with_metric(curves[curves["curve"] == "kaplan_meier"], metrics, "hazard_ratio")
     if len(survival):
-        alt = f"Kaplan-Meier curves of low and high risk by {model} at the frozen cutoff, by cohort, with numbers at risk."
+        alt = f"Kaplan-Meier curves of low and high risk by {model} at its frozen cutoff, by cohort; numbers at risk."
         yield Plot(
             f"kaplan-meier-{model}", "survival", f"Survival by risk group of {model}", alt, survival, draw_survival
         )
 
 
 def with_metric(curves: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The curves with a metric of their unit beside each point: columns metric, metric_lower, metric_upper, n, events."""
+    """The curves, each point with a metric of its unit, the metric's limits, n and events."""
     one = metrics[metrics["metric"] == metric][[*UNIT, "estimate", "lower", "upper", "n", "events"]]
     one = one.rename(columns={"estimate": metric, "lower": f"{metric}_lower", "upper": f"{metric}_upper"})
     return curves.merge(one, on=UNIT, how="left")

@@ -82,8 +82,8 @@ def sentences(done: Evaluation) -> list[str]:
             said.append(f"Optimism of {row.model_id} is {row.note}.")
         else:
             said.append(
-                f"Every step of {row.model_id} was repeated in folds: corrected for optimism, its AUC in the training "
-                f"cohort is {number(row.estimate)}."
+                f"Every step of {row.model_id} was repeated in folds: corrected for optimism, its AUC in training "
+                f"is {number(row.estimate)}."
             )
     flags = done.frame("flags")
     serious = flags[flags["severity"] == "serious"] if len(flags) else flags
@@ -108,4 +108,3 @@ def _several(models: list[str]) -> str:
 
 def _patients(done: Evaluation) -> str:
     return f"{done.inputs.scores['patient_id'].nunique():,}"
-

@@ -51,7 +51,17 @@ def test_a_missing_file_is_said_by_name(tmp_path):
         lambda f: f.assign(event=0),
         lambda f: f.assign(cohort=np.where(f.index < 3, "train", "internal")),
     ],
-    ids=["no-event", "all-events", "all-tied", "separated", "many-ties", "three", "one", "no-deaths", "tiny-training"],
+    ids=[
+        "no-event",
+        "all-events",
+        "all-tied",
+        "separated",
+        "many-ties",
+        "three",
+        "one",
+        "no-deaths",
+        "tiny-training",
+    ],
 )
 def test_a_cohort_that_allows_little_still_gives_a_page(scores_file, change):
     """Numbers that do not exist are missing with a note, never invented; the page says so."""

@@ -136,6 +136,7 @@ def test_relabelling_patients_changes_no_number(run, quick, done):
     )
 
 
+@pytest.mark.slow
 def test_equal_input_gives_equal_bytes_and_so_the_same_name(run, quick, report):
     """A report can be published twice, from two machines, without a conflict."""
     again = report_of(evaluate_all(from_store(run.store, quick, None)))
@@ -179,7 +180,7 @@ def test_the_index_names_every_other_file_with_its_checksum(report):
     index = json.loads(report.files[INDEX])
     assert set(index["files"]) == set(report.files) - {INDEX}
     assert index["research_use_only"] is True
-    assert [n["what"] for n in index["summary"]["numbers"]][0] == "AUC, external"
+    assert index["summary"]["numbers"][0]["what"] == "AUC, external"
 
 
 def test_checklists_answer_from_the_run_or_say_unknown(report):
@@ -193,6 +194,7 @@ def test_checklists_answer_from_the_run_or_say_unknown(report):
     assert answered["TRIPOD+AI", "18a"] == UNKNOWN
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_nothing_and_says_what_it_would(run, quick, tmp_path):
     """Neither the store nor the place to publish is touched."""
     before = {entry.key for entry in run.store.list("")}
