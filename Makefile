@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 
-.PHONY: setup demo test test-fast test-slow lint format bench bench-networks clean
+.PHONY: setup demo test test-fast test-slow lint format bench bench-networks bench-report clean
 
 setup: $(READY)
 
@@ -44,6 +44,10 @@ bench: $(READY)
 bench-networks: $(READY)
 	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/head.py
+
+# a report over 3,000 patients and 6 models: time and memory
+bench-report: $(READY)
+	$(BIN)/python benchmarks/report.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) .pytest_cache .ruff_cache build dist *.egg-info

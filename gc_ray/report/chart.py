@@ -13,15 +13,16 @@ from gc_ray.evaluate.outcome import Z95
 from gc_ray.models.signature import Signature
 from gc_ray.report.inputs import Inputs
 
+LEAST_AXES = 2  # of one predictor the score itself is the chart
 MOST_AXES = 15  # predictors that still can be read off by hand
 REACH = (0.025, 0.975)  # of the training patients: an axis to the largest marker ever seen would flatten all others
 SPREAD = 2.0  # standard deviations about the centre, where nothing is known of a predictor's values
 
 
 def readable(inputs: Inputs) -> dict[str, Signature]:
-    """The signatures that are small enough for a nomogram, in the order of the scores."""
+    """The signatures of a few predictors, which a nomogram can show, in the order of the scores."""
     found = {name: inputs.signatures[name] for name in inputs.models if name in inputs.signatures}
-    return {name: s for name, s in found.items() if 0 < len(s.predictors) <= MOST_AXES and any(s.coefficients)}
+    return {name: s for name, s in found.items() if LEAST_AXES <= len(s.predictors) <= MOST_AXES}
 
 
 def nomogram_rows(inputs: Inputs) -> list[dict]:
@@ -122,7 +123,7 @@ def _input(inputs: Inputs, signature: Signature, i: int) -> dict:
         "levels": list(levels),
         "low": low,
         "high": high,
-        "start": round(signature.centre[i]) if levels else min(max(signature.centre[i], low), high),
+        "start": round(signature.centre[i]) if levels else float(f"{min(max(signature.centre[i], low), high):.4g}"),
         "centre": signature.centre[i],
         "scale": signature.scale[i],
         "coefficient": signature.coefficients[i],

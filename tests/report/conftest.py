@@ -76,7 +76,7 @@ def write_run(store: Store, patients: pd.DataFrame, models: int = 3, repeats: in
     train = patients[patients["cohort"] == "train"]
     scores, signatures, coefficients = [], {}, []
     for name in names:
-        x = _design(patients, name, names[0])
+        x = _design(patients, name, names[0], signatures)
         y = train["recurrence"].to_numpy()
         whole, fit = fit_signature(name, x.loc[train.index], y)
         signatures[name] = whole
@@ -148,11 +148,13 @@ def _store_split(store: Store, patients: pd.DataFrame, study: Study) -> None:
     )
 
 
-def _design(patients: pd.DataFrame, name: str, first: str) -> pd.DataFrame:
+def _design(patients: pd.DataFrame, name: str, first: str, signatures: dict[str, Signature]) -> pd.DataFrame:
+    """A network's own number; for the fusion the first signature's linear predictor and clinical columns."""
     if name != "dlfs":
-        return patients[[name]]
+        return patients[[name]].set_axis([f"feature_{name}"], axis="columns")
+    score = signatures[first].linear_predictor(patients[[first]].set_axis([f"feature_{first}"], axis="columns"))
     ranks = patients["pn_stage"].map(LEVELS.index).astype(float)
-    return patients[[first, "age_years"]].assign(pn_stage=ranks)
+    return patients[["age_years"]].assign(**{first: score}, pn_stage=ranks)
 
 
 def _scores(study_id: str, name: str, variant: str, patients: pd.DataFrame, linear: pd.Series, kinds) -> list[dict]:

@@ -24,17 +24,17 @@
     const fields = model.inputs.map((_, i) => [...box.querySelectorAll("[data-input='" + i + "']")]);
     const values = model.inputs.map((input) => input.start);
     const output = box.querySelector("output");
+    const interval = box.querySelector(".interval");
     function show() {
       const z = standardised(model, values);
       const x = linear(model, z);
       const risk = logistic(x);
       output.dataset.risk = String(risk);
-      let text = percent(risk);
+      output.textContent = percent(risk);
       if (model.covariance) {
         const reach = model.z95 * standardError(model, z);
-        text += " (95 % interval of the model's estimate " + percent(logistic(x - reach)) + " to " + percent(logistic(x + reach)) + ")";
+        interval.textContent = "95 % interval of the model's estimate " + percent(logistic(x - reach)) + " to " + percent(logistic(x + reach));
       }
-      output.textContent = text;
     }
     fields.forEach((group, i) => group.forEach((field) => field.addEventListener("input", () => {
       const value = Number(field.value);
