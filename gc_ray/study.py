@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from gc_ray.errors import StudyError
 from gc_ray.settings import Settings as _Settings
@@ -169,6 +169,12 @@ class EvaluateSettings(_Settings):
     )
     headline: str = Field("", description="the model that the first paragraph is about; empty: the study's last one")
     caveats: tuple[str, ...] = Field((), description="sentences on the design that every report of the study carries")
+
+    @model_validator(mode="after")
+    def _rising(self) -> EvaluateSettings:
+        if self.decision_low >= self.decision_high:
+            raise ValueError("decision_low must be below decision_high")
+        return self
 
 
 class PublishSettings(_Settings):
