@@ -196,6 +196,35 @@ def embed(
 
 
 @app.command()
+def evaluate(
+    *,
+    store: StoreUri,
+    study: StudyName = None,
+    scores: Annotated[
+        str | None, typer.Option(help="Scores made anywhere, CSV or Parquet; the store's own when left out.")
+    ] = None,
+    clinical: Annotated[str | None, typer.Option(help="Clinical table with the outcome of --scores.")] = None,
+    tune: Annotated[str | None, typer.Option("--tune", help="Which tuning, where the store has several.")] = None,
+    publish: Annotated[str | None, typer.Option(help="Where else the report goes: s3://bucket/prefix.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Compute, say what would be written, write nothing.")
+    ] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Judge scores: metrics with intervals, figures, checklists, and a report of one page that needs no network."""
+    with _faults():
+        from gc_ray import console
+        from gc_ray.report.evaluate import Request
+        from gc_ray.report.evaluate import evaluate as run
+
+        if study is None and scores is None:
+            raise StudyError("evaluate: wanted --study, whose scores the store has, or --scores; name one of them")
+        settings = load_study(study, tuple(overrides or ()))
+        request = Request(settings, open_store(store), scores, clinical, tune, publish, dry_run)
+        console.show_report(run(request, _run_id("evaluate"), console.show_figures), dry_run)
+
+
+@app.command()
 def doctor(*, as_json: AsJson = False) -> None:
     """Say what is installed, what is missing, and what Ray sees."""
     with _faults():

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gc_ray.report.evaluate import Outcome
 from gc_ray.runtime.check import CohortCheck
 from gc_ray.runtime.demo import Demo
 from gc_ray.runtime.doctor import Diagnosis
@@ -168,6 +169,30 @@ def show_heatmaps(changed: bool | None, model: str, store: str) -> None:
         return
     verdict = "change with the weights" if changed else "do NOT depend on the weights: do not use them"
     _lines(_console(), [f"heat-maps {verdict}; maps and sanity check: {store}/models/{model}/heatmaps"])
+
+
+def show_report(done: Outcome, dry_run: bool) -> None:
+    """Print the numbers that matter, the doubts beside them, and where the report is, or would be."""
+    console = _console()
+    for number in done.numbers:
+        _lines(console, [f"{number['what']:<44} {number['value']:<8} {number['about']}"])
+    _lines(console, [f"  {sentence}" for sentence in done.sentences])
+    size = f"{len(done.files)} files, {sum(done.files.values()) / 1e6:.1f} MB"
+    if dry_run:
+        _lines(console, [f"  {size_of:>9} {name}" for name, size_of in done.files.items()])
+        where = " and ".join(filter(None, (done.folder, done.published)))
+        _lines(console, [f"dry run: nothing was written; {size} would go to {where}"])
+        return
+    was = "written" if done.new else "was there already"
+    _lines(console, [f"report {was} ({size}): {done.folder}/index.html"])
+    if done.published:
+        _lines(console, [f"published: {done.published}/index.html"])
+
+
+def show_figures(done: int, of: int) -> None:
+    """Print how many figures are drawn, every tenth part."""
+    if done * 10 // of != (done - 1) * 10 // of:
+        _lines(_console(stderr=True), [f"drew {done}/{of} figures"])
 
 
 def show_json(thing: object) -> None:

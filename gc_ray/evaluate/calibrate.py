@@ -167,8 +167,10 @@ def _smooth(y: np.ndarray, p: np.ndarray) -> pd.DataFrame:
     """Observed risk as a smooth function of the predicted one, at each patient, by rising risk."""
     order = np.argsort(p, kind="stable")
     x, outcome = p[order], y[order].astype(float)
-    if np.ptp(x) == 0:
-        observed = np.full(len(x), outcome.mean())
+    _, group, tied = np.unique(x, return_inverse=True, return_counts=True)
+    if tied.max() >= int(SPAN * len(x)):
+        # a local fit within one tie has no width: its limit is the mean there
+        observed = (np.bincount(group, weights=outcome) / tied)[group]
     else:
         observed = lowess(outcome, x, frac=SPAN, it=0, delta=REST * np.ptp(x), is_sorted=True, return_sorted=False)
     return pd.DataFrame({"p": x, "observed": observed})

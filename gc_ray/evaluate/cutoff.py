@@ -56,6 +56,8 @@ def optimal_cutoff(time: ArrayLike, event: ArrayLike, score: ArrayLike, min_frac
             f"cutoff: wanted an event and a score with {min_fraction:.0%} of the patients on either side of a cut,"
             f" got {int(event.sum())} events and {len(ends) + 1} distinct scores among {len(score)} patients"
         )
+    if np.ptp(marks) == 0:
+        raise TableError("cutoff: wanted follow-ups that differ, all patients leave alike; leave this cohort out")
     below, cuts = below[kept], ranked[ends[kept]]
     statistics = _standardised(marks[order], below)
     best = int(np.argmax(statistics))

@@ -1,0 +1,105 @@
+"""How every figure looks and leaves: one style, SVG with a title and a description, PNG for print."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by all kinds of colour vision; yellow left out: too pale on paper
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))  # for a print without colour
+GREY = "#666666"
+PNG_DPI = 200  # 7 inches wide: enough for a printed column
+PANEL = (3.4, 3.3)  # inches; three side by side fill a page
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "legend.fontsize": 7.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.4,
+    "legend.frameon": False,
+    "svg.fonttype": "none",  # text stays text: it can be searched, and scales
+    "svg.hashsalt": "gc-ray",  # equal tables give equal bytes
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Plot:
+    """A figure to be: the table it draws, what it shows in words, and how it is drawn."""
+
+    name: str
+    section: str
+    title: str
+    alt: str
+    table: pd.DataFrame
+    draw: Callable[[pd.DataFrame], Figure]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure as SVG (without the XML header, to be put into a page) and as PNG."""
+
+    svg: str
+    png: bytes
+
+
+def render(plot: Plot) -> Drawn:
+    """The figure of a plot's table."""
+    with matplotlib.rc_context(STYLE):
+        figure = plot.draw(plot.table)
+        FigureCanvasAgg(figure)
+        figure.get_layout_engine().execute(figure)
+        figure.set_layout_engine("none")  # laid out once for both files: it takes longer than drawing
+        return Drawn(_svg(figure, plot), _png(figure))
+
+
+def panels(names: list[str], size: tuple[float, float] = PANEL) -> tuple[Figure, list[Axes]]:
+    """A figure with a panel for each name, side by side, titled."""
+    figure = Figure(figsize=(size[0] * max(len(names), 1), size[1]), layout="constrained")
+    axes = list(figure.subplots(1, max(len(names), 1), squeeze=False)[0])
+    for name, axis in zip(names, axes, strict=False):
+        axis.set_title(name)
+    return figure, axes
+
+
+def line_style(i: int) -> dict:
+    """Colour and dashes of the i-th line: told apart without colour as well."""
+    return {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
+
+
+def _svg(figure: Figure, plot: Plot) -> str:
+    FigureCanvasSVG(figure)
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    # several figures stand in one page: what refers to an id must find its own
+    for before in ('id="', "url(#", 'href="#'):
+        text = text.replace(before, f"{before}{plot.name}-")
+    head = f'<svg role="img" aria-labelledby="{plot.name}-title {plot.name}-desc" '
+    said = f'<title id="{plot.name}-title">{html.escape(plot.title)}</title>'
+    said += f'<desc id="{plot.name}-desc">{html.escape(plot.alt)}</desc>'
+    opening, _, rest = text.removeprefix("<svg ").partition(">")
+    return f"{head}{opening}>{said}{rest}"
+
+
+def _png(figure: Figure) -> bytes:
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,128 @@
+"""The files of a report: page, figures with their numbers, tables, and the index for machines."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gc_ray import __version__, tables
+from gc_ray.evaluation_tables import CHECKLIST
+from gc_ray.report.checklist import checklist_rows
+from gc_ray.report.compute import Evaluation
+from gc_ray.report.draw import Drawn, Plot, render
+from gc_ray.report.overviews import overview_plots
+from gc_ray.report.page import page
+from gc_ray.report.plots import curve_plots
+from gc_ray.report.words import summary
+
+PAGE, INDEX = "index.html", "report.json"
+LIBRARIES = ("numpy", "scipy", "pandas", "statsmodels", "matplotlib")
+IN_INDEX = ("metrics", "tests", "cutoffs", "flags")  # tables that a program wants without opening a file
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A report's files by name, and its own name: equal content, equal name."""
+
+    report_id: str
+    files: dict[str, bytes]
+
+
+def report_of(done: Evaluation, told: Callable[[int, int], None] = lambda done, of: None) -> Report:
+    """The report of an evaluation. told: called after each figure with how many are drawn, of how many."""
+    done = _with_checklists(done)
+    plots = plots_of(done)
+    drawn: list[tuple[Plot, Drawn]] = []
+    files: dict[str, bytes] = {}
+    for plot in plots:
+        figure = render(plot)
+        drawn.append((plot, figure))
+        files[f"figures/{plot.name}.svg"] = figure.svg.encode()
+        files[f"figures/{plot.name}.png"] = figure.png
+        files[f"figures/{plot.name}.csv"] = _csv(plot.table)
+        told(len(drawn), len(plots))
+    for name, frame in _own_tables(done).items():
+        files[f"tables/{name}.csv"] = _csv(frame)
+    for name, table in done.tables.items():
+        files[f"tables/{name}.parquet"] = _parquet(table)
+    files[PAGE] = page(done, drawn).encode()
+    files[INDEX] = _index(done, plots, files)
+    content = "".join(f"{name} {hashlib.sha256(data).hexdigest()}\n" for name, data in sorted(files.items()))
+    return Report(f"{done.inputs.study.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}", files)
+
+
+def plots_of(done: Evaluation) -> list[Plot]:
+    """Every figure that the tables of an evaluation allow, none drawn yet."""
+    metrics, curves = done.frame("metrics"), done.frame("curves")
+    plots = [plot for variant in ("leak_free", "as_published") for plot in curve_plots(metrics, curves, variant)]
+    return [*overview_plots(_own_tables(done), done.inputs.headline), *plots]
+
+
+def _with_checklists(done: Evaluation) -> Evaluation:
+    filled = tables.build(CHECKLIST, checklist_rows(done))
+    return Evaluation(done.inputs, {**done.tables, "checklist": filled}, done.table_one_rule)
+
+
+def _own_tables(done: Evaluation) -> dict[str, pd.DataFrame]:
+    """The evaluation's tables and what it shows of the run's; none holds a row for a patient."""
+    found = {name: done.frame(name) for name in done.tables}
+    for name in ("resampling", "coefficients", "selection"):
+        frame = getattr(done.inputs, name)
+        if frame is not None:
+            found[name] = frame
+    return found
+
+
+def _index(done: Evaluation, plots: list[Plot], files: dict[str, bytes]) -> bytes:
+    inputs = done.inputs
+    said = {
+        "study_id": inputs.study.name,
+        "evaluation": inputs.identity,
+        "code": {"gc_ray": __version__} | {name: metadata.version(name) for name in LIBRARIES},
+        "research_use_only": True,
+        "models": inputs.models,
+        "headline": inputs.headline,
+        "summary": summary(done),
+        "study": inputs.study.model_dump(mode="json"),
+        "figures": {plot.name: {"title": plot.title, "alt": plot.alt} for plot in plots},
+        "tables": {name: _records(done.frame(name)) for name in IN_INDEX},
+        "files": {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+        },
+    }
+    return json.dumps(said, indent=1, allow_nan=False).encode()
+
+
+def _records(frame: pd.DataFrame) -> list[dict]:
+    """Rows as JSON types; a number that does not exist, or is infinite, is null or a word."""
+    return [{name: _json(value) for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _json(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    return value
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    shown = frame.copy()
+    for name in shown.columns:
+        lists = shown[name].map(lambda value: hasattr(value, "tolist") or isinstance(value, list))
+        if lists.any():
+            shown[name] = shown[name].map(lambda value: " ".join(map(str, value)))
+    return shown.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()

@@ -1,0 +1,240 @@
+"""What an evaluation starts from: scores, outcomes and what is known of the models, from a store or a scores file."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy.special import logit
+
+from gc_ray import cohort_tables, ledger, tables
+from gc_ray.cohort.clinical import check_clinical, parse_clinical
+from gc_ray.errors import TableError
+from gc_ray.models.signature import Signature
+from gc_ray.source import parent_of, read_bytes
+from gc_ray.store import Store
+from gc_ray.study import Study, digest
+
+NEAREST = 1e-12  # how near to 0 or 1 a score is taken for its log odds; the score itself stays as it is
+ROLES = {"outcome": "outcome", "time": "time_months", "event": "event"}  # where no study names the columns
+DEFAULTS = {"model_id": "score", "variant": "leak_free", "cohort": "scored", "scan_id": ""}
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """All that an evaluation reads. Tables are None where the run has none.
+
+    patients: indexed by patient_id; outcome (0 or 1), time and event (NaN where unknown), site, fold, and the
+    clinical columns. scores: the table of that name, as a frame. card: what the step that made the scores says.
+    """
+
+    study: Study
+    scores: pd.DataFrame
+    patients: pd.DataFrame
+    identity: str
+    card: dict = field(default_factory=dict)
+    signatures: dict[str, Signature] = field(default_factory=dict)
+    resampling: pd.DataFrame | None = None
+    coefficients: pd.DataFrame | None = None
+    selection: pd.DataFrame | None = None
+    splits: pd.DataFrame | None = None
+    flow: pd.DataFrame | None = None
+    outlines: pd.DataFrame | None = None
+
+    @property
+    def models(self) -> list[str]:
+        """Models in the order of the scores table."""
+        return list(dict.fromkeys(self.scores["model_id"]))
+
+    @property
+    def headline(self) -> str:
+        """The model that the report is about first."""
+        named = self.study.evaluate.headline
+        return named if named in self.models else self.models[-1]
+
+
+def from_store(store: Store, study: Study, tune_id: str | None) -> Inputs:
+    """Everything of one tuning of a study; TableError when it is not there, not whole, or not named among several."""
+    tune_id, card = _card(store, study.name, tune_id)
+    found = {name: _parquet(store, name, study.name, tune_id) for name in ("resampling", "coefficients", "selection")}
+    scores = _parquet(store, "scores", study.name, tune_id)
+    if scores is None:
+        raise TableError(f"store {store.uri}: scores/{study.name}/{tune_id}.parquet is gone; run gc-ray tune again")
+    folder = f"signatures/{study.name}/{tune_id}/"
+    signatures = {
+        entry.key.removeprefix(folder).removesuffix(".json"): Signature.from_json(store.get(entry.key).decode())
+        for entry in store.list(folder.rstrip("/"))
+        if entry.key.endswith(".json") and not entry.key.endswith("card.json")
+    }
+    splits = cohort_tables.read_splits(store, study.name).to_pandas()
+    clinical = cohort_tables.read_clinical(store, study.name).set_index("patient_id")
+    patients = _patients(clinical, study, splits.set_index("patient_id")["fold"])
+    return Inputs(
+        study,
+        _checked(scores, patients),
+        patients,
+        digest([tune_id, cohort_tables.split_hash(store, study.name)]),
+        card,
+        signatures,
+        **found,
+        splits=splits,
+        flow=cohort_tables.read_flow(store, study.name).to_pandas(),
+        outlines=_outlines(store),
+    )
+
+
+def from_file(scores: str, clinical: str | None, study: Study) -> Inputs:
+    """A table of scores made anywhere, with the outcome in it or in a clinical table.
+
+    scores: CSV or Parquet with patient_id and score; model_id, variant, cohort, kind, and the columns of outcome,
+    time and event where they are known. Scores of a cohort called train count as in-sample unless ``kind`` says
+    otherwise. TableError when a column or value is missing, or a patient has no outcome.
+    """
+    frame = _table(scores)
+    lost = [name for name in ("patient_id", "score") if name not in frame]
+    if lost:
+        raise TableError(f"{parent_of(scores)[1]}: wanted columns patient_id and score, lacks {', '.join(lost)}")
+    frame["patient_id"] = frame["patient_id"].astype(str)
+    patients = _patients_of_file(frame, clinical, study)
+    for name, value in DEFAULTS.items():
+        frame[name] = frame[name].astype(str) if name in frame else value
+    if "kind" not in frame:
+        frame["kind"] = np.where(frame["cohort"] == "train", "apparent", "final")
+    frame["study_id"] = study.name
+    frame["score"] = _as_numbers(frame["score"], "score")
+    if "linear_predictor" not in frame:
+        frame["linear_predictor"] = logit(frame["score"].clip(NEAREST, 1 - NEAREST))
+    frame["linear_predictor"] = _as_numbers(frame["linear_predictor"], "linear_predictor")
+    kept = frame[[column.name for column in tables.SCORES.columns]]
+    checked = _checked(kept, patients)
+    said = {"made": "elsewhere: only a table of scores was given"}
+    return Inputs(study, checked, patients, digest([_fingerprint(checked), _fingerprint(patients)]), said)
+
+
+def _card(store: Store, study_id: str, tune_id: str | None) -> tuple[str, dict]:
+    top = f"signatures/{study_id}"
+    if tune_id is None:
+        keys = [entry.key for entry in store.list(top) if entry.key.endswith("/card.json")]
+        known = [key.split("/")[2] for key in keys]
+        if not known:
+            raise TableError(f"store {store.uri}: study {study_id} has no scores; run gc-ray tune for it first")
+        if len(known) > 1:
+            raise TableError(f"study {study_id}: scores of several tunings ({', '.join(known)}); name one by --tune")
+        tune_id = known[0]
+    try:
+        return tune_id, json.loads(store.get(f"{top}/{tune_id}/card.json"))
+    except FileNotFoundError as error:
+        raise TableError(
+            f"store {store.uri}: study {study_id} has no whole tuning {tune_id}; run it again"
+        ) from error
+
+
+def _parquet(store: Store, name: str, study_id: str, tune_id: str) -> pd.DataFrame | None:
+    try:
+        data = store.get(f"{name}/{study_id}/{tune_id}.parquet")
+    except FileNotFoundError:
+        return None
+    return tables.check(tables.TABLES[name], pq.read_table(io.BytesIO(data))).to_pandas()
+
+
+def _outlines(store: Store) -> pd.DataFrame | None:
+    found = ledger.read_ledger(store)
+    return found.select(["scan_id", "reader", "repeat", "roi", "patient_id", "feature_set", "status"]).to_pandas()
+
+
+def _patients(clinical: pd.DataFrame, study: Study, fold: pd.Series | None) -> pd.DataFrame:
+    """The clinical table with the columns that have a role under the role's name."""
+    roles = {"outcome": study.clinical.outcome, "time": study.clinical.time_months, "event": study.clinical.event}
+    patients = clinical.copy()
+    for role, column in roles.items():
+        name = column or ROLES[role]
+        patients[role] = _as_numbers(clinical[name], name) if name in clinical else np.nan
+    if "site" not in patients:
+        patients["site"] = ""
+    patients["fold"] = fold if fold is not None else np.nan
+    return patients
+
+
+def _patients_of_file(scores: pd.DataFrame, clinical: str | None, study: Study) -> pd.DataFrame:
+    own = scores.drop_duplicates("patient_id").set_index("patient_id")
+    if clinical is None:
+        patients = _patients(own, study, own.get("fold"))
+        again = _patients(scores.set_index("patient_id"), study, None)["outcome"].groupby(level=0).nunique()
+        if (again > 1).any():
+            raise TableError(
+                f"scores: patient {again.idxmax()} has outcome 0 and 1 in different rows; mend the table"
+            )
+        return patients
+    try:
+        text = parse_clinical(read_bytes(clinical), parent_of(clinical)[1])
+    except FileNotFoundError as error:
+        raise TableError(f"{parent_of(clinical)[1]}: wanted a clinical table, there is no such file") from error
+    values = text
+    if study.clinical.declared:
+        values, findings = check_clinical(text, study.clinical)
+        wrong = [finding.text for finding in findings if finding.level == "error"]
+        if wrong:
+            raise TableError(f"{parent_of(clinical)[1]}: {wrong[0]}")
+        if "site" in text:
+            values["site"] = text["site"]
+    return _patients(values, study, own.get("fold"))
+
+
+def _table(uri: str) -> pd.DataFrame:
+    name = parent_of(uri)[1]
+    try:
+        data = read_bytes(uri)
+        if name.endswith(".parquet"):
+            return pq.read_table(io.BytesIO(data)).to_pandas()
+        return pd.read_csv(io.BytesIO(data), dtype={"patient_id": str}, float_precision="round_trip")
+    except FileNotFoundError as error:
+        raise TableError(f"{name}: wanted a table of scores, there is no such file; mend --scores") from error
+    except (ValueError, pa.ArrowInvalid) as error:
+        raise TableError(f"{name}: wanted CSV or Parquet, it cannot be read as a table; save it anew") from error
+
+
+def _as_numbers(column: pd.Series, name: str) -> pd.Series:
+    try:
+        return pd.to_numeric(column).astype(float)
+    except (TypeError, ValueError) as error:
+        raise TableError(f"{name}: wanted numbers, got text such as {_first_text(column)!r}; recode it") from error
+
+
+def _first_text(column: pd.Series) -> str:
+    return str(column[pd.to_numeric(column, errors="coerce").isna() & column.notna()].iloc[0])
+
+
+def _checked(scores: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
+    """The scores when each is a probability of a patient with a known outcome; TableError otherwise."""
+    if not len(scores):
+        raise TableError("scores: wanted at least one row, got none")
+    schema = tables.SCORES.schema()
+    try:
+        found = pa.Table.from_pandas(scores, schema=schema, preserve_index=False).replace_schema_metadata()
+    except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError) as error:
+        raise TableError(f"scores: a value does not fit its column: {error}") from error
+    frame = tables.check(tables.SCORES, found).to_pandas()
+    outside = ~frame["score"].between(0, 1)
+    if outside.any():
+        raise TableError(
+            f"scores: wanted risks from 0 to 1, got {frame['score'][outside].iloc[0]:.6g} "
+            f"({int(outside.sum())} rows in all); give the predicted risk, not the linear predictor"
+        )
+    outcome = patients["outcome"].reindex(frame["patient_id"])
+    if outcome.isna().any():
+        raise TableError(
+            f"scores: {outcome.index[outcome.isna()].nunique()} patients have a score and no known outcome, such as "
+            f"{outcome.index[outcome.isna()][0]}; give a 0 or 1 for each, or leave them out"
+        )
+    if not outcome.isin((0, 1)).all():
+        raise TableError("outcome: wanted 0 or 1, 1 = it happened; recode it")
+    return frame
+
+
+def _fingerprint(frame: pd.DataFrame) -> str:
+    return digest(frame.reset_index().astype(str).to_csv(index=False))
