@@ -200,6 +200,10 @@ def tune(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Trials at a time; 0 = in this process; all CPUs when left out.")
     ] = None,
+    control: Annotated[
+        Literal["shuffled-outcome", "shuffled-features", "planted-leak"] | None,
+        typer.Option(help="A negative control instead of the study: what it finds is kept apart."),
+    ] = None,
 ) -> None:
     """Select, fuse and search a study's signatures on Ray Tune, in nested cross-validation.
 
@@ -210,6 +214,13 @@ def tune(
         from gc_ray.runtime.tune import tune as run
 
         settings = load_study(study, tuple(overrides or ()))
+        if control is not None:
+            from gc_ray.runtime.controls import control as run_control
+
+            with console.watching() as watch:
+                checked = run_control(open_store(store), settings, control, workers, watch)
+            console.show_control(checked)
+            raise typer.Exit(DONE if checked.passed else FAILED)
         with console.watching() as watch:
             done = run(open_store(store), settings, workers, watch, _run_id("tune"))
         console.show_tuned(done, store)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gc_ray.runtime.check import CohortCheck
+from gc_ray.runtime.controls import Controlled
 from gc_ray.runtime.demo import Demo
 from gc_ray.runtime.doctor import Diagnosis
 from gc_ray.runtime.progress import Epochs, Progress, duration
@@ -179,6 +180,14 @@ def show_tuned(found: Tuned, store: str) -> None:
     _lines(console, ["AUC: out of fold, mean of the outer folds; pooled: over all patients at once"])
     was = "stored" if found.new else "was stored before and is as it was"
     _lines(console, [f"study {found.study_id}, signatures {found.tune_id}: {was}: {store}"])
+
+
+def show_control(found: Controlled) -> None:
+    """Print what a negative control found of every signature."""
+    console = _console()
+    for name, text in found.found.items():
+        _lines(console, [f"{name:<24} {text}"])
+    _lines(console, [f"study {found.study_id}, control {found.control}: {'passed' if found.passed else 'FAILED'}"])
 
 
 def show_json(thing: object) -> None:

@@ -16,7 +16,6 @@ from gc_ray.errors import ClusterError, TableError
 from gc_ray.models.cohort_data import CohortData
 from gc_ray.models.nested import Choice, inner_deviance, outer_parts, part_result, whole_part
 from gc_ray.models.plans import Book
-from gc_ray.runtime import cluster
 from gc_ray.store import Store
 from gc_ray.study import digest
 
@@ -57,8 +56,8 @@ class Place:
 def run_units(units: list[Unit], place: Place, workers: int | None, tell: Tell) -> list[dict]:
     """The results of the units, in their order; those that the store has are not computed again.
 
-    workers: CPUs of a private cluster, None for all, 0 for this process without Ray. ClusterError when a trial's
-    worker died too often.
+    workers: trials at a time in the Ray session, None for all CPUs; 0 for this process without Ray. ClusterError when
+    a trial's worker died too often.
     """
     there = {entry.key.rpartition("/")[2] for entry in place.store.list(place.folder)}
     missing = [unit for unit in units if unit.name not in there]
@@ -69,8 +68,7 @@ def run_units(units: list[Unit], place: Place, workers: int | None, tell: Tell) 
             work(unit, place)
             tell("trials", "ok")
     elif missing:
-        with cluster.session(workers):
-            _on_tune(missing, place, workers, tell)
+        _on_tune(missing, place, workers, tell)
     return [_read(place, unit) for unit in units]
 
 
@@ -110,6 +108,9 @@ class _Trial(tune.Trainable):
 class _Told(tune.Callback):
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
+
+    def __getstate__(self) -> dict:
+        return {}  # Tune keeps a copy of its callbacks, and whoever is told may not be copied
 
     def on_trial_complete(self, iteration, trials, trial, **info) -> None:
         self._tell("trials", "ok")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib import metadata
 
@@ -27,6 +28,7 @@ from gc_ray.models.signature_tables import (
     resampling_rows,
     selection_rows,
 )
+from gc_ray.runtime import cluster
 from gc_ray.runtime.gather import Gathered, gather
 from gc_ray.runtime.search import WHOLE_AT, At, Resampled, Run, resample, search
 from gc_ray.runtime.trials import Place, Unit, run_units
@@ -80,7 +82,8 @@ def tune(store: Store, study: Study, workers: int | None, watch: Watch, run: str
     if new:
         book = book_of(study)
         place = Place(gathered.data, book, study.tune.repeats, store, f"tune/{study.name}/{tune_id}")
-        card = _bring_about(place, study, gathered, folder, lambda units: _ran(units, place, workers, watch))
+        with cluster.session(workers) if workers != 0 else nullcontext():
+            card = _bring_about(place, study, gathered, folder, lambda units: _ran(units, place, workers, watch))
     lines = tuple(Line(**line | {"warnings": tuple(line["warnings"])}) for line in card["lines"])
     done = Tuned(study.name, tune_id, new, lines, card["failed"], gathered.left_out)
     record = {"run": run, "command": "tune", "exit_code": 3 if done.failed else 0, **asdict(done)}
@@ -189,7 +192,7 @@ def _line(
         len(y),
         int(y.sum()),
         len(fit.predictors),
-        json.dumps(_of(won, name), sort_keys=True) if name.endswith(TUNED) else "as the study file says",
+        json.dumps(_of(won, name), sort_keys=True) if _of(won, name) else "as the study file says",
         fit.warnings,
     )
     return asdict(line)

@@ -234,6 +234,7 @@ def test_a_killed_run_is_taken_up_and_ends_with_the_same_bits(done, tmp_path):
     deadline = time.monotonic() + 120
     while len(list(other.store.list(kept))) < 3 and time.monotonic() < deadline and run.poll() is None:
         time.sleep(0.05)
+    assert run.poll() is None
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     before = {entry.key: entry.stamp for entry in other.store.list(kept)}
