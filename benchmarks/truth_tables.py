@@ -135,10 +135,8 @@ def main() -> None:
                 f"{np.mean([j.slope for j in of]):.2f} |",
                 flush=True,
             )
-    print(
     print("\n| null | leak | mean nested AUC | Monte Carlo SE | distance from 0.5, SE | seeds |")
     print("|---|---|---|---|---|---|")
-    )
     for leak in (False, True):
         runs = [null(1000 + seed, leak) for seed in range(seeds)]
         for name in NULLS:
