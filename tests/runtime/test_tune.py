@@ -16,7 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from gc_ray import ledger, tables
+from gc_ray.errors import StudyError
 from gc_ray.models.signature import Signature
+from gc_ray.runtime.controls import control
 from gc_ray.runtime.gather import gather
 from gc_ray.runtime.split import split
 from gc_ray.runtime.train import unwatched
@@ -73,9 +75,9 @@ class Made:
     path: str
 
 
-def filled(folder, seed: int = 0, **settings) -> Made:
+def filled(folder: Path, text: str = STUDY, scanned: int = PATIENTS) -> Made:
     """A simulated study of 150 patients, 12 features of three outlines each."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     x = rng.normal(size=(PATIENTS, len(NAMES)))
     stage = rng.integers(3, size=PATIENTS)
     died = rng.random(PATIENTS) < 1 / (1 + np.exp(-(1.5 * x[:, 0] - x[:, 1] + stage - 1)))
@@ -85,12 +87,12 @@ def filled(folder, seed: int = 0, **settings) -> Made:
     frame["smokes"] = rng.choice(["0", "1", ""], PATIENTS)
     folder.mkdir(parents=True, exist_ok=True)
     frame.to_csv(folder / "clinical.csv", index=False)
-    (folder / "third.toml").write_text(STUDY)
-    study = load_study(str(folder / "third.toml"), tuple(f"{k}={v}" for k, v in settings.items()))
+    (folder / "third.toml").write_text(text)
+    study = load_study(str(folder / "third.toml"))
     store = open_store(str(folder / "store"))
     split(str(folder / "clinical.csv"), study, store, "split-1")
     store.put(f"radiomics/made_up/{HASH}/settings.json", json.dumps({"names": NAMES}).encode())
-    for i in range(PATIENTS):
+    for i in range(scanned):
         for reader, repeat in (("R1", 0), ("R1", 1), ("R2", 0))[: 3 if i < 60 else 1]:
             put_features(store, f"P{i:03d}", reader, repeat, x[i] + 0.2 * rng.normal(size=len(NAMES)))
     ledger.compact(store)
@@ -245,3 +247,43 @@ def test_a_killed_run_is_taken_up_and_ends_with_the_same_bits(done, tmp_path):
     assert "texture_tuned" in done_again.stdout
     assert everything(other.store, found) == everything(made.store, found)
     assert before.items() <= {entry.key: entry.stamp for entry in other.store.list(kept)}.items()
+
+
+def test_controls_find_nothing_and_catch_the_leak(done):
+    """Image signatures fall to chance with their rows shuffled, clinical ones stay; the guard refuses a leak."""
+    made, found = done
+    before = everything(made.store, found)
+    shuffled = control(made.store, made.study, "shuffled-features", 0, unwatched)
+    assert set(shuffled.found) == {"factors", "texture", "both"}
+    assert "fitted in 3 of 3" in shuffled.found["factors"]
+    caught = control(made.store, made.study, "planted-leak", 0, unwatched)
+    assert caught.passed
+    assert caught.found == {"factors": "caught", "texture": "caught", "both": "caught"}
+    assert everything(made.store, found) == before
+    assert len(list(made.store.list("controls/third"))) == 2
+
+
+def test_a_signature_that_cannot_be_fitted_costs_itself_alone(tmp_path):
+    """The others are stored, the card says why it is missing; nothing at all is an error."""
+    impossible = STUDY.replace("threshold = 0.001", "threshold = 1e6")
+    made = filled(tmp_path / "d", text=impossible)
+    found = tune(made.store, made.study, 0, unwatched, "tune-1")
+    assert [line.model_id for line in found.lines] == ["factors"]
+    assert "step variance left none of" in found.failed["texture"]
+    assert "builds on texture" in found.failed["both"]
+    assert json.loads(made.store.get("runs/tune-1.json"))["exit_code"] == 3
+
+
+def test_patients_without_features_are_left_out_and_counted(tmp_path):
+    """All signatures share their patients; who is missing is said, not guessed."""
+    made = filled(tmp_path / "e", scanned=140)
+    gathered = gather(made.store, made.study)
+    assert len(gathered.data.y) == 140
+    (lost,) = gathered.left_out
+    assert (lost["reason"], lost["patients"]) == ("without radiomics features", 10)
+
+
+def test_a_study_without_signatures_says_so(tmp_path):
+    """The study file wants them."""
+    with pytest.raises(StudyError, match=r"study default: tune wants signatures; add \[\[signature\]\] sections"):
+        gather(open_store(str(tmp_path)), load_study(None))
