@@ -96,10 +96,8 @@ class Harmonise(Settings):
     """ComBat across sites, fitted on training rows; no outcome among its covariates."""
 
     families: Annotated[tuple[Literal["radiomics", "deep"], ...], Field(min_length=1)] = ("radiomics",)
-    external: Literal["none", "reference", "refuse"] = Field(
-        "none",
-        description="rows of a site without training patients: as they are; brought to the training patients with 20 "
-        "unlabelled scans or more of that site, which makes their scores transductive; or an error",
+    external: Literal["none", "refuse"] = Field(
+        "none", description="rows of a site without training patients: as they are, or an error"
     )
 
 
@@ -187,6 +185,8 @@ def _faults_of(signature: SignatureSettings, earlier: list[str]) -> Iterator[str
     yield from _unknown("predictors_of", signature.predictors_of, earlier)
     if not (signature.families or signature.scores_of or signature.predictors_of):
         yield "nothing goes in; name families, scores_of or predictors_of"
+    if signature.harmonise is not None and set(signature.harmonise.families) - set(signature.families):
+        yield "harmonise concerns families that the signature does not have"
     if signature.steps and not signature.families:
         yield "steps choose among the features of families, and it has none"
     for step in signature.steps:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from gc_ray.errors import TableError
 from gc_ray.models.cohort_data import FEWEST_RATED, CohortData, Ratings
 from gc_ray.models.design import Design, fit_design
+from gc_ray.models.sites import Harmonised, fit_sites
 from gc_ray.models.steps import STEPS, Found, Work
 from gc_ray.study_signatures import SignatureSettings
 
@@ -32,10 +33,27 @@ class Chosen:
     penalised: tuple[tuple[str, ...], float, np.ndarray] | None
     log: pd.DataFrame
     warnings: tuple[str, ...]
+    harmonised: dict[str, Harmonised]  # by family
 
     def table(self, data: CohortData, rows: np.ndarray) -> pd.DataFrame:
         """The chosen terms of the patients in ``rows``."""
-        return pd.DataFrame(dict(_columns(self.terms, self.design, data, rows)))
+        return pd.DataFrame(dict(self._columns(data, rows)))
+
+    def _columns(self, data: CohortData, rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        coded = self.design.apply(data.clinical.iloc[rows]) if self.design is not None else None
+        cleaned = {}
+        for family, sites in self.harmonised.items():
+            at = pd.Index(data.families[family].names).get_indexer(sites.names)
+            x = sites.apply(data.families[family].values[np.ix_(rows, at)], data.site[rows])
+            cleaned |= {(family, name): x[:, i] for i, name in enumerate(sites.names)}
+        for name, family in self.terms:
+            if family == CLINICAL:
+                yield name, coded[name].to_numpy()
+            elif (family, name) in cleaned:
+                yield name, cleaned[family, name]
+            else:
+                features = data.families[family]
+                yield name, features.values[rows, features.names.index(name)]
 
 
 @dataclass(eq=False)
@@ -79,6 +97,7 @@ def choose(
     design = fit_design(data.coding, data.clinical.iloc[rows]) if CLINICAL in settings.families else None
     state = _candidates(settings, design, data, rows)
     _leave_unusable(state, settings.name, data)
+    harmonised = _harmonise(state, settings, data.site[rows])
     for step in settings.steps:
         concerned = np.flatnonzero(state.alive & np.isin(state.family, step.families or settings.families))
         work = _work(state, concerned, data, rows, rng)
@@ -93,17 +112,8 @@ def choose(
         state.penalised,
         _log(state),
         tuple(state.warnings),
+        harmonised,
     )
-
-
-def _columns(terms, design: Design | None, data: CohortData, rows: np.ndarray):
-    coded = design.apply(data.clinical.iloc[rows]) if design is not None else None
-    for name, family in terms:
-        if family == CLINICAL:
-            yield name, coded[name].to_numpy()
-        else:
-            features = data.families[family]
-            yield name, features.values[rows, features.names.index(name)]
 
 
 def _candidates(settings: SignatureSettings, design: Design | None, data: CohortData, rows: np.ndarray) -> _State:
@@ -140,6 +150,16 @@ def _leave_unusable(state: _State, name: str, data: CohortData) -> None:
     state.leave(gaps, "missing", "no value in at least one training patient")
     state.leave(state.alive & (np.ptp(state.x, axis=0) == 0), "constant", "the same in all patients")
     _check_left(state, np.arange(len(state.names)), "missing and constant values", name)
+
+
+def _harmonise(state: _State, settings: SignatureSettings, site: np.ndarray) -> dict[str, Harmonised]:
+    """ComBat of each family that is to be harmonised, on all of its features that vary; the candidates change."""
+    found = {}
+    for family in settings.harmonise.families if settings.harmonise is not None else ():
+        at = np.flatnonzero(state.alive & (state.family == family))
+        found[family] = fit_sites(settings.harmonise, tuple(state.names[at]), state.x[:, at], site)
+        state.x[:, at] = found[family].apply(state.x[:, at], site)
+    return found
 
 
 def _work(state: _State, concerned: np.ndarray, data: CohortData, rows: np.ndarray, rng) -> Work:

@@ -234,3 +234,23 @@ def test_choices_are_known_beforehand_and_begin_with_the_published():
     assert tried == choices(signature, 10, 0)
     assert choices(signature, 2, 0) == tried[:3]
     assert whole_part(cohort()).left_out.size == 0
+
+
+def test_sites_are_harmonised_by_training_rows_and_a_new_site_gets_what_the_study_says():
+    """A shift of one site is gone from the fit; a site only in the test set is as it is, or refused."""
+    data = cohort()
+    site = np.where(np.arange(N) % 2, "A", "B")
+    x = data.families["radiomics"].values + 3.0 * (site == "B")[:, None]
+    data = replace(data, site=site, families={"radiomics": Features(data.families["radiomics"].names, x)})
+    recipe = {"name": "all", "families": ("radiomics",), "harmonise": {"families": ("radiomics",)}}
+    fitted = fit_signatures(plan(recipe), data, data.train)["all"]
+    table = fitted.feature_table(data, data.train).to_numpy()
+    gap = table[site[data.train] == "A"].mean(axis=0) - table[site[data.train] == "B"].mean(axis=0)
+    assert np.abs(gap).max() < 0.2
+    new = replace(data, site=np.where(data.cohort == "internal", "C", site))
+    rows = np.flatnonzero(new.cohort == "internal")
+    np.testing.assert_array_equal(fitted.feature_table(new, rows), x[rows])
+    refuse = recipe | {"harmonise": {"families": ("radiomics",), "external": "refuse"}}
+    strict = fit_signatures(plan(refuse), new, new.train)["all"]
+    with pytest.raises(TableError, match="harmonise: site C has no training patients"):
+        strict.linear_predictor(new, rows)

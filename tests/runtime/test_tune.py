@@ -16,13 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from gc_ray import ledger, tables
+from gc_ray.cohort_tables import read_clinical, read_splits
 from gc_ray.errors import StudyError
+from gc_ray.models.model_folder import Model, write_model
 from gc_ray.models.signature import Signature
 from gc_ray.runtime.controls import control
 from gc_ray.runtime.gather import gather
 from gc_ray.runtime.split import split
 from gc_ray.runtime.train import unwatched
-from gc_ray.runtime.tune import Tuned, tune
+from gc_ray.runtime.tune import Tuned, read_card, tune
 from gc_ray.store import Store, open_store
 from gc_ray.study import Study, load_study
 
@@ -287,3 +289,38 @@ def test_a_study_without_signatures_says_so(tmp_path):
     """The study file wants them."""
     with pytest.raises(StudyError, match=r"study default: tune wants signatures; add \[\[signature\]\] sections"):
         gather(open_store(str(tmp_path)), load_study(None))
+
+
+def test_a_fusion_with_the_network_head_takes_its_out_of_fold_scores(tmp_path):
+    """The head's score is a signature as it is; what the paper stacks in-sample stays in its own variant."""
+    parts = STUDY.index("[[signature]]"), STUDY.index("[tune]")
+    own = """
+[[signature]]
+name = "clis"
+families = ["clinical"]
+[[signature]]
+name = "dls"
+scores_of = ["head"]
+model = "score"
+[[signature]]
+name = "dlfs"
+scores_of = ["dls"]
+predictors_of = ["clis"]
+"""
+    made = filled(tmp_path / "f", text=STUDY[: parts[0]] + own + STUDY[parts[1] :] + 'head_model = "head-1"\n')
+    splits = read_splits(made.store, "third").to_pandas()
+    rng = np.random.default_rng(1)
+    y = read_clinical(made.store, "third")["died"].to_numpy()
+    logit = rng.normal(size=PATIENTS) + 1.5 * y - 1
+    scores = pa.table({"patient_id": splits["patient_id"].to_list(), "linear_predictor": logit})
+    published = scores.set_column(1, "linear_predictor", pa.array(logit + 2 * y))
+    write_model(made.store, "head-1", Model({}, {}, {"scores": scores, "as_published": published}), {})
+    found = tune(made.store, made.study, 0, unwatched, "tune-1")
+    auc = {line.model_id: line.auc for line in found.lines}
+    assert auc["dlfs"] > auc["clis"]
+    rows = read(made, found, tables.SCORES).to_pandas().set_index(["model_id", "variant", "patient_id"]).sort_index()
+    dls = rows.loc["dls", "leak_free"]["linear_predictor"]
+    np.testing.assert_array_equal(dls[splits["patient_id"]], logit)
+    assert any(
+        "network head" in text for text in read_card(made.store, f"signatures/third/{found.tune_id}")["statements"]
+    )
