@@ -28,8 +28,8 @@ class Harmonised:
         known = np.isin(site, list(self.sites))
         if self.external == "refuse" and not known.all():
             raise TableError(
-                f"harmonise: site {', '.join(sorted(set(site[~known])))} has no training patients; train with some of "
-                "its patients, or set external to none"
+                f"harmonise: site {', '.join(sorted(set(site[~known])))} has no training patients; train with some "
+                "of its patients, or set external to none"
             )
         at = known & np.isfinite(x).all(axis=1)
         out = x.copy()
