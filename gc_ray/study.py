@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from gc_ray.errors import StudyError
 from gc_ray.settings import Settings as _Settings
 from gc_ray.study_cohort import ClinicalSettings, ScansSettings, SplitSettings
+from gc_ray.study_signatures import SignatureSettings, TuneSettings, faults
 
 
 class ExtractSettings(_Settings):
@@ -205,6 +206,14 @@ class Study(_Settings):
     embed: EmbedSettings = Field(default_factory=EmbedSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
     publish: PublishSettings = Field(default_factory=PublishSettings)
+    signature: tuple[SignatureSettings, ...] = Field((), description="the signatures, each after those it builds on")
+    tune: TuneSettings = Field(default_factory=TuneSettings)
+
+    @model_validator(mode="after")
+    def _signatures_fit(self) -> Study:
+        for fault in faults(self.signature, self.clinical.predictors):
+            raise ValueError(fault)
+        return self
 
 
 def load_study(name: str | None, overrides: tuple[str, ...] = ()) -> Study:

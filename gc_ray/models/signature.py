@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Self
@@ -203,7 +204,9 @@ def _newton(design: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, bool]:
         gradient = design.T @ (y - p)
         hessian = design.T @ (design * (p * (1 - p))[:, None])
         try:
-            step = linalg.solve(hessian, gradient, assume_a="pos")
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", linalg.LinAlgWarning)  # a sign of separation, told by the caller
+                step = linalg.solve(hessian, gradient, assume_a="pos")
         except (linalg.LinAlgError, linalg.LinAlgWarning):
             return coef, False
         if not np.isfinite(step).all():
