@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/truth_tables.py --seeds 50
 
-400 training patients, 60 features in correlated groups, two clinical factors; test sets of 20,000. The planted leaks
-show that the checks can fail: a feature that holds the outcome, and a selection that saw the left-out patients.
+400 training patients, 60 features in correlated groups (400 where nothing is to be found), two clinical factors; test
+sets of 20,000. Planted leaks show that the checks can fail: a feature that holds the outcome, and a selection that
+saw the left-out patients.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from gc_ray.models.recipe import Plan, fit_signatures
 from gc_ray.models.signature import fit_signature
 from gc_ray.study_signatures import SignatureSettings
 
-TRAIN, TEST, FEATURES, GROUPS, FOLDS = 400, 20_000, 60, 15, 5
+TRAIN, TEST, FOLDS = 400, 20_000, 5
+# Features and the correlated groups they form. Nulls have as many features as patients: chance has much to choose.
+SPARSE, WIDE = (60, 15), (400, 100)
 STANDARD_ERRORS = 3
 CODING = {name: {"kind": "number", "missing": "complete_case", "terms": [name]} for name in ("age", "marker")}
 LASSO = {"step": "lasso", "choose": "min", "folds": 5}
@@ -59,12 +62,17 @@ def plan_of(recipes: dict[str, dict], seed: int = 0) -> Plan:
     return Plan({s.name: s for s in settings}, FOLDS, lambda ratings, kind: np.ones(ratings.shape[2]), (seed,))
 
 
-def simulated(seed: int, effect: float, test: int = TEST, leak: bool = False) -> tuple[CohortData, np.ndarray]:
-    """A study and the true log odds of its patients; leak: the first feature holds the outcome, with noise."""
-    rng = np.random.default_rng(seed)
+def simulated(
+    seed: int, effect: float, test: int = TEST, shape: tuple[int, int] = SPARSE, leak: bool = False
+) -> tuple[CohortData, np.ndarray]:
+    """A study and the true log odds of its patients.
+
+    shape: how many features, in how many groups. leak: the first feature holds the outcome, with noise.
+    """
+    rng, (features, groups_of) = np.random.default_rng(seed), shape
     n = TRAIN + test
-    groups = rng.normal(size=(n, GROUPS))
-    x = groups[:, np.arange(FEATURES) % GROUPS] * 0.8 + 0.6 * rng.normal(size=(n, FEATURES))
+    groups = rng.normal(size=(n, groups_of))
+    x = groups[:, np.arange(features) % groups_of] * 0.8 + 0.6 * rng.normal(size=(n, features))
     clinical = pd.DataFrame({"age": rng.normal(size=n), "marker": rng.normal(size=n)})
     truth = effect * (0.8 * x[:, 0] - 0.6 * x[:, 1] + 0.5 * x[:, 2] + 0.6 * clinical["age"].to_numpy()) - 0.7
     y = (rng.random(n) < 1 / (1 + np.exp(-truth))).astype(float)
@@ -76,7 +84,7 @@ def simulated(seed: int, effect: float, test: int = TEST, leak: bool = False) ->
         of = np.flatnonzero((y == value) & (cohort == "train"))
         fold[of] = np.arange(len(of)) % FOLDS
     ids = np.array([f"P{i:06d}" for i in range(n)])
-    names = tuple(f"f{i:02d}" for i in range(FEATURES))
+    names = tuple(f"f{i:03d}" for i in range(features))
     data = CohortData(ids, y, np.full(n, "A"), cohort, fold, clinical, CODING, {"radiomics": Features(names, x)})
     return data, truth
 
@@ -100,7 +108,7 @@ def judged(seed: int, leak: bool = False) -> dict[str, Judged]:
 
 def null(seed: int, leak: bool = False) -> dict[str, float]:
     """Nested AUC of every null recipe where nothing is to be found; leak: features chosen on all patients."""
-    data, _ = simulated(seed, 0.0, test=2)
+    data, _ = simulated(seed, 0.0, test=2, shape=WIDE)
     data = replace(data, y=np.where(np.arange(len(data.y)) < TRAIN, data.y, [0, 1] * (len(data.y) // 2)))
     plan = plan_of(NULLS, seed)
     if leak:

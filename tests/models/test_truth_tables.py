@@ -46,5 +46,5 @@ def test_nulls_stay_at_one_half_unless_the_selection_saw_the_left_out_patients(t
     for name in truth.NULLS:
         of = np.array([run[name] for run in clean if name in run])
         assert abs(of.mean() - 0.5) <= truth.STANDARD_ERRORS * of.std(ddof=1) / np.sqrt(len(of))
-    of = np.array([run["top20"] for run in leaky])
-    assert of.mean() - 0.5 > truth.STANDARD_ERRORS * of.std(ddof=1) / np.sqrt(len(of))
+        of = np.array([run[name] for run in leaky])
+        assert of.mean() - 0.5 > truth.STANDARD_ERRORS * of.std(ddof=1) / np.sqrt(len(of))
