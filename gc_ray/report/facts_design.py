@@ -123,7 +123,7 @@ def _segmentation(done: Evaluation) -> Answer:
 
 
 def _overlap(done: Evaluation) -> Answer:
-    said = [text for text in done.inputs.card.get("sentences", ()) if "backbone" in text]
+    said = [text for text in done.inputs.card.get("statements", ()) if "backbone" in text]
     return ("; ".join(said), "card of the models") if said else None
 
 

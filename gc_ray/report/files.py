@@ -50,6 +50,7 @@ def report_of(done: Evaluation, told: Callable[[int, int], None] = lambda done, 
         files[f"figures/{plot.name}.png"] = figure.png
         files[f"figures/{plot.name}.csv"] = _csv(plot.table)
         told(len(drawn), len(plots))
+    files |= {f"figures/{picture.name}.png": picture.png for picture in done.inputs.pictures}
     for name, frame in _own_tables(done).items():
         files[f"tables/{name}.csv"] = _csv(frame)
     for name, table in done.tables.items():

@@ -45,7 +45,11 @@ def flag_rows(inputs: Inputs, metrics: pd.DataFrame, cutoffs: pd.DataFrame) -> l
 
 
 def _network(inputs: Inputs) -> Iterator[tuple]:
-    said = [*inputs.card.get("sentences", ()), *inputs.card.get("warnings", ())]
+    card = inputs.card
+    said = list(card.get("statements", ()))
+    said += [f"{name}: not fitted: {why}" for name, why in card.get("failed", {}).items()]
+    said += [f"{line['model_id']}: {text}" for line in card.get("lines", ()) for text in line["warnings"]]
+    said += [f"{lost['patients']} patients left out: {lost['reason']}" for lost in card.get("left_out", ())]
     for text in map(str, said):
         untrained = any(word in text for word in UNTRAINED)
         yield ("serious" if untrained else "note", "untrained_backbone" if untrained else "said_by_tune", "run", text)

@@ -16,6 +16,7 @@ from gc_ray import cohort_tables, ledger, tables
 from gc_ray.cohort.clinical import check_clinical, parse_clinical
 from gc_ray.errors import TableError
 from gc_ray.models.signature import Signature
+from gc_ray.report.pictures import Picture, pictures_of
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
 from gc_ray.study import Study, digest
@@ -45,6 +46,7 @@ class Inputs:
     splits: pd.DataFrame | None = None
     flow: pd.DataFrame | None = None
     outlines: pd.DataFrame | None = None
+    pictures: tuple[Picture, ...] = ()
 
     @property
     def models(self) -> list[str]:
@@ -85,6 +87,7 @@ def from_store(store: Store, study: Study, tune_id: str | None) -> Inputs:
         splits=splits,
         flow=cohort_tables.read_flow(store, study.name).to_pandas(),
         outlines=_outlines(store),
+        pictures=pictures_of(store, sorted(set(card.get("sources", {}).values()))),
     )
 
 

@@ -13,6 +13,7 @@ from gc_ray.report.chart import calculator
 from gc_ray.report.checklist import UNKNOWN
 from gc_ray.report.compute import Evaluation
 from gc_ray.report.draw import Drawn, Plot
+from gc_ray.report.pictures import Picture
 from gc_ray.report.plots import KINDS
 from gc_ray.report.words import number, p_text, span, summary
 
@@ -42,6 +43,7 @@ TEXTS = {
     "subgroups": ("Subgroups", "P values are not adjusted for their number."),
     "sites": ("Sites", "AUC by site, pooled on the logit scale with random effects."),
     "models": ("The models", "Coefficients are log odds per unit as stored; odds ratios are per the same unit."),
+    "networks": ("Networks", "Heat-maps are of the final network, for the highest and the lowest scores."),
     "as_published": (
         "As published",
         "The paper's own in-sample steps, for comparison: nothing here feeds a claim or a cutoff of other sections.",
@@ -58,6 +60,7 @@ class Section:
     title: str
     text: list[str]
     figures: list[dict] = field(default_factory=list)
+    pictures: tuple[Picture, ...] = ()
     tables: list[dict] = field(default_factory=list)
     calculators: list[dict] = field(default_factory=list)
 
@@ -67,12 +70,13 @@ def page(done: Evaluation, drawn: list[tuple[Plot, Drawn]]) -> str:
     sections = {name: Section(name, title, [text] if text else []) for name, (title, text) in TEXTS.items()}
     for plot, figure in drawn:
         sections[plot.section].figures.append({"name": plot.name, "title": plot.title, "svg": figure.svg})
+    sections["networks"].pictures = done.inputs.pictures
     for name, tables in _tables(done).items():
         sections[name].tables += tables
     sections["models"].calculators = calculator(done.inputs)
     if done.table_one_rule:
         sections["patients"].text.append(f"Tests of Table 1: {done.table_one_rule}.")
-    shown = [s for s in sections.values() if s.figures or s.tables or s.calculators]
+    shown = [s for s in sections.values() if s.figures or s.pictures or s.tables or s.calculators]
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_file), autoescape=True, undefined=jinja2.StrictUndefined
     )

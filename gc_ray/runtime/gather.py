@@ -26,11 +26,15 @@ NAMES = {column.name for column in RADIOMICS.columns} | {"model_id"}  # what is 
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
-    """The data, whoever of the cohorts is not in it and why (reason, patients, of them training), and the sources."""
+    """The data, whoever of the cohorts is not in it and why (reason, patients, of them training), and the sources.
+
+    statements: what the cards of the sources say that everything made of them has to repeat.
+    """
 
     data: CohortData
     left_out: tuple[dict, ...]
     sources: dict[str, str]
+    statements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +78,8 @@ def gather(store: Store, study: Study) -> Gathered:
         head={variant: scores.loc[splits.index].to_numpy() for variant, scores in head.items()},
         scan_id=np.array([scans.get(patient, "") for patient in splits.index]),
     )
-    return Gathered(checked(data), left_out, sources)
+    said = _said(store, sources[HEAD]) if HEAD in kinds else ()
+    return Gathered(checked(data), left_out, sources, said)
 
 
 def _kinds(study: Study) -> set[str]:
@@ -182,6 +187,13 @@ def _head(store: Store, model: str) -> dict[str, pd.Series]:
         variant: tables[name].to_pandas().set_index("patient_id")["linear_predictor"]
         for variant, name in variants.items()
     }
+
+
+def _said(store: Store, model: str) -> tuple[str, ...]:
+    """What is known of the backbone that a head stands on."""
+    from gc_ray.models.model_folder import read_card
+
+    return (read_card(store, model)["facts"]["provenance"]["statement"],)
 
 
 def _complete(

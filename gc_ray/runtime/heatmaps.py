@@ -25,8 +25,9 @@ def draw_heatmaps(store: Store, study: Study, head: str) -> bool | None:
     """Whether the maps depend on the weights; None when the study wants no maps.
 
     Written below ``models/<head>/heatmaps/``: a PNG for each of ``train.heatmaps`` scans, half of them the highest
-    scores and half the lowest, and the sanity check as ``sanity.csv`` and ``sanity.png``, which is written last.
-    What lies there already is left as it is. The maps are of the final head, also for patients it was trained on.
+    scores and half the lowest, whose they are (``maps.csv``), the sanity check as ``sanity.csv`` and, last of all,
+    ``sanity.png``. What lies there already is left as it is. The maps are of the final head, also for patients it was
+    trained on.
     """
     if not study.train.heatmaps:
         return None
@@ -47,11 +48,11 @@ def _draw(store: Store, study: Study, head: str, folder: str) -> None:
         for number, found in enumerate(chosen.itertuples(), start=1):
             ct_hu, mask = read_pair(store, rows[found.patient_id])
             images.append(backbone_input(ct_hu))
-            title = (
-                f"{rows[found.patient_id]['scan_id']}: score {found.score:.3f}, {found.cohort} cohort "
-                f"({card['facts']['provenance']['statement']})"
-            )
+            # no name of a scan: the picture goes into reports, names stay in maps.csv
+            title = f"score {found.score:.3f}, {found.cohort} cohort; {card['facts']['provenance']['statement']}"
             store.put(f"{folder}/map-{number:02d}.png", heatmap_png(ct_hu, mask, grad_cam(score, images[-1]), title))
+        named = chosen.assign(scan_id=[rows[patient]["scan_id"] for patient in chosen["patient_id"]])
+        store.put(f"{folder}/maps.csv", named.to_csv(index=False).encode())
         check = sanity_check(score, images[:CHECKED], study.head.seed)
     store.put(f"{folder}/sanity.csv", check.to_csv(index=False).encode())
     store.put(f"{folder}/sanity.png", sanity_png(check))

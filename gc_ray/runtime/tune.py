@@ -213,7 +213,7 @@ def _about(
         "lines": lines,
         "models": {name: _described(fit) for name, fit in kept.items()},
         "chosen": won.get(WHOLE_AT, {}),
-        "statements": _statements(study),
+        "statements": [*gathered.statements, *_statements(study)],
         "signature": [signature.model_dump(mode="json") for signature in study.signature],
         "tune": study.tune.model_dump(mode="json"),
     }

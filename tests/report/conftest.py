@@ -101,8 +101,8 @@ def write_run(store: Store, patients: pd.DataFrame, models: int = 3, repeats: in
         store.create(f"{folder}/{name}.json", signature.to_json().encode())
     card = {
         "tune_id": TUNE,
-        "sentences": ["the backbone is untrained: its features are random projections"],
-        "warnings": [],
+        "statements": ["the backbone is untrained: its features are random projections"],
+        "sources": {"head": "head-0"},
     }
     store.create(f"{folder}/card.json", json.dumps(card).encode())
     return Run(store, study, signatures)
