@@ -96,8 +96,10 @@ class Harmonise(Settings):
     """ComBat across sites, fitted on training rows; no outcome among its covariates."""
 
     families: Annotated[tuple[Literal["radiomics", "deep"], ...], Field(min_length=1)] = ("radiomics",)
-    external: Literal["none", "refuse"] = Field(
-        "none", description="rows of a site without training patients: as they are, or an error"
+    external: Literal["none", "refuse", "reference"] = Field(
+        "none",
+        description="patients of a site without training patients: as they are, an error, or brought to the training "
+        "patients by at least 20 scans of their site, which makes their scores transductive",
     )
 
 

@@ -44,7 +44,7 @@ class Chosen:
         cleaned = {}
         for family, sites in self.harmonised.items():
             at = pd.Index(data.families[family].names).get_indexer(sites.names)
-            x = sites.apply(data.families[family].values[np.ix_(rows, at)], data.site[rows])
+            x = sites.apply(data.families[family].values[:, at], data.site, rows)
             cleaned |= {(family, name): x[:, i] for i, name in enumerate(sites.names)}
         for name, family in self.terms:
             if family == CLINICAL:
@@ -158,7 +158,7 @@ def _harmonise(state: _State, settings: SignatureSettings, site: np.ndarray) -> 
     for family in settings.harmonise.families if settings.harmonise is not None else ():
         at = np.flatnonzero(state.alive & (state.family == family))
         found[family] = fit_sites(settings.harmonise, tuple(state.names[at]), state.x[:, at], site)
-        state.x[:, at] = found[family].apply(state.x[:, at], site)
+        state.x[:, at] = found[family].apply(state.x[:, at], site, np.arange(len(site)))
     return found
 
 

@@ -28,6 +28,7 @@ from gc_ray.models.signature_tables import (
     resampling_rows,
     selection_rows,
 )
+from gc_ray.models.sites import TRANSDUCTIVE
 from gc_ray.runtime import cluster
 from gc_ray.runtime.gather import Gathered, gather
 from gc_ray.runtime.search import WHOLE_AT, At, Resampled, Run, resample, search
@@ -237,6 +238,8 @@ def _statements(study: Study) -> list[str]:
         "out-of-fold scores: every step, from the first filter on, was fitted without the patient who is scored",
         "scores as published are in-sample in the training cohort and looked at the internal one: to compare only",
     ]
+    if any(s.harmonise is not None and s.harmonise.external == "reference" for s in study.signature):
+        said.append(TRANSDUCTIVE)
     if any(HEAD in signature.scores_of for signature in study.signature):
         said.append(
             "the network head's out-of-fold scores in a training part come from heads that have seen the outcomes of "

@@ -254,3 +254,38 @@ def test_sites_are_harmonised_by_training_rows_and_a_new_site_gets_what_the_stud
     strict = fit_signatures(plan(refuse), new, new.train)["all"]
     with pytest.raises(TableError, match="harmonise: site C has no training patients"):
         strict.linear_predictor(new, rows)
+
+
+def test_a_new_site_is_brought_to_the_training_patients_by_its_own_scans():
+    """A planted shift of the new site is gone, whoever of it is asked for; training patients stay to the bit."""
+    data = cohort()
+    site = np.where(data.cohort == "internal", "C", "A")
+    features = data.families["radiomics"]
+    shifted = features.values * 1.5 + 4.0
+    x = np.where((site == "C")[:, None], shifted, features.values)
+    data = replace(data, site=site, families={"radiomics": Features(features.names, x)})
+    harmonise = {"families": ("radiomics",), "external": "reference"}
+    fitted = fit_signatures(
+        plan({"name": "all", "families": ("radiomics",), "harmonise": harmonise}), data, data.train
+    )
+    rows = np.flatnonzero(site == "C")
+    table = fitted["all"].feature_table(data, rows).to_numpy()
+    within = fitted["all"].feature_table(data, data.train).to_numpy()
+    np.testing.assert_array_equal(within, x[data.train])
+    assert np.abs(table.mean(axis=0) - within.mean(axis=0)).max() < 0.2
+    assert np.abs(table.std(axis=0) / within.std(axis=0) - 1).max() < 0.2
+    np.testing.assert_array_equal(fitted["all"].feature_table(data, rows[:3]).to_numpy(), table[:3])
+
+
+def test_a_new_site_of_few_scans_cannot_be_brought_to_the_training_patients():
+    """Fewer than twenty say too little of a scanner."""
+    data = cohort()
+    few = np.flatnonzero(data.cohort == "internal")[:19]
+    site = np.where(np.isin(np.arange(len(data.y)), few), "C", "A")
+    data = replace(data, site=site)
+    harmonise = {"families": ("radiomics",), "external": "reference"}
+    fitted = fit_signatures(
+        plan({"name": "all", "families": ("radiomics",), "harmonise": harmonise}), data, data.train
+    )
+    with pytest.raises(TableError, match="ComBat: wanted at least 20 rows of batch C, got 19"):
+        fitted["all"].feature_table(data, few)
