@@ -196,6 +196,42 @@ def embed(
 
 
 @app.command()
+def tune(
+    *,
+    study: Annotated[str, typer.Option("--study", help="Packaged study name, or path of a TOML file.")],
+    store: StoreUri,
+    overrides: Overrides = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Trials at a time; 0 = in this process; all CPUs when left out.")
+    ] = None,
+    control: Annotated[
+        Literal["shuffled-outcome", "shuffled-features", "planted-leak"] | None,
+        typer.Option(help="A negative control instead of the study: what it finds is kept apart."),
+    ] = None,
+) -> None:
+    """Select, fuse and search a study's signatures on Ray Tune, in nested cross-validation.
+
+    The same command again takes up a run that was cut off.
+    """
+    with _faults():
+        from gc_ray import console
+        from gc_ray.runtime.tune import tune as run
+
+        settings = load_study(study, tuple(overrides or ()))
+        if control is not None:
+            from gc_ray.runtime.controls import control as run_control
+
+            with console.watching() as watch:
+                checked = run_control(open_store(store), settings, control, workers, watch)
+            console.show_control(checked)
+            raise typer.Exit(DONE if checked.passed else FAILED)
+        with console.watching() as watch:
+            done = run(open_store(store), settings, workers, watch, _run_id("tune"))
+        console.show_tuned(done, store)
+    raise typer.Exit(OVER_BUDGET if done.failed else DONE)
+
+
+@app.command()
 def doctor(*, as_json: AsJson = False) -> None:
     """Say what is installed, what is missing, and what Ray sees."""
     with _faults():

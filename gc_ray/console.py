@@ -13,11 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from gc_ray.runtime.check import CohortCheck
+from gc_ray.runtime.controls import Controlled
 from gc_ray.runtime.demo import Demo
 from gc_ray.runtime.doctor import Diagnosis
 from gc_ray.runtime.progress import Epochs, Progress, duration
 from gc_ray.runtime.split import Split
 from gc_ray.runtime.summary import Summary
+from gc_ray.runtime.tune import Tuned
 
 REDRAW_S = 0.2  # on a terminal, where lines are redrawn in place
 LINE_EVERY_S = 20.0  # in a log, where every show is new lines
@@ -168,6 +170,32 @@ def show_heatmaps(changed: bool | None, model: str, store: str) -> None:
         return
     verdict = "change with the weights" if changed else "do NOT depend on the weights: do not use them"
     _lines(_console(), [f"heat-maps {verdict}; maps and sanity check: {store}/models/{model}/heatmaps"])
+
+
+def show_tuned(found: Tuned, store: str) -> None:
+    """Print every signature in a line with its warnings, those that could not be fitted, and where the tables are."""
+    console = _console()
+    for lost in found.left_out:
+        _lines(console, [f"{lost['patients']} patients left out, {lost['train']} of them training: {lost['reason']}"])
+    _lines(console, [f"{'model':<24} {'AUC':>5} {'pooled':>6} {'n':>6} {'events':>6} {'kept':>5}  chosen"])
+    for line in found.lines:
+        numbers = f"{line.auc:>5.3f} {line.pooled:>6.3f} {line.n:>6} {line.events:>6} {line.features:>5}"
+        _lines(console, [f"{line.model_id:<24} {numbers}  {line.chosen}"])
+        for warning in line.warnings:
+            say(console, f"{'':<24} warning: {warning}", "yellow")
+    for name, why in found.failed.items():
+        say(console, f"{name}: not fitted: {why}", "red")
+    _lines(console, ["AUC: out of fold, mean of the outer folds; pooled: over all patients at once"])
+    was = "stored" if found.new else "was stored before and is as it was"
+    _lines(console, [f"study {found.study_id}, signatures {found.tune_id}: {was}: {store}"])
+
+
+def show_control(found: Controlled) -> None:
+    """Print what a negative control found of every signature."""
+    console = _console()
+    for name, text in found.found.items():
+        _lines(console, [f"{name:<24} {text}"])
+    _lines(console, [f"study {found.study_id}, control {found.control}: {'passed' if found.passed else 'FAILED'}"])
 
 
 def show_json(thing: object) -> None:

@@ -18,6 +18,10 @@ class TableError(ValueError):
     """A table does not have the columns, types, keys or values that its schema asks for."""
 
 
+class LeakError(TableError):
+    """An out-of-fold score was asked for a patient on whom the signature was fitted."""
+
+
 class StudyError(ValueError):
     """A study file or a setting is unknown, of the wrong type or contradicts another."""
 

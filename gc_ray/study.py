@@ -9,11 +9,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from gc_ray.errors import StudyError
 from gc_ray.settings import Settings as _Settings
 from gc_ray.study_cohort import ClinicalSettings, ScansSettings, SplitSettings
+from gc_ray.study_signatures import SignatureSettings, TuneSettings, faults
 
 
 class ExtractSettings(_Settings):
@@ -155,6 +156,14 @@ class Study(_Settings):
     head: HeadSettings = Field(default_factory=HeadSettings)
     train: TrainSettings = Field(default_factory=TrainSettings)
     embed: EmbedSettings = Field(default_factory=EmbedSettings)
+    signature: tuple[SignatureSettings, ...] = Field((), description="the signatures, each after those it builds on")
+    tune: TuneSettings = Field(default_factory=TuneSettings)
+
+    @model_validator(mode="after")
+    def _signatures_fit(self) -> Study:
+        for fault in faults(self.signature, self.clinical.predictors):
+            raise ValueError(fault)
+        return self
 
 
 def load_study(name: str | None, overrides: tuple[str, ...] = ()) -> Study:

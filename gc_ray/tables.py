@@ -69,6 +69,7 @@ LEDGER = Table(
         *_KEY_COLUMNS,
         _text("feature_set", "what was asked for: a feature set, or volumes/<recipe>"),
         *_WHOSE,
+        _text("phase", "contrast phase, as the manifest has it"),
         _text("status", "ok, repaired (notes say what), refused or failed (reason says why)"),
         _text("stage", "the last step begun: source, image, mask, features, volumes, done; worker when it died"),
         _text("reason", "why the scan was refused or failed; empty otherwise"),

@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # lower may be imported by higher, never the other way round
 LEVELS = [
     {"errors", "kernels", "settings"},
-    {"store", "tables", "imaging", "study_cohort"},
+    {"store", "tables", "imaging", "study_cohort", "study_signatures"},
     {"source", "ledger", "cohort_tables", "study"},
     {"merge", "cohort", "features", "models", "evaluate"},
     {"report"},

@@ -39,6 +39,7 @@ def identity(scan: int, generation: int = 1) -> dict:
 def ledger_row(scan: int, generation: int = 1, status: str = "ok", staged: str = "") -> dict:
     """A complete ledger row."""
     return identity(scan, generation) | {
+        "phase": "pv",
         "status": status,
         "stage": "done",
         "reason": "",

@@ -25,7 +25,7 @@ def site(tmp_path):
         staged = ledger.stage_features(store, row, changes.get("settings_hash", HASH), [value])
         row |= {"status": "ok", "stage": "done", "reason": "", "notes": [], "missing": "{}", "geometry": "{}"}
         row |= {"mask_voxels": 9, "object": staged, "source_stamp": "t", "source_sha256": f"sha{value}"}
-        row |= {"settings_hash": HASH, "code_version": "1", "seconds": 1.0, "peak_mb": 1.0}
+        row |= {"phase": "pv", "settings_hash": HASH, "code_version": "1", "seconds": 1.0, "peak_mb": 1.0}
         ledger.commit(store, row | changes)
         return store
 

@@ -23,7 +23,15 @@ from gc_ray.study import Study, digest
 from gc_ray.tables import SCAN_KEY
 
 FINAL = (*ledger.USABLE, "refused")  # a failed scan is tried again by the next run
-SAME = (*SCAN_KEY, "patient_id", "site", "geometry", "mask_voxels", "source_stamp")  # taken over from the input's row
+SAME = (
+    *SCAN_KEY,
+    "patient_id",
+    "site",
+    "phase",
+    "geometry",
+    "mask_voxels",
+    "source_stamp",
+)  # taken over from the input's row
 STAGED = (*SCAN_KEY, "patient_id", "site", "feature_set", "generation")
 CURRENT = ("settings_hash", "code_version", "source_sha256")
 

@@ -112,6 +112,7 @@ def ledger_row(task: ScanTask, wanted: Wanted, job: Job, reading: Reading) -> di
     return {
         **_identity(task.row, wanted),
         "feature_set": wanted.product,
+        "phase": task.row.phase,
         "status": reading.status,
         "stage": reading.stage,
         "reason": reading.reason,

@@ -155,7 +155,8 @@ def put_volume(store: Store, patient: str, site: str, recipe: str, size: tuple[i
         "direction": [1.0, 0, 0, 0, 1, 0, 0, 0, 1], "ct_hu": ct_hu.tobytes(), "mask": inside.tobytes(),
     }  # fmt: skip
     row = {
-        **key, "feature_set": f"volumes/{recipe}", "status": "ok", "stage": "done", "reason": "", "notes": [],
+        **key, "feature_set": f"volumes/{recipe}", "phase": "portal_venous",
+        "status": "ok", "stage": "done", "reason": "", "notes": [],
         "missing": "{}", "geometry": "{}", "mask_voxels": 1, "object": ledger.stage_volume(store, volume, "h"),
         "source_stamp": "", "source_sha256": "", "settings_hash": "h", "code_version": "1", "generation": 1,
         "seconds": 0.0, "peak_mb": 0.0,

@@ -1,0 +1,230 @@
+"""The choice among a signature's candidates: its steps one after the other, and why each feature left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from gc_ray.errors import TableError
+from gc_ray.models.cohort_data import FEWEST_RATED, CohortData, Ratings
+from gc_ray.models.design import Design, fit_design
+from gc_ray.models.steps import STEPS, Found, Work
+from gc_ray.study_signatures import SignatureSettings
+
+Agreement = Callable[[np.ndarray, str], np.ndarray]
+CLINICAL = "clinical"
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """What the steps left of the candidates.
+
+    terms: names of those kept, with their family. design: of the clinical columns, None without them. penalised:
+    terms, intercept and slopes of the last LASSO, on the features' own scale. log: feature, family, step, statistic,
+    p_value, reason. warnings: sentences for a report.
+    """
+
+    terms: tuple[tuple[str, str], ...]
+    design: Design | None
+    penalised: tuple[tuple[str, ...], float, np.ndarray] | None
+    log: pd.DataFrame
+    warnings: tuple[str, ...]
+
+    def table(self, data: CohortData, rows: np.ndarray) -> pd.DataFrame:
+        """The chosen terms of the patients in ``rows``."""
+        return pd.DataFrame(dict(_columns(self.terms, self.design, data, rows)))
+
+
+@dataclass(eq=False)
+class _State:
+    """The candidates on their way through the steps."""
+
+    names: np.ndarray
+    family: np.ndarray
+    factor: np.ndarray
+    x: np.ndarray
+    alive: np.ndarray
+    scale: np.ndarray  # what x was divided by, for each feature
+    step: np.ndarray
+    reason: np.ndarray
+    statistic: np.ndarray
+    p_value: np.ndarray
+    warnings: list[str] = field(default_factory=list)
+    penalised: tuple[tuple[str, ...], float, np.ndarray] | None = None
+
+    def leave(self, at: np.ndarray, step: str, reason: str) -> None:
+        """The candidates ``at`` leave at a step."""
+        self.alive[at] = False
+        self.step[at] = step
+        self.reason[at] = reason
+
+
+def choose(
+    settings: SignatureSettings,
+    data: CohortData,
+    rows: np.ndarray,
+    agreement: Agreement,
+    rng: np.random.Generator,
+    looks: bool,
+) -> Chosen:
+    """The terms that a signature's steps keep, learnt from the patients in ``rows`` alone.
+
+    looks: whether steps that are published to look at the internal cohort do so. Features without a value in one of
+    the patients, and constant ones, leave first. TableError that names signature and step when a step leaves a family
+    empty, or the last one nothing at all.
+    """
+    design = fit_design(data.coding, data.clinical.iloc[rows]) if CLINICAL in settings.families else None
+    state = _candidates(settings, design, data, rows)
+    _leave_unusable(state, settings.name, data)
+    for step in settings.steps:
+        concerned = np.flatnonzero(state.alive & np.isin(state.family, step.families or settings.families))
+        work = _work(state, concerned, data, rows, rng)
+        if step.step == "stability":
+            work = _with_agreement(work, state.family[concerned], data, rows, agreement)
+        if looks and getattr(step, "also_internal", False):
+            work = _with_internal(work, design, data)
+        _apply(state, concerned, STEPS[step.step](work, step), step.step, settings.name)
+    return Chosen(
+        tuple(zip(state.names[state.alive].tolist(), state.family[state.alive].tolist(), strict=True)),
+        design,
+        state.penalised,
+        _log(state),
+        tuple(state.warnings),
+    )
+
+
+def _columns(terms, design: Design | None, data: CohortData, rows: np.ndarray):
+    coded = design.apply(data.clinical.iloc[rows]) if design is not None else None
+    for name, family in terms:
+        if family == CLINICAL:
+            yield name, coded[name].to_numpy()
+        else:
+            features = data.families[family]
+            yield name, features.values[rows, features.names.index(name)]
+
+
+def _candidates(settings: SignatureSettings, design: Design | None, data: CohortData, rows: np.ndarray) -> _State:
+    names, family, factor, blocks = [], [], [], []
+    for kind in settings.families:
+        if kind == CLINICAL:
+            coded = design.apply(data.clinical.iloc[rows])
+            names += list(coded.columns)
+            factor += [design.factors[term] for term in coded.columns]
+            blocks.append(coded.to_numpy())
+        elif kind in data.families:
+            names += data.families[kind].names
+            factor += data.families[kind].names
+            blocks.append(data.families[kind].values[rows])
+        else:
+            raise TableError(f"signature {settings.name}: wanted {kind} features, there are none; extract or embed")
+        family += [kind] * blocks[-1].shape[1]
+    x = np.concatenate(blocks, axis=1)
+    p = x.shape[1]
+    text = [np.full(p, "", object) for _ in range(2)]
+    numbers = [np.full(p, np.nan) for _ in range(2)]
+    return _State(
+        np.array(names, object), np.array(family, object), np.array(factor, object),
+        x, np.ones(p, bool), np.ones(p), *text, *numbers,
+    )  # fmt: skip
+
+
+def _leave_unusable(state: _State, name: str, data: CohortData) -> None:
+    gaps = np.isnan(state.x).any(axis=0)
+    for family, features in data.families.items():
+        of = state.family == family
+        if of.any():  # of the whole training cohort, so that left-out patients can be scored; no outcome is looked at
+            gaps[of] |= np.isnan(features.values[data.train]).any(axis=0)
+    state.leave(gaps, "missing", "no value in at least one training patient")
+    state.leave(state.alive & (np.ptp(state.x, axis=0) == 0), "constant", "the same in all patients")
+    _check_left(state, np.arange(len(state.names)), "missing and constant values", name)
+
+
+def _work(state: _State, concerned: np.ndarray, data: CohortData, rows: np.ndarray, rng) -> Work:
+    unknown = np.full(len(concerned), np.nan)
+    return Work(
+        state.x[:, concerned],
+        data.y[rows],
+        tuple(state.names[concerned]),
+        tuple(state.factor[concerned]),
+        unknown,
+        unknown,
+        None,
+        rng,
+    )
+
+
+def _with_agreement(
+    work: Work, families: np.ndarray, data: CohortData, rows: np.ndarray, agreement: Agreement
+) -> Work:
+    between, within = work.between.copy(), work.within.copy()
+    for family in dict.fromkeys(families):
+        at = np.flatnonzero(families == family)
+        columns = pd.Index(data.families[family].names).get_indexer([work.names[i] for i in at])
+        for held, into, kind in ((data.between, between, "2,1"), (data.within, within, "3,1")):
+            ratings = _ratings(held.get(family), data.patient_ids[rows], family)
+            into[at] = agreement(ratings[:, :, columns], kind)
+    return replace(work, between=between, within=within)
+
+
+def _ratings(held: Ratings | None, patient_ids: np.ndarray, family: str) -> np.ndarray:
+    found = held.of(patient_ids) if held is not None else np.empty((0, 0, 0))
+    if len(found) < FEWEST_RATED:
+        raise TableError(
+            f"step stability: wanted {FEWEST_RATED} or more of these {len(patient_ids)} training patients outlined "
+            f"by two readers and twice by one, {family} features have {len(found)}; outline more, or drop the step"
+        )
+    return found
+
+
+def _with_internal(work: Work, design: Design | None, data: CohortData) -> Work:
+    rows = np.flatnonzero(data.cohort == "internal")
+    if design is None or not len(rows):
+        return work
+    coded = design.apply(data.clinical.iloc[rows])
+    return replace(work, internal=(coded[list(work.names)].to_numpy(), data.y[rows]))
+
+
+def _apply(state: _State, concerned: np.ndarray, found: Found, step: str, name: str) -> None:
+    state.statistic[concerned], state.p_value[concerned] = found.statistic, found.p_value
+    state.scale[concerned] *= found.divisor
+    state.x[:, concerned] /= found.divisor
+    state.leave(concerned[~found.kept], step, found.reason)
+    if found.warning:
+        state.warnings.append(found.warning)
+    if found.penalised is not None:
+        intercept, slopes = found.penalised
+        used = slopes != 0
+        terms = tuple(state.names[concerned[used]].tolist())
+        state.penalised = (terms, intercept, (slopes / state.scale[concerned])[used])
+    _check_left(state, concerned, step, name)
+
+
+def _check_left(state: _State, concerned: np.ndarray, step: str, name: str) -> None:
+    """A family is empty after a filter: an error. The LASSO chooses among families, and errs when nothing is left."""
+    for family in dict.fromkeys(state.family[concerned]):
+        of = concerned[state.family[concerned] == family]
+        if state.alive[of].any():
+            continue
+        if step == "lasso" and state.alive[concerned].any():
+            state.warnings.append(f"the LASSO chose none of {len(of)} {family} features")
+            continue
+        whose = f"{len(concerned)}" if step == "lasso" else f"{len(of)} {family}"
+        advice = "choose = min, or fewer folds" if step == "lasso" else "relax it, or leave them out"
+        raise TableError(f"signature {name}: step {step} left none of {whose} features; {advice}")
+
+
+def _log(state: _State) -> pd.DataFrame:
+    step = np.where(state.alive, "kept", state.step)
+    return pd.DataFrame(
+        {
+            "feature": state.names,
+            "family": state.family,
+            "step": step,
+            "statistic": state.statistic,
+            "p_value": state.p_value,
+            "reason": np.where(state.alive, "", state.reason),
+        }
+    )

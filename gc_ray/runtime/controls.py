@@ -1,0 +1,71 @@
+"""Negative controls of a study, on its own tables: nothing is found where nothing is, and a leak is caught."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from gc_ray.models.cohort_data import CohortData
+from gc_ray.models.controls import Control, planted_leak, shuffled_features, shuffled_outcome
+from gc_ray.models.nested import outer_parts
+from gc_ray.models.plans import Book
+from gc_ray.runtime import cluster
+from gc_ray.runtime.gather import gather
+from gc_ray.runtime.trials import Place, Unit, run_units
+from gc_ray.runtime.tune import book_of, identity
+from gc_ray.store import Store
+from gc_ray.study import Study
+
+Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """What a control found, by signature: a sentence each. passed: False when a leak was not caught."""
+
+    study_id: str
+    control: Control
+    found: dict[str, str]
+    passed: bool
+
+
+def control(store: Store, study: Study, which: Control, workers: int | None, watch: Watch) -> Controlled:
+    """Run a negative control; what it found is kept under ``controls/``, apart from everything that a study reports.
+
+    ``shuffled-outcome`` and ``shuffled-features`` resample the signatures of the study file, without a search;
+    ``planted-leak`` asks a fit for out-of-fold scores of its own patients. Errors as ``tune``.
+    """
+    gathered = gather(store, study)
+    name = f"{study.name}/{identity(store, study, gathered)}-{which}"
+    book, seed = book_of(study), study.tune.seed
+    if which == "planted-leak":
+        caught = planted_leak(book.plan(), gathered.data, outer_parts(gathered.data, 1, seed)[0])
+        found = {signature: "caught" if c else "NOT CAUGHT" for signature, c in caught.items()}
+        done = Controlled(study.name, which, found, bool(caught) and all(caught.values()))
+    else:
+        shuffle = shuffled_outcome if which == "shuffled-outcome" else shuffled_features
+        found = _resampled(store, study, (shuffle(gathered.data, seed), book, name), workers, watch)
+        done = Controlled(study.name, which, found, True)
+    store.put(f"controls/{name}.json", json.dumps(asdict(done), indent=1).encode())
+    return done
+
+
+def _resampled(
+    store: Store, study: Study, what: tuple[CohortData, Book, str], workers: int | None, watch: Watch
+) -> dict[str, str]:
+    data, book, name = what
+    parts = outer_parts(data, study.tune.repeats, study.tune.seed)
+    place = Place(data, book, study.tune.repeats, store, f"tune/{name}")
+    units = [Unit(part.repeat, part.fold, {}) for part in parts]
+    with cluster.session(workers) if workers != 0 else nullcontext():
+        results = run_units(units, place, workers, watch({"trials": len(units)}))
+    found = {}
+    for signature in results[0]:
+        aucs = [result[signature]["auc_test"] for result in results if "error" not in result[signature]]
+        said = f"AUC {np.mean(aucs):.3f}, " if aucs else ""
+        found[signature] = f"{said}fitted in {len(aucs)} of {len(results)} outer folds"
+    return found

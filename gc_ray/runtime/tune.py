@@ -1,0 +1,266 @@
+"""The signatures of a study: searched, resampled, fitted to the training cohort, and stored with their tables."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from importlib import metadata
+
+import numpy as np
+import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
+
+from gc_ray import tables
+from gc_ray.cohort_tables import split_hash
+from gc_ray.errors import TableError
+from gc_ray.features.stability import icc
+from gc_ray.models.cohort_data import CohortData
+from gc_ray.models.nested import Choice, Part, auc, outer_parts
+from gc_ray.models.plans import TUNED, Book
+from gc_ray.models.recipe import AS_PUBLISHED, LEAK_FREE, Fitted, fit_each
+from gc_ray.models.signature_tables import (
+    coefficient_rows,
+    fitted_rows,
+    oof_rows,
+    resampling_rows,
+    selection_rows,
+)
+from gc_ray.runtime import cluster
+from gc_ray.runtime.gather import Gathered, gather
+from gc_ray.runtime.search import WHOLE_AT, At, Resampled, Run, resample, search
+from gc_ray.runtime.trials import Place, Unit, run_units
+from gc_ray.store import Store
+from gc_ray.study import Study, digest
+from gc_ray.study_signatures import HEAD
+
+CODE = "1"  # raise when the code of a step changes a value; libraries are watched by their versions
+LIBRARIES = ("numpy", "scipy", "numba", "pandas")
+WRITTEN = (tables.SCORES, tables.RESAMPLING, tables.COEFFICIENTS, tables.SELECTION)
+Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A signature in one line. auc: mean over the outer folds; pooled: of all out-of-fold scores of the split's."""
+
+    model_id: str
+    auc: float
+    pooled: float
+    n: int
+    events: int
+    features: int
+    chosen: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What ``tune`` stored. new: False when it was there already. failed: by signature, why there is none."""
+
+    study_id: str
+    tune_id: str
+    new: bool
+    lines: tuple[Line, ...]
+    failed: dict[str, str]
+    left_out: tuple[dict, ...]
+
+
+def tune(store: Store, study: Study, workers: int | None, watch: Watch, run: str) -> Tuned:
+    """Search, resample and fit the study's signatures; the card, written last, commits their tables.
+
+    The same call again takes up what was cut off. workers: as for ``run_units``. watch: as for ``extract``. run: the
+    run's id. TableError and StudyError as the tables deserve; a signature that cannot be fitted costs itself alone.
+    """
+    gathered = gather(store, study)
+    tune_id = identity(store, study, gathered)
+    folder = f"signatures/{study.name}/{tune_id}"
+    card = read_card(store, folder)
+    new = card is None
+    if new:
+        book = book_of(study)
+        place = Place(gathered.data, book, study.tune.repeats, store, f"tune/{study.name}/{tune_id}")
+        with cluster.session(workers) if workers != 0 else nullcontext():
+            card = _bring_about(place, study, gathered, folder, lambda units: _ran(units, place, workers, watch))
+    lines = tuple(Line(**line | {"warnings": tuple(line["warnings"])}) for line in card["lines"])
+    done = Tuned(study.name, tune_id, new, lines, card["failed"], gathered.left_out)
+    record = {"run": run, "command": "tune", "exit_code": 3 if done.failed else 0, **asdict(done)}
+    store.put(f"runs/{run}.json", json.dumps(record | {"study": study.model_dump(mode="json")}, indent=1).encode())
+    return done
+
+
+def book_of(study: Study) -> Book:
+    """The signatures of a study with what they need beside their settings."""
+    return Book(
+        study.signature, study.tune.inner_folds, study.tune.seed, lambda ratings, kind: icc(ratings, kind).icc
+    )
+
+
+def identity(store: Store, study: Study, gathered: Gathered) -> str:
+    """The name of all that decides a signature: settings, split, data to the bit, code and libraries."""
+    return digest(
+        {
+            "signatures": [signature.model_dump(mode="json") for signature in study.signature],
+            "tune": study.tune.model_dump(mode="json"),
+            "split": split_hash(store, study.name),
+            "sources": gathered.sources,
+            "data": gathered.data.digest(),
+            "coding": gathered.data.coding,
+            "code": code_version(),
+        }
+    )
+
+
+def code_version() -> str:
+    """The version of the code that selects and fits: our own number and a digest of the libraries' versions."""
+    return f"{CODE}-{digest({name: metadata.version(name) for name in LIBRARIES})[:8]}"
+
+
+def _ran(units: list[Unit], place: Place, workers: int | None, watch: Watch) -> list[dict]:
+    return run_units(units, place, workers, watch({"trials": len(units)}))
+
+
+def _bring_about(place: Place, study: Study, gathered: Gathered, folder: str, run: Run) -> dict:
+    book, data = place.book, place.data
+    outer = outer_parts(data, place.repeats, book.seed)
+    parts = [(part.repeat, part.fold) for part in outer]
+    done = resample(run, parts, {}, tuple(s.name for s in book.signatures))
+    won: dict[At, dict[str, Choice]] = {}
+    tuned = Resampled({}, {}, {})
+    if study.tune.samples and book.searched:
+        won = search(run, parts, book, study.tune.samples)
+        tuned = resample(run, parts, won, book.tuned(won[WHOLE_AT]))
+    with threadpool_limits(1):
+        fits = fit_each(book.plan(), data, data.train)
+        looked = fit_each(book.plan(variant=AS_PUBLISHED), data, data.train)
+        if won:
+            more = fit_each(book.plan(won[WHOLE_AT]), data, data.train)
+            fits |= {name: found for name, found in more.items() if name.endswith(TUNED)}
+    failed = {name: str(found) for name, found in fits.items() if isinstance(found, TableError)}
+    failed |= done.failed | tuned.failed
+    failed |= {f"{name} ({AS_PUBLISHED})": str(f) for name, f in looked.items() if isinstance(f, TableError)}
+    results = done.results | tuned.results
+    kept = {name: fit for name, fit in fits.items() if name in results and name not in failed}
+    looked = {name: fit for name, fit in looked.items() if not isinstance(fit, TableError)}
+    if not kept:
+        raise TableError(f"study {study.name}: no signature could be fitted; {next(iter(failed.values()))}")
+    rows = _rows(study.name, data, outer, (kept, looked), results, won)
+    lines = [_line(name, fit, data, outer, results[name], won.get(WHOLE_AT, {})) for name, fit in kept.items()]
+    return _store(place.store, folder, rows, kept, _about(study, gathered, kept, lines, failed, won))
+
+
+def _rows(
+    study_id: str,
+    data: CohortData,
+    outer: tuple[Part, ...],
+    fits: tuple[dict[str, Fitted], dict[str, Fitted]],
+    results: dict[str, dict[At, dict]],
+    won: dict[At, dict[str, Choice]],
+) -> dict[str, list[dict]]:
+    """The rows of every table; fits: leak-free ones, and those as published."""
+    rows: dict[str, list[dict]] = {table.name: [] for table in WRITTEN}
+    for variant, fitted in zip((LEAK_FREE, AS_PUBLISHED), fits, strict=True):
+        for name, fit in fitted.items():
+            whose = {"study_id": study_id, "model_id": name, "variant": variant}
+            resampled = results[name] if variant == LEAK_FREE else None
+            rows["scores"] += fitted_rows(fit, data, whose)
+            rows["coefficients"] += coefficient_rows(fit, data, whose)
+            rows["selection"] += selection_rows(fit, resampled, whose)
+            if resampled is not None:
+                rows["scores"] += oof_rows(data, outer, resampled, whose)
+                chosen = {at: _of(choice, name) for at, choice in won.items()}
+                rows["resampling"] += resampling_rows(resampled, chosen, study_id, name)
+    return rows
+
+
+def _of(choice: dict[str, Choice], name: str) -> Choice:
+    return choice.get(name.removesuffix(TUNED), {}) if name.endswith(TUNED) else {}
+
+
+def _line(
+    name: str, fit: Fitted, data: CohortData, outer: tuple[Part, ...], results: dict[At, dict], won: dict[str, Choice]
+) -> dict:
+    first = [part for part in outer if part.repeat == 0]
+    y = np.concatenate([data.y[part.left_out] for part in first])
+    linear = np.concatenate([results[0, part.fold]["linear_predictor"] for part in first])
+    line = Line(
+        name,
+        float(np.mean([result["auc_test"] for result in results.values()])),
+        auc(y, linear),
+        len(y),
+        int(y.sum()),
+        len(fit.predictors),
+        json.dumps(_of(won, name), sort_keys=True) if _of(won, name) else "as the study file says",
+        fit.warnings,
+    )
+    return asdict(line)
+
+
+def _about(
+    study: Study, gathered: Gathered, kept: dict[str, Fitted], lines: list[dict], failed: dict, won: dict
+) -> dict:
+    data = gathered.data
+    return {
+        "study_id": study.name,
+        "code": code_version(),
+        "libraries": {name: metadata.version(name) for name in LIBRARIES},
+        "sources": gathered.sources,
+        "patients": {name: int((data.cohort == name).sum()) for name in dict.fromkeys(data.cohort)},
+        "left_out": list(gathered.left_out),
+        "failed": failed,
+        "lines": lines,
+        "models": {name: _described(fit) for name, fit in kept.items()},
+        "chosen": won.get(WHOLE_AT, {}),
+        "statements": _statements(study),
+        "signature": [signature.model_dump(mode="json") for signature in study.signature],
+        "tune": study.tune.model_dump(mode="json"),
+    }
+
+
+def _described(fit: Fitted) -> dict:
+    """What scoring a new patient takes beside the signature itself."""
+    design = fit.chosen.design if fit.chosen is not None else None
+    return {
+        "families": list(fit.settings.families),
+        "scores_of": list(fit.settings.scores_of),
+        "predictors_of": list(fit.settings.predictors_of),
+        "coding": dict(design.coding) if design else {},
+        "fills": design.fills if design else {},
+        "warnings": list(fit.warnings),
+    }
+
+
+def _statements(study: Study) -> list[str]:
+    said = [
+        "out-of-fold scores: every step, from the first filter on, was fitted without the patient who is scored",
+        "scores as published are in-sample in the training cohort and looked at the internal one: to compare only",
+    ]
+    if any(HEAD in signature.scores_of for signature in study.signature):
+        said.append(
+            "the network head's out-of-fold scores in a training part come from heads that have seen the outcomes of "
+            "the left-out fold: what is stacked on them is optimistic by that much"
+        )
+    return said
+
+
+def _store(store: Store, folder: str, rows: dict[str, list[dict]], kept: dict[str, Fitted], card: dict) -> dict:
+    study_id, tune_id = folder.split("/")[1:]
+    for table in WRITTEN:
+        built = tables.sort_by_key(table, tables.build(table, rows[table.name]))
+        sink = io.BytesIO()
+        pq.write_table(built, sink, compression="zstd")
+        store.create(f"{table.name}/{study_id}/{tune_id}.parquet", sink.getvalue())
+    for name, fit in kept.items():
+        store.create(f"{folder}/{name}.json", fit.model.signature.to_json().encode())
+    store.create(f"{folder}/card.json", json.dumps({"tune_id": tune_id, **card}, indent=1).encode())
+    return read_card(store, folder)
+
+
+def read_card(store: Store, folder: str) -> dict | None:
+    """The card of a folder of signatures; None where nothing is committed."""
+    try:
+        return json.loads(store.get(f"{folder}/card.json"))
+    except FileNotFoundError:
+        return None
