@@ -20,6 +20,7 @@ from gc_ray.store import open_store
 from gc_ray.study import load_study
 
 DONE, FAILED, BAD_INPUT, OVER_BUDGET = 0, 1, 2, 3
+KEY_BYTES = 16  # of a secret; a shorter one can be guessed
 
 app = typer.Typer(
     help="CT outcome studies on Ray: scans in, features and signatures out. For research use only.",
@@ -40,6 +41,9 @@ FeatureSets = Annotated[
 ]
 Volumes = Annotated[
     list[str] | None, typer.Option("--volumes", help="Network input: guo2025 or cao2024; repeatable.")
+]
+SealKey = Annotated[
+    Path | None, typer.Option(envvar="GC_RAY_SEAL_KEY_FILE", help="File with the secret that seals bundles (HMAC).")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -232,6 +236,61 @@ def tune(
 
 
 @app.command()
+def bundle(
+    *,
+    study: Annotated[str, typer.Option("--study", help="Packaged study name, or path of a TOML file.")],
+    store: StoreUri,
+    model: Annotated[str, typer.Option("--model", help="The signature, as tune prints it.")],
+    out: Annotated[str, typer.Option("--out", help="An empty place: a folder or s3://bucket/prefix.")],
+    overrides: Overrides = None,
+    seal_key: SealKey = None,
+) -> None:
+    """Freeze a signature with everything that scoring a new scan takes; nothing in the bundle can be executed."""
+    with _faults():
+        from gc_ray import console
+        from gc_ray.runtime.bundle import bundle as run
+
+        settings = load_study(study, tuple(overrides or ()))
+        bundle_id, made = run(open_store(store), settings, model, open_store(out), _key_in(seal_key))
+        console.show_bundle(bundle_id, made, out)
+
+
+@app.command()
+def rescore(
+    *,
+    bundle: Annotated[str, typer.Option("--bundle", help="Where the bundle is: a folder or s3://bucket/prefix.")],
+    scans: Annotated[
+        list[str], typer.Option("--scans", help="Scans table, or a prefix searched for new series; repeatable.")
+    ],
+    store: StoreUri,
+    clinical: Annotated[str | None, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")] = None,
+    site_key: Annotated[
+        Path | None,
+        typer.Option(envvar="GC_RAY_SITE_KEY_FILE", help="File with the secret that names series of a prefix."),
+    ] = None,
+    seal_key: SealKey = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Scans at a time; 0 = in this process; all CPUs when left out.")
+    ] = None,
+) -> None:
+    """Score new scans with a bundle: risk, group, interval and a domain verdict, each scan once for its content."""
+    with _faults():
+        from gc_ray import console
+        from gc_ray.models.bundle import read_bundle
+        from gc_ray.runtime.rescore import Request
+        from gc_ray.runtime.rescore import rescore as run
+
+        request = Request(
+            read_bundle(open_store(bundle), _key_in(seal_key)), tuple(scans), open_store(store),
+            datetime.now(UTC).isoformat(timespec="seconds"), clinical, _key_in(site_key), workers,
+        )  # fmt: skip
+        with console.watching() as watch:
+            found = run(request, watch, _run_id("rescore"))
+        console.show_rescored(found, store)
+    raise typer.Exit(OVER_BUDGET if found.failed else DONE)
+
+
+@app.command()
 def doctor(*, as_json: AsJson = False) -> None:
     """Say what is installed, what is missing, and what Ray sees."""
     with _faults():
@@ -324,6 +383,18 @@ def _end(error: Exception, code: int) -> None:
 
     console.show_error(error)
     raise typer.Exit(code) from error
+
+
+def _key_in(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise StudyError(f"{path.name}: wanted a file with a key, it cannot be read; mend the option") from error
+    if len(key) < KEY_BYTES:
+        raise StudyError(f"{path.name}: wanted a key of {KEY_BYTES} bytes or more, got {len(key)}; make a longer one")
+    return key
 
 
 def _run_id(command: str) -> str:

@@ -1,4 +1,4 @@
-"""The frozen model as a folder: JSON and safetensors under SHA256SUMS; read only when every byte is as it was written."""
+"""The frozen model as a folder of JSON and safetensors; read only when every byte is as it was written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JSON_PARTS = ("scoring", "features", "harmonisation", "cutoff", "reference")
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A frozen network: kind (autoencoder, backbone, head), facts of its card as JSON types, weights in CPU memory."""
+    """A frozen network: kind (autoencoder, backbone, head), facts of its card, weights in CPU memory."""
 
     kind: str
     facts: dict
@@ -85,7 +85,7 @@ def write_bundle(store: Store, bundle: Bundle, key: bytes | None = None) -> str:
 def read_bundle(store: Store, key: bytes | None = None) -> Bundle:
     """The bundle below the store's root, with every byte verified.
 
-    key: the bundle must be sealed with it. BundleError that names the part when one is missing, changed or not listed,
+    key: the bundle must be sealed with it. BundleError that names the part when one is missing, changed or unlisted,
     when the schema is another, or when a library's version is not of the line that the bundle was made with.
     """
     sums = _held(store)
@@ -209,5 +209,5 @@ def _network(parts: Mapping[str, bytes], name: str) -> Network:
     try:
         groups, facts = unpack(parts[part])
     except (KeyError, ValueError) as error:
-        raise BundleError(f"bundle: part {part}: wanted safetensors, it is missing or none; bundle it anew") from error
+        raise BundleError(f"bundle: part {part}: wanted safetensors, it is none; bundle it anew") from error
     return Network(facts["kind"], facts["facts"], groups["weights"])

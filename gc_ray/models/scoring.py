@@ -14,9 +14,9 @@ from gc_ray.models.bundle import Bundle
 from gc_ray.models.design import Design
 from gc_ray.models.missing import Completion
 from gc_ray.models.signature import CONFIDENCE, Signature
+from gc_ray.study_signatures import HEAD
 
 INTERVAL = "coefficient uncertainty only"
-CLINICAL = "clinical"
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,17 @@ def score(bundle: Bundle, features: Mapping[str, float], clinical: pd.DataFrame 
             raise TableError("clinical predictors: wanted a row of the clinical table, there is none; add it")
         known |= {name: float(value) for name, value in design.apply(clinical).iloc[0].items()}
     if head is not None:
-        known["head"] = head
+        known[HEAD] = head
     values: dict[str, float] = {}
     for name, signature in bundle.signatures.items():
         row = {predictor: known[predictor] for predictor in signature.predictors if predictor in known}
-        table = pd.DataFrame([row])
-        known[name] = float(signature.linear_predictor(table)[0])
+        known[name] = float(signature.linear_predictor(pd.DataFrame([row]))[0])
         values |= row
-    linear = known[bundle.model]
+    last, linear = bundle.signatures[bundle.model], known[bundle.model]
     lower = upper = None
-    if signature.covariance is not None:
-        reach = float(special.ndtri((1 + CONFIDENCE) / 2) * signature.standard_error(table)[0])
+    if last.covariance is not None:
+        error = last.standard_error(pd.DataFrame([{name: known[name] for name in last.predictors}]))[0]
+        reach = float(special.ndtri((1 + CONFIDENCE) / 2) * error)
         lower, upper = float(special.expit(linear - reach)), float(special.expit(linear + reach))
     return Scored(float(special.expit(linear)), linear, lower, upper, values)
 

@@ -45,6 +45,12 @@ def bundle(store: Store, study: Study, model: str, out: Store, key: bytes | None
     TableError when the study is not tuned by this code and these tables; StudyError when it has no such signature, or
     the features in the store are of other settings than the study's.
     """
+    for signature in study.signature:
+        if signature.harmonise is not None:
+            raise StudyError(
+                f"signature {signature.name}: wanted one that scores a scan of any site, it is harmonised across the "
+                "sites of the study; bundle a study without harmonise"
+            )
     gathered = gather(store, study)
     tune_id = tune.identity(store, study, gathered)
     folder = f"signatures/{study.name}/{tune_id}"
@@ -165,8 +171,8 @@ def _features(study: Study, sources: dict, names: set[str], networks: dict, data
         held = list(data.families["radiomics"].names)
         if found["radiomics"] is None or found["radiomics"]["names"] != held:
             raise StudyError(
-                f"study {study.name}: wanted the settings of feature set {sources['radiomics']}, extract.feature_sets "
-                "does not name it, or it has other features now; name it, or extract again"
+                f"study {study.name}: wanted the settings of feature set {sources['radiomics']}: "
+                "extract.feature_sets does not name it, or it has other features now; name it, or extract again"
             )
     recipes = {n.facts["recipe"] for n in networks.values() if n.facts.get("recipe")}
     found["volumes"] = [json.loads(voi_recipe(recipe).settings_json()) for recipe in sorted(recipes)]

@@ -1,0 +1,345 @@
+"""A study frozen into a bundle, and new scans scored by it: each once, to the same bits, with its domain verdict."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from gc_ray import ledger, tables
+from gc_ray.errors import BundleError, StudyError, TableError
+from gc_ray.models.bundle import Bundle, read_bundle, write_bundle
+from gc_ray.runtime import audit
+from gc_ray.runtime.bundle import bundle
+from gc_ray.runtime.incoming import find_series
+from gc_ray.runtime.manifests import read_manifests
+from gc_ray.runtime.plan import Done, plan_scan
+from gc_ray.runtime.products import Radiomics, code_version, describe, products_of
+from gc_ray.runtime.rescore import Request, Rescored, rescore
+from gc_ray.runtime.scan_work import Job, process_scan
+from gc_ray.runtime.split import split
+from gc_ray.runtime.survey import survey_scan
+from gc_ray.runtime.train import unwatched
+from gc_ray.runtime.tune import tune
+from gc_ray.store import Store, open_store
+from gc_ray.study import load_study
+
+STUDY = """
+name = "frozen"
+[extract]
+feature_sets = ["{quick}"]
+[scans]
+phase = "portal_venous"
+[clinical]
+outcome = "died"
+predictors = ["age", "stage"]
+[clinical.columns]
+age = {{ kind = "number", unit = "years", low = 0, high = 120, missing = "impute" }}
+stage = {{ kind = "categorical", levels = ["I", "II", "III"] }}
+[split]
+folds = 3
+[[signature]]
+name = "factors"
+families = ["clinical"]
+[[signature]]
+name = "image"
+families = ["radiomics"]
+steps = [{{ step = "t_test", alpha = 0.9 }}]
+[[signature]]
+name = "fused"
+scores_of = ["image"]
+predictors_of = ["factors"]
+[tune]
+inner_folds = 3
+samples = 0
+"""
+MADE_UP = 120
+SITE_KEY = b"a key of this site alone"
+MEASURED = ["scored_at", "run"]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A bundle, and eight simulated scans that it was not trained on."""
+
+    out: Store
+    training: Store
+    study: str
+    cohort: Path
+    clinical: str
+
+    @property
+    def manifests(self) -> tuple[str, ...]:
+        """The manifests of the new scans."""
+        return tuple(map(str, sorted(self.cohort.glob("scans_site_*.csv"))))
+
+    def request(self, store: Store, **changes) -> Request:
+        """All new scans, in this process."""
+        made = Request(read_bundle(self.out), self.manifests, store, "2026-01-01T00:00:00+00:00", self.clinical, None, 0)
+        return replace(made, **changes)
+
+
+def real_values(cohort: Path, quick: str, store: Store) -> tuple[dict, pd.DataFrame]:
+    """(ledger row, features) of the cohort's scans, as extraction has them."""
+    job = Job(store, products_of(load_study(None, (f'extract.feature_sets=["{quick}"]',)).extract), code_version(), 600)
+    describe(job.products["quick"], store)
+    for row in read_manifests(tuple(map(str, sorted(cohort.glob("scans_site_*.csv"))))):
+        if (row.reader, row.repeat) == ("R1", 0):
+            process_scan(plan_scan(row, survey_scan(row), Done({}), job, False).task, job)
+    table = ledger.read_features(store, "quick").to_pandas().set_index("scan_id")
+    names = [name for name in table if "_" in name and name not in ("patient_id", "feature_set")]
+    return ledger.read_ledger(store).to_pylist()[0], table[names]
+
+
+@pytest.fixture(scope="module")
+def frozen(cohort, quick, tmp_path_factory) -> Frozen:
+    """A study of 120 made-up patients around the features of real extraction, tuned and bundled; sealed by nothing."""
+    folder = tmp_path_factory.mktemp("frozen")
+    row, features = real_values(cohort, quick, open_store(str(folder / "seen")))
+    rng = np.random.default_rng(0)
+    around = features.iloc[rng.integers(len(features), size=MADE_UP)].to_numpy()
+    x = around + 0.3 * features.to_numpy().std(axis=0) * rng.normal(size=around.shape)
+    z, stage = (x - x.mean(axis=0)) / x.std(axis=0), rng.integers(3, size=MADE_UP)
+    died = rng.random(MADE_UP) < 1 / (1 + np.exp(-(1.2 * z[:, 0] + stage - 1)))
+    frame = pd.DataFrame({"patient_id": [f"T{i:03d}" for i in range(MADE_UP)], "died": died.astype(int)})
+    frame["age"], frame["stage"] = rng.normal(60, 10, MADE_UP).round(1), np.array(["I", "II", "III"])[stage]
+    frame.to_csv(folder / "clinical.csv", index=False)
+    (folder / "frozen.toml").write_text(STUDY.format(quick=quick))
+    study, store = load_study(str(folder / "frozen.toml")), open_store(str(folder / "training"))
+    split(str(folder / "clinical.csv"), study, store, "split-1")
+    describe(products_of(study.extract)["quick"], store)
+    for patient, values in zip(frame["patient_id"], x, strict=True):
+        key = {"scan_id": f"s-{patient}", "reader": "R1", "repeat": 0, "roi": "", "patient_id": patient, "site": "A"}
+        key |= {"feature_set": "quick", "generation": 1}
+        staged = ledger.stage_features(store, key, row["settings_hash"], values)
+        ledger.commit(store, row | key | {"object": staged})
+    ledger.compact(store)
+    tune(store, study, 0, unwatched, "tune-1")
+    out = open_store(str(folder / "bundle"))
+    bundle(store, study, "fused", out, None)
+    patients = sorted({r.patient_id for r in read_manifests(tuple(map(str, cohort.glob("scans_site_*.csv"))))})
+    new = pd.DataFrame({"patient_id": patients, "age": 61, "stage": "II"})
+    new.to_csv(folder / "new.csv", index=False)
+    return Frozen(out, store, str(folder / "frozen.toml"), cohort, str(folder / "new.csv"))
+
+
+def results(store: Store, bundle_id: str) -> pa.Table:
+    """The scores without what a run may differ in."""
+    return audit.read_scores(store, bundle_id).drop_columns(MEASURED)
+
+
+@pytest.fixture(scope="module")
+def first(frozen, tmp_path_factory) -> tuple[Store, Rescored]:
+    """All new scans scored in this process."""
+    store = open_store(str(tmp_path_factory.mktemp("first") / "store"))
+    return store, rescore(frozen.request(store), unwatched, "rescore-1")
+
+
+def test_each_new_scan_gets_risk_group_interval_and_verdict(frozen, first):
+    """Scores lie in their intervals, groups go by the frozen cutoff, and what the interval means is said."""
+    store, found = first
+    assert (found.scans, found.scored + found.refused, found.waiting, found.failed) == (8, 8, (), ())
+    held = read_bundle(frozen.out)
+    for row in audit.read_scores(store, found.bundle_id).to_pylist():
+        assert row["verdict"] in ("in-domain", "borderline", "refused")
+        assert row["interval"] == "coefficient uncertainty only"
+        assert set(held.card["feature_order"]) <= set(json.loads(row["predictors"]))
+        if row["status"] == "scored":
+            assert 0 < row["lower"] < row["score"] < row["upper"] < 1
+            assert row["risk_group"] == ("high" if row["score"] > held.cutoff["cutoff"] else "low")
+        else:
+            assert row["reasons"]
+    assert found.scored >= 6
+
+
+def test_the_same_command_again_computes_nothing(frozen, first):
+    """What is scored with these inputs is left alone; the run is recorded."""
+    store, found = first
+    before = {entry.key: entry.stamp for entry in store.list("audit")}
+    again = rescore(frozen.request(store), unwatched, "rescore-2")
+    assert (again.scored, again.refused, again.already) == (0, 0, 8)
+    assert {entry.key: entry.stamp for entry in store.list("audit")} == before
+    assert json.loads(store.get("runs/rescore-2.json"))["already"] == 8
+
+
+def test_scores_are_rebuilt_from_the_audit_alone(first):
+    """The compacted table may be lost: the commits are the truth."""
+    store, found = first
+    before = results(store, found.bundle_id)
+    assert audit.rebuild(store, found.bundle_id) == 8
+    assert results(store, found.bundle_id).equals(before)
+
+
+def test_a_changed_input_is_scored_anew_and_the_old_result_stays(frozen, first, tmp_path):
+    """Another clinical value is another input; the result of the former one is still on record."""
+    store, found = first
+    frame = pd.read_csv(frozen.clinical)
+    frame.loc[0, "stage"] = "III"
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    again = rescore(frozen.request(store, clinical=str(tmp_path / "new.csv")), unwatched, "rescore-3")
+    assert (again.scored + again.refused, again.already) == (1, 7)
+    assert results(store, found.bundle_id).num_rows == 9
+    rescore(frozen.request(store), unwatched, "rescore-4")
+
+
+def test_a_scan_waits_for_its_mask_and_its_predictors(frozen, tmp_path):
+    """Waiting scans are named with what they lack, and scored once it is there."""
+    store, frame = open_store(str(tmp_path / "store")), pd.read_csv(frozen.clinical)
+    frame[1:].to_csv(tmp_path / "new.csv", index=False)
+    scans = pd.concat([pd.read_csv(path) for path in frozen.manifests])
+    scans["image"] = [str(frozen.cohort / path) for path in scans["image"]]
+    scans["mask"] = [str(frozen.cohort / path) for path in scans["mask"]]
+    own = scans[(scans["reader"] == "R1") & (scans["repeat"] == 0)].sort_values("patient_id")[:2]
+    missing = own.copy()
+    missing.iloc[1, missing.columns.get_loc("mask")] = str(tmp_path / "later.dcm")
+    missing.to_csv(tmp_path / "scans.csv", index=False)
+    asked = frozen.request(store, scans=(str(tmp_path / "scans.csv"),), clinical=str(tmp_path / "new.csv"))
+    found = rescore(asked, unwatched, "rescore-1")
+    assert [w.scan_id for w in found.waiting] == own["scan_id"].to_list()
+    assert "stage" in found.waiting[0].reason and "mask" in found.waiting[1].reason
+    (tmp_path / "later.dcm").write_bytes(Path(own["mask"].iloc[1]).read_bytes())
+    found = rescore(replace(asked, clinical=frozen.clinical), unwatched, "rescore-2")
+    assert (found.scored + found.refused, found.waiting) == (2, ())
+
+
+def test_a_prefix_is_searched_and_series_are_paired_with_their_outline(frozen, first, tmp_path):
+    """Series are named by the site's key; one whose outline is missing waits; no header value is kept."""
+    store = open_store(str(tmp_path / "store"))
+    rows, waiting = find_series(str(frozen.cohort), store, SITE_KEY, load_study(frozen.study).scans)
+    assert len(rows) + len(waiting) == 8
+    assert rows and all(len(row.scan_id) == 32 and row.phase == "" for row in rows)
+    again = find_series(str(frozen.cohort), store, SITE_KEY, load_study(frozen.study).scans)
+    assert again == (rows, waiting)
+    other, _ = find_series(str(frozen.cohort), store, b"another key, of a site", load_study(frozen.study).scans)
+    assert not {row.scan_id for row in rows} & {row.scan_id for row in other}
+    with pytest.raises(StudyError, match="site-key"):
+        rescore(frozen.request(store, scans=(str(frozen.cohort),)), unwatched, "rescore-1")
+
+
+def parts(store: Store) -> list[str]:
+    """Everything in a bundle."""
+    return [entry.key for entry in store.list("")]
+
+
+def copied(frozen: Frozen, folder: Path, key: bytes | None = None) -> Store:
+    """The bundle at another place."""
+    store = open_store(str(folder))
+    write_bundle(store, read_bundle(frozen.out), key)
+    return store
+
+
+def test_a_bundle_holds_data_alone(frozen):
+    """JSON and safetensors: nothing in it can be executed."""
+    assert {Path(name).suffix for name in parts(frozen.out)} == {".json", ""}
+    assert [name for name in parts(frozen.out) if not Path(name).suffix] == ["SHA256SUMS"]
+    held = read_bundle(frozen.out)
+    text = json.dumps([held.card, held.reference, held.scoring])
+    assert "T000" not in text and "s-T0" not in text
+
+
+def test_a_bundle_read_and_written_again_is_the_same_to_the_byte(frozen, tmp_path):
+    """The id is a digest of content alone: no clock, no place."""
+    other = copied(frozen, tmp_path / "copy")
+    assert {name: other.get(name) for name in parts(other)} == {name: frozen.out.get(name) for name in parts(frozen.out)}
+    assert read_bundle(other).bundle_id == read_bundle(frozen.out).bundle_id
+
+
+def test_tampering_with_any_part_is_refused_by_its_name(frozen, tmp_path):
+    """A flipped bit anywhere, a missing part and an added one: each is named."""
+    other = copied(frozen, tmp_path / "copy", b"k" * 16)
+    for name in parts(other):
+        data = other.get(name)
+        for changed in (data[:-2] + bytes([data[-2] ^ 1]) + data[-1:], data + b" "):
+            other.put(name, changed)
+            with pytest.raises(BundleError, match="part "):
+                read_bundle(other, b"k" * 16)
+        other.delete(name)
+        with pytest.raises(BundleError, match=name.replace(".", r"\.")):
+            read_bundle(other, b"k" * 16)
+        other.put(name, data)
+    assert read_bundle(other, b"k" * 16).sealed
+    with pytest.raises(BundleError, match=r"SHA256SUMS\.hmac"):
+        read_bundle(other, b"another key, no less")
+    with pytest.raises(BundleError, match=r"SHA256SUMS\.hmac"):
+        read_bundle(frozen.out, b"k" * 16)
+    other.put("run.py", b"print()")
+    with pytest.raises(BundleError, match=r"run\.py"):
+        read_bundle(other)
+
+
+def rewritten(held: Bundle, folder: Path, **changes) -> Store:
+    """The bundle with other content, whole by its own sums."""
+    store = open_store(str(folder))
+    write_bundle(store, replace(held, **changes))
+    return store
+
+
+def test_another_schema_version_or_code_is_refused(frozen, tmp_path, monkeypatch):
+    """A bundle of another time is not guessed at."""
+    held = read_bundle(frozen.out)
+    old = rewritten(held, tmp_path / "a", card=held.card | {"environment": {"numpy": "1.4.0"}})
+    with pytest.raises(BundleError, match=r"card\.json.*numpy 1\.4\.x"):
+        read_bundle(old)
+    codes = held.features | {"codes": held.features["codes"] | {"extract": "0"}}
+    other = rewritten(held, tmp_path / "b", features=codes)
+    with pytest.raises(BundleError, match=r"features\.json.*extract"):
+        rescore(frozen.request(open_store(str(tmp_path / "s")), bundle=read_bundle(other)), unwatched, "r")
+    monkeypatch.setattr("gc_ray.models.bundle.SCHEMA", 2)
+    with pytest.raises(BundleError, match="schema"):
+        read_bundle(frozen.out)
+
+
+def test_only_what_is_there_can_be_bundled(frozen, tmp_path):
+    """An unknown signature and an untuned study are errors that say what to do."""
+    study = load_study(frozen.study)
+    with pytest.raises(StudyError, match="factors, image, fused"):
+        bundle(frozen.training, study, "nobody", open_store(str(tmp_path / "a")), None)
+    with pytest.raises(TableError, match="tune first"):
+        bundle(frozen.training, load_study(frozen.study, ("tune.seed=9",)), "fused", open_store(str(tmp_path)), None)
+    with pytest.raises(BundleError, match="another bundle"):
+        bundle(frozen.training, study, "image", frozen.out, None)
+
+
+def command(frozen: Frozen, store: Store, workers: int) -> list[str]:
+    """The rescoring as a process of its own."""
+    made = [sys.executable, "-c", "from gc_ray.cli import main; main()", "rescore", "--bundle", frozen.out.uri]
+    made += [f"--scans={path}" for path in frozen.manifests]
+    return [*made, "--clinical", frozen.clinical, "--store", store.uri, "--workers", str(workers)]
+
+
+def test_two_rescorings_at_once_and_a_killed_one_have_their_effect_once(frozen, first, tmp_path):
+    """Killed in the midst, then two at a time: every scan is there once, to the bits of an undisturbed run."""
+    store, (expected, found) = open_store(str(tmp_path / "store")), first
+    run = subprocess.Popen(command(frozen, store, 0), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(store.list("ledger/commits"))) < 2 and time.monotonic() < deadline and run.poll() is None:
+        time.sleep(0.02)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    both = [subprocess.Popen(command(frozen, store, 0), stderr=subprocess.PIPE) for _ in range(2)]
+    errors = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    rescore(frozen.request(store), unwatched, "rescore-9")
+    assert len(audit.committed(store, found.bundle_id)) == 8
+    wanted = {row["scan_id"]: row for row in results(expected, found.bundle_id).to_pylist()}
+    for row in results(store, found.bundle_id).to_pylist():
+        if row["input_hash"] == wanted[row["scan_id"]]["input_hash"]:
+            assert row == wanted[row["scan_id"]]
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_bits(frozen, first, ray_session, tmp_path):
+    """Four workers of Ray against this process alone."""
+    store, (expected, found) = open_store(str(tmp_path / "store")), first
+    rescore(frozen.request(store, workers=4), unwatched, "rescore-1")
+    hashes = set(results(store, found.bundle_id)["input_hash"].to_pylist())
+    kept = [row for row in results(expected, found.bundle_id).to_pylist() if row["input_hash"] in hashes]
+    assert results(store, found.bundle_id).to_pylist() == kept
