@@ -20,7 +20,6 @@ from gc_ray.store import open_store
 from gc_ray.study import load_study
 
 DONE, FAILED, BAD_INPUT, OVER_BUDGET = 0, 1, 2, 3
-KEY_BYTES = 16  # of a secret; a shorter one can be guessed
 
 app = typer.Typer(
     help="CT outcome studies on Ray: scans in, features and signatures out. For research use only.",
@@ -44,6 +43,9 @@ Volumes = Annotated[
 ]
 SealKey = Annotated[
     Path | None, typer.Option(envvar="GC_RAY_SEAL_KEY_FILE", help="File with the secret that seals bundles (HMAC).")
+]
+SiteKey = Annotated[
+    Path | None, typer.Option(envvar="GC_RAY_SITE_KEY_FILE", help="File with the secret that names new series.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -245,13 +247,14 @@ def bundle(
     overrides: Overrides = None,
     seal_key: SealKey = None,
 ) -> None:
-    """Freeze a signature with everything that scoring a new scan takes; nothing in the bundle can be executed."""
+    """Freeze a signature with everything that scoring a new scan takes; nothing in it can be executed."""
     with _faults():
         from gc_ray import console
         from gc_ray.runtime.bundle import bundle as run
+        from gc_ray.runtime.secret import read_key
 
-        settings = load_study(study, tuple(overrides or ()))
-        bundle_id, made = run(open_store(store), settings, model, open_store(out), _key_in(seal_key))
+        settings, key = load_study(study, tuple(overrides or ())), read_key(seal_key)
+        bundle_id, made = run(open_store(store), settings, model, open_store(out), key)
         console.show_bundle(bundle_id, made, out)
 
 
@@ -264,10 +267,7 @@ def rescore(
     ],
     store: StoreUri,
     clinical: Annotated[str | None, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")] = None,
-    site_key: Annotated[
-        Path | None,
-        typer.Option(envvar="GC_RAY_SITE_KEY_FILE", help="File with the secret that names series of a prefix."),
-    ] = None,
+    site_key: SiteKey = None,
     seal_key: SealKey = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Scans at a time; 0 = in this process; all CPUs when left out.")
@@ -279,10 +279,11 @@ def rescore(
         from gc_ray.models.bundle import read_bundle
         from gc_ray.runtime.rescore import Request
         from gc_ray.runtime.rescore import rescore as run
+        from gc_ray.runtime.secret import read_key
 
         request = Request(
-            read_bundle(open_store(bundle), _key_in(seal_key)), tuple(scans), open_store(store),
-            datetime.now(UTC).isoformat(timespec="seconds"), clinical, _key_in(site_key), workers,
+            read_bundle(open_store(bundle), read_key(seal_key)), tuple(scans), open_store(store),
+            datetime.now(UTC).isoformat(timespec="seconds"), clinical, read_key(site_key), workers,
         )  # fmt: skip
         with console.watching() as watch:
             found = run(request, watch, _run_id("rescore"))
@@ -383,18 +384,6 @@ def _end(error: Exception, code: int) -> None:
 
     console.show_error(error)
     raise typer.Exit(code) from error
-
-
-def _key_in(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        key = path.read_bytes().strip()
-    except OSError as error:
-        raise StudyError(f"{path.name}: wanted a file with a key, it cannot be read; mend the option") from error
-    if len(key) < KEY_BYTES:
-        raise StudyError(f"{path.name}: wanted a key of {KEY_BYTES} bytes or more, got {len(key)}; make a longer one")
-    return key
 
 
 def _run_id(command: str) -> str:

@@ -213,6 +213,7 @@ def show_rescored(found: Rescored, store: str) -> None:
     counts = {name: getattr(found, name) for name in ("scored", "refused", "already")}
     counts |= {"waiting": len(found.waiting), "failed": len(found.failed)}
     _lines(console, [", ".join(f"{number} {name}" for name, number in counts.items())])
+    say(console, f"drift: {found.drift}", "red" if found.drift == "alert" else None)
     _lines(console, [f"bundle {found.bundle_id}; results and run record {found.run}: {store}"])
 
 

@@ -20,6 +20,7 @@ from gc_ray.models.scoring import INTERVAL, Scored, missing_clinical, score
 from gc_ray.runtime import audit, cluster
 from gc_ray.runtime.bundled import Computed, check_codes, compute_networks, products_of
 from gc_ray.runtime.clinical_table import fetch_clinical
+from gc_ray.runtime.drift import write_drift
 from gc_ray.runtime.extract import Request as Extraction
 from gc_ray.runtime.extract import compute_wave
 from gc_ray.runtime.incoming import Waiting, find_series, pseudonym
@@ -57,7 +58,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Rescored:
-    """What became of the scans. already: scored before with these inputs. failed: tried again by the next run."""
+    """What became of the scans.
+
+    already: scored before with these inputs. failed: tried again by the next run. drift: alert, stable or too few.
+    """
 
     run: str
     bundle_id: str
@@ -67,6 +71,7 @@ class Rescored:
     already: int
     waiting: tuple[Waiting, ...]
     failed: tuple[Waiting, ...]
+    drift: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,8 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     bundle, store = request.bundle, request.store
     check_codes(bundle)
     rows, waiting = _rows(request)
-    scans, more = _ready(request, rows)
+    text = fetch_clinical(request.clinical) if request.clinical else None
+    scans, more = _ready(request, rows, text)
     job = Job(store, products_of(bundle), code_version(), ExtractSettings().timeout_s)
     _extract(request, scans, job, watch)
     held = {(*_key(r), r["feature_set"]): r for r in ledger.read_ledger(store).to_pylist()}
@@ -116,9 +122,10 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
         tell(scan.row.site, result["status"] if new else "unchanged")
     ledger.compact(store)
     audit.compact(store, bundle.bundle_id)
+    drifted = write_drift(store, bundle, _outcomes(request, text), run, request.now)
     found = Rescored(
         run, bundle.bundle_id, len(rows), done["scored"], done["refused"], already + done["already"],
-        (*waiting, *more), tuple(failed),
+        (*waiting, *more), tuple(failed), drifted,
     )  # fmt: skip
     record = {"command": "rescore", "exit_code": 3 if failed else 0, **asdict(found)}
     store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
@@ -143,10 +150,12 @@ def _rows(request: Request) -> tuple[list[ScanRow], list[Waiting]]:
     return join_manifests([rows]), waiting
 
 
-def _ready(request: Request, rows: list[ScanRow]) -> tuple[list[_Scan], list[Waiting]]:
+def _ready(
+    request: Request, rows: list[ScanRow], text: tuple[pd.DataFrame, str] | None
+) -> tuple[list[_Scan], list[Waiting]]:
     """(scans with all that they need, scans that wait for a file or a clinical value)."""
     coding = request.bundle.scoring["coding"]
-    clinical = _clinical(request) if coding else None
+    clinical = text and _clinical(request, *text) if coding else None
     with ThreadPoolExecutor(THREADS) as pool:
         sources = list(pool.map(lambda row: (list_source(row.image_uri), list_source(row.mask_uri)), rows))
     ready, waiting = [], []
@@ -166,11 +175,8 @@ def _ready(request: Request, rows: list[ScanRow]) -> tuple[list[_Scan], list[Wai
     return ready, waiting
 
 
-def _clinical(request: Request) -> pd.DataFrame | None:
+def _clinical(request: Request, text: pd.DataFrame, name: str) -> pd.DataFrame:
     """The columns that the bundle needs, by the table's own patient id and, with a site's key, by its pseudonym."""
-    if request.clinical is None:
-        return None
-    text, name = fetch_clinical(request.clinical)
     coding = request.bundle.scoring["coding"]
     columns = {c: {k: v for k, v in said.items() if k not in ("codes", "terms")} for c, said in coding.items()}
     columns = {c: said | ({"not_after": ""} if "not_after" in said else {}) for c, said in columns.items()}
@@ -179,10 +185,23 @@ def _clinical(request: Request) -> pd.DataFrame | None:
     errors = [finding.text for finding in findings if finding.level == "error"]
     if errors:
         raise TableError(f"{name}: {errors[0]}")
+    return _by_pseudonym(request, values)
+
+
+def _by_pseudonym(request: Request, values: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:
     if request.site_key is None:
         return values
     named = values.set_axis([pseudonym(request.site_key, f"patient {p}") for p in values.index])
     return pd.concat([values, named])
+
+
+def _outcomes(request: Request, text: tuple[pd.DataFrame, str] | None) -> pd.Series | None:
+    """The outcomes that have arrived, 0 or 1 by patient; None where the table has no such column."""
+    outcome = request.bundle.card["outcome"]
+    if text is None or outcome not in text[0]:
+        return None
+    values = pd.to_numeric(text[0][outcome], errors="coerce")
+    return _by_pseudonym(request, values.where(values.isin((0, 1))))
 
 
 def _extract(request: Request, scans: list[_Scan], job: Job, watch: Watch) -> None:
