@@ -135,6 +135,11 @@ def read_staged(store: Store, row: dict) -> dict[str, float] | None:
     return dict(zip(names, values, strict=True))
 
 
+def read_features_of(store: Store, rows: list[dict]) -> pa.Table:
+    """The features that some ledger rows of one feature set and settings hash commit, whatever version made them."""
+    return _features_of(store, rows[0]["feature_set"], rows[0]["settings_hash"], {_identity(row) for row in rows})
+
+
 def compact(store: Store) -> int:
     """Move staged rows into Parquet shards, merging small shards on the way; the number of ledger rows moved.
 

@@ -69,7 +69,7 @@ def psi(held: Mapping, values: np.ndarray) -> float:
 
 
 def ks(held: Mapping, values: np.ndarray) -> tuple[float, float]:
-    """(distance, p) of Kolmogorov and Smirnov between a sketch and ``values``; with ties p is too large, not too small.
+    """(distance, p) of Kolmogorov and Smirnov between a sketch and ``values``; with ties p is too large.
 
     The sketch counts as a sample of its n, so that p comes from n m / (n + m) observations.
     """

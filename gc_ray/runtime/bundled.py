@@ -105,7 +105,7 @@ def _collect(store: Store, rows: list[dict], computed: Computed) -> None:
         else:
             computed.features.setdefault(_key(row), {}).update(found)
     if moved:
-        table = ledger.read_features(store, moved[0]["feature_set"], moved[0]["settings_hash"])
+        table = ledger.read_features_of(store, moved)
         place = {_key(r): i for i, r in enumerate(table.select(SCAN_KEY).to_pylist())}
         at = [place[_key(row)] for row in moved]
         fixed = {*SCAN_KEY, "feature_set", "patient_id", "site", "generation"}

@@ -72,24 +72,25 @@ def _facts(base: str, store: Store, key: bytes, folder: tuple[str, list[Entry]])
     listing = [[part.key, part.size, part.stamp] for part in parts]
     name = f"incoming/{pseudonym(key, 'key')[:8]}/{digest([base, place, listing])}.json"
     try:
-        return json.loads(store.get(name))
+        facts = json.loads(store.get(name))
     except FileNotFoundError:
-        facts = list({json.dumps(f): f for part in parts for f in _fact(f"{base}/{part.key}", part, key)}.values())
+        found = [fact for i, part in enumerate(parts) for fact in _fact(f"{base}/{part.key}", i, part, key)]
+        facts = list({json.dumps(fact): fact for fact in found}.values())
         store.create(name, json.dumps(facts).encode())
-        return facts
+    # paths are put in here, not kept: a folder may bear a patient's name
+    return [fact | ({"mask": parts[fact["mask"]].key} if "mask" in fact else {"folder": place}) for fact in facts]
 
 
-def _fact(uri: str, part: Entry, key: bytes) -> Iterable[dict]:
+def _fact(uri: str, number: int, part: Entry, key: bytes) -> Iterable[dict]:
     header = _header(uri, part)
     if header is None:
         return
     modality, series = str(header.get("Modality", "")), str(header.get("SeriesInstanceUID", ""))
     patient = pseudonym(key, f"patient {header.get('PatientID', '')}".strip())
     if modality == "CT" and series:
-        yield {"series": printable_uid(series), "scan_id": pseudonym(key, series), "patient_id": patient,
-               "folder": part.key.rpartition("/")[0]}  # fmt: skip
+        yield {"series": printable_uid(series), "scan_id": pseudonym(key, series), "patient_id": patient}
     elif modality in MASKS:
-        yield {"mask": part.key, "of": [pseudonym(key, uid) for uid in _referenced(header)]}
+        yield {"mask": number, "of": [pseudonym(key, uid) for uid in _referenced(header)]}
 
 
 def _header(uri: str, part: Entry) -> Dataset | None:

@@ -10,7 +10,7 @@ LEAST_BYTES = 16  # a shorter secret can be guessed
 
 
 def read_key(path: Path | None) -> bytes | None:
-    """The key in a file, without white space at its ends; None without a file. StudyError when it is none or short."""
+    """The key in a file, without white space around it; None without a file. StudyError when it is none or short."""
     if path is None:
         return None
     try:

@@ -41,7 +41,7 @@ def test_a_planted_shift_is_found_and_named():
 
 
 def test_without_a_shift_false_alerts_are_rare():
-    """In 100 windows without a shift, 12 comparisons each, fewer than the 5 % that are promised alert."""
+    """Of 100 windows without a shift, 12 comparisons each, no more alert than 5 % and chance allow."""
     alerts = 0
     for seed in range(100):
         rng = np.random.default_rng(seed)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pydicom
 import pytest
 
 from gc_ray import ledger
@@ -19,6 +20,7 @@ from gc_ray.errors import BundleError, StudyError, TableError
 from gc_ray.models.bundle import Bundle, read_bundle, write_bundle
 from gc_ray.runtime import audit
 from gc_ray.runtime.bundle import bundle
+from gc_ray.runtime.drift import write_drift
 from gc_ray.runtime.incoming import find_series
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Done, plan_scan
@@ -168,7 +170,7 @@ def test_each_new_scan_gets_risk_group_interval_and_verdict(frozen, first):
 
 def test_the_same_command_again_computes_nothing(frozen, first):
     """What is scored with these inputs is left alone; the run is recorded."""
-    store, found = first
+    store, _ = first
     before = {entry.key: entry.stamp for entry in store.list("audit")}
     again = rescore(frozen.request(store), unwatched, "rescore-2")
     assert (again.scored, again.refused, again.already) == (0, 0, 8)
@@ -228,6 +230,44 @@ def test_a_prefix_is_searched_and_series_are_paired_with_their_outline(frozen, f
     assert not {row.scan_id for row in rows} & {row.scan_id for row in other}
     with pytest.raises(StudyError, match="site-key"):
         rescore(frozen.request(store, scans=(str(frozen.cohort),)), unwatched, "rescore-1")
+
+
+def test_new_series_of_a_prefix_are_scored_and_nothing_of_a_header_is_kept(frozen, tmp_path):
+    """Patients are found in the clinical table by the key; ids and names of headers are in no object."""
+    store, incoming = open_store(str(tmp_path / "store")), frozen.cohort
+    headers = {}
+    for path in sorted(incoming.rglob("*.dcm")):
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        headers[str(header.PatientID)] = str(header.PatientName)
+    frame = pd.DataFrame({"patient_id": sorted(headers), "age": 61, "stage": "II"})
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    asked = frozen.request(store, scans=(str(incoming),), clinical=str(tmp_path / "new.csv"), site_key=SITE_KEY)
+    found = rescore(asked, unwatched, "rescore-1")
+    assert found.scored + found.refused + len(found.waiting) == 8
+    assert found.scored + found.refused > 0
+    rows = audit.read_scores(store, found.bundle_id).to_pylist()
+    assert all(any("phase is not stated" in reason for reason in row["reasons"]) for row in rows)
+    again = rescore(asked, unwatched, "rescore-2")
+    assert (again.scored, again.refused, again.already) == (0, 0, len(rows))
+    for entry in store.list(""):
+        for planted in (*headers, *headers.values()):
+            assert planted.encode() not in store.get(entry.key) + entry.key.encode(), entry.key
+
+
+def test_drift_is_written_beside_the_scores(frozen, first, tmp_path):
+    """Eight scans are too few; eighty from elsewhere alert, in a file that a scheduler can read."""
+    store, found = first
+    alert = json.loads(store.get(f"drift/{found.bundle_id}/alert.json"))
+    assert (alert["verdict"], alert["alerts"], found.drift) == ("too few", [], "too few")
+    held, other = read_bundle(frozen.out), open_store(str(tmp_path / "store"))
+    row = audit.read_scores(store, found.bundle_id).to_pylist()[0]
+    far = {name: 1e3 * (1 + abs(value)) for name, value in json.loads(row["predictors"]).items()}
+    for i in range(80):
+        moved = row | {"scan_id": f"n{i}", "predictors": json.dumps(far), "status": "refused", "score": None}
+        audit.commit(other, f"audit/{found.bundle_id}/{i:024d}.0.json", moved | {"input_hash": str(i)})
+    assert write_drift(other, held, None, "rescore-1", "2026-01-01") == "alert"
+    assert "refusals" in json.loads(other.get(f"drift/{found.bundle_id}/alert.json"))["alerts"]
+    assert b"<table>" in other.get(f"drift/{found.bundle_id}/rescore-1.html")
 
 
 def parts(store: Store) -> list[str]:
@@ -349,3 +389,39 @@ def test_ray_gives_the_same_bits(frozen, first, ray_session, tmp_path):
     wanted = results(expected, found.bundle_id).to_pylist()
     assert results(store, found.bundle_id).num_rows == 8
     assert all(row in wanted for row in results(store, found.bundle_id).to_pylist())
+
+
+@pytest.mark.slow
+def test_a_thousand_scored_scans_cost_under_five_seconds(frozen, first, tmp_path):
+    """Nothing is opened and no Ray is started to find that there is nothing to do."""
+    store, seen = open_store(str(tmp_path / "store")), first[0]
+    row = next(r for r in ledger.read_ledger(seen).to_pylist() if r["status"] == "ok")
+    manifest = pd.concat([pd.read_csv(path) for path in frozen.manifests])
+    like = manifest[
+        (manifest["scan_id"] == row["scan_id"]) & (manifest["reader"] == "R1") & (manifest["repeat"] == 0)
+    ]
+    like = like.assign(
+        image=str(frozen.cohort / like["image"].iloc[0]), mask=str(frozen.cohort / like["mask"].iloc[0])
+    )
+    scans = pd.concat([like.assign(scan_id=f"s{i:04d}") for i in range(1000)])
+    scans.to_csv(tmp_path / "scans.csv", index=False)
+    values = ledger.read_features_of(seen, [row]).to_pylist()[0]
+    describe(products_of(load_study(frozen.study).extract)["quick"], store)
+    names = [name for name in values if "_" in name and name not in ("scan_id", "patient_id", "feature_set")]
+    for scan in scans["scan_id"]:
+        key = {
+            name: row[name] for name in ("reader", "repeat", "roi", "patient_id", "site", "feature_set", "generation")
+        }
+        staged = ledger.stage_features(
+            store, key | {"scan_id": scan}, row["settings_hash"], [values[n] for n in names]
+        )
+        ledger.commit(store, row | {"scan_id": scan, "object": staged})
+    asked = frozen.request(store, scans=(str(tmp_path / "scans.csv"),))
+    begin = time.monotonic()
+    found = rescore(asked, unwatched, "rescore-1")
+    middle = time.monotonic()
+    again = rescore(replace(asked, bundle=read_bundle(frozen.out)), unwatched, "rescore-2")
+    end = time.monotonic()
+    assert (found.scored + found.refused, again.already) == (1000, 1000)
+    print(f"first {middle - begin:.2f} s, again {end - middle:.2f} s")
+    assert end - middle < 5
