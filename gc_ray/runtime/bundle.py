@@ -71,7 +71,7 @@ def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: s
     names = needed_names(signatures, {name: tuple(described[name]["scores_of"]) for name in order})
     coding, fills = _coding(described, order, names)
     values = _training_values(data, names, coding, fills)
-    networks = _networks(store, gathered.sources, names, order, described, data)
+    networks = _networks(store, study, gathered, names, any(HEAD in described[name]["scores_of"] for name in order))
     oof = _out_of_fold(store, study.name, card["tune_id"], model)
     scored = oof["score"].reindex(data.patient_ids[data.train]).to_numpy()
     scoring = {
@@ -191,26 +191,26 @@ def _libraries(features: dict) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*tune.LIBRARIES, *images, *networks)))
 
 
-def _networks(
-    store: Store, sources: dict, names: set[str], order: list[str], described: dict, data: CohortData
-) -> dict[str, Network]:
+def _networks(store: Store, study: Study, gathered: Gathered, names: set[str], head: bool) -> dict[str, Network]:
+    """The autoencoder whose latents are among ``names``; the head with its backbone where its score is one."""
+    sources, families = gathered.sources, gathered.data.families
     found: dict[str, Network] = {}
-    if "deep" in data.families and names & set(data.families["deep"].names):
-        found[sources["deep"]] = _network(store, sources["deep"])
-    if any(HEAD in described[name]["scores_of"] for name in order):
-        head = _network(store, sources[HEAD])
-        backbone = _network(store, head.facts["backbone"])
-        found |= {head.facts["backbone"]: backbone, sources[HEAD]: head}
+    if "deep" in families and names & set(families["deep"].names):
+        found[sources["deep"]] = network_of(store, study, sources["deep"])
+    if head:
+        top = network_of(store, study, sources[HEAD])
+        backbone = top.facts["backbone"]
+        found |= {backbone: network_of(store, study, backbone), sources[HEAD]: top}
     return found
 
 
-def _network(store: Store, name: str) -> Network:
-    """A model without its tables and the names of patients in its card."""
+def network_of(store: Store, study: Study, name: str) -> Network:
+    """A model of the study without its tables and without the names of patients in its card."""
     held, card = read_model(store, name)
     kept = ("backbone", "provenance", "recalibration")
     facts = {fact: held.facts[fact] for fact in kept if fact in held.facts}
-    recipe = {"autoencoder": card["identity"].get("settings", {}).get("recipe"), "backbone": "cao2024"}
-    return Network(card["kind"], facts | {"recipe": recipe.get(card["kind"])}, held.weights)
+    recipes = {"autoencoder": study.autoencoder.recipe, "backbone": study.backbone.recipe}
+    return Network(card["kind"], facts | {"recipe": recipes.get(card["kind"])}, held.weights)
 
 
 def _card(store: Store, study: Study, gathered: Gathered, card: dict, model: str) -> dict:

@@ -107,7 +107,7 @@ def real_values(cohort: Path, quick: str, store: Store) -> tuple[dict, pd.DataFr
 
 @pytest.fixture(scope="module")
 def frozen(cohort, quick, tmp_path_factory) -> Frozen:
-    """A study of 120 made-up patients around the features of real extraction, tuned and bundled; sealed by nothing."""
+    """A study of 120 made-up patients around the features of real extraction, tuned and bundled."""
     folder = tmp_path_factory.mktemp("frozen")
     rows, features = real_values(cohort, quick, open_store(str(folder / "seen")))
     rng = np.random.default_rng(0)
