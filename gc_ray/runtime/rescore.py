@@ -33,6 +33,7 @@ from gc_ray.source import joint_stamp, list_source
 from gc_ray.store import Store
 from gc_ray.study import ExtractSettings, digest, load_study
 from gc_ray.study_cohort import ClinicalSettings, ScansSettings
+from gc_ray.tables import SCAN_KEY
 
 MANIFESTS = (".csv", ".parquet")  # what ends otherwise is a prefix to be searched
 THREADS = 16  # listings side by side
@@ -83,6 +84,15 @@ class _Scan:
     stamp: str
 
 
+@dataclass(frozen=True)
+class _Todo:
+    """A scan to be scored. rows: of the ledger, one for each product. input_hash: names what is scored."""
+
+    scan: _Scan
+    rows: list[dict]
+    input_hash: str
+
+
 def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     """Score what the bundle has not scored yet with these inputs; the run record is written last.
 
@@ -95,39 +105,16 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     scans, more = _ready(request, rows, text)
     job = Job(store, products_of(bundle), code_version(), ExtractSettings().timeout_s)
     _extract(request, scans, job, watch)
-    held = {(*_key(r), r["feature_set"]): r for r in ledger.read_ledger(store).to_pylist()}
-    known, todo, failed, already = audit.committed(store, bundle.bundle_id), [], [], 0
-    for scan in scans:
-        theirs = [held[*scan.row.key, name] for name in job.products]
-        bad = [r for r in theirs if r["status"] == "failed"]
-        if bad:
-            failed.append(Waiting(scan.row.scan_id, bad[0]["reason"]))
-            continue
-        name = audit.audit_name(bundle.bundle_id, scan.row, _input_hash(scan, theirs))
-        if name in known:
-            already += 1
-        else:
-            todo.append((scan, theirs, name))
-    tell = watch(Counter(scan.row.site for scan, _, _ in todo))
-    computed = compute_networks(bundle, store, [t for _, t, _ in todo], request.workers, run) if todo else None
-    done = Counter()
-    for scan, theirs, name in todo:
-        result = _result(request, scan, theirs, computed, run)
-        if isinstance(result, Waiting):
-            failed.append(result)
-            continue
-        input_hash = name.rpartition(".")[0].rpartition(".")[2]
-        new = audit.commit(store, name, result | {"input_hash": input_hash})
-        done[result["status"] if new else "already"] += 1
-        tell(scan.row.site, result["status"] if new else "unchanged")
+    todo, failed, already = _unscored(request, scans, job)
+    done, lost = _score(request, todo, watch, run)
     ledger.compact(store)
     audit.compact(store, bundle.bundle_id)
     drifted = write_drift(store, bundle, _outcomes(request, text), run, request.now)
     found = Rescored(
         run, bundle.bundle_id, len(rows), done["scored"], done["refused"], already + done["already"],
-        (*waiting, *more), tuple(failed), drifted,
+        (*waiting, *more), (*failed, *lost), drifted,
     )  # fmt: skip
-    record = {"command": "rescore", "exit_code": 3 if failed else 0, **asdict(found)}
+    record = {"command": "rescore", "exit_code": 3 if found.failed else 0, **asdict(found)}
     store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
     return found
 
@@ -232,6 +219,41 @@ def _extract(request: Request, scans: list[_Scan], job: Job, watch: Watch) -> No
                 tell(site, status)
 
 
+def _unscored(request: Request, scans: list[_Scan], job: Job) -> tuple[list[_Todo], list[Waiting], int]:
+    """(scans not scored yet with these inputs, those that could not be extracted, how many are scored)."""
+    bundle_id, store = request.bundle.bundle_id, request.store
+    held = {(*_key(row), row["feature_set"]): row for row in ledger.read_ledger(store).to_pylist()}
+    known, todo, failed = audit.committed(store, bundle_id), [], []
+    for scan in scans:
+        rows = [held[*scan.row.key, name] for name in job.products]
+        reasons = [row["reason"] for row in rows if row["status"] == "failed"]
+        work = _Todo(scan, rows, _input_hash(scan, rows))
+        if reasons:
+            failed.append(Waiting(scan.row.scan_id, reasons[0]))
+        elif audit.audit_name(bundle_id, scan.row, work.input_hash) not in known:
+            todo.append(work)
+    return todo, failed, len(scans) - len(todo) - len(failed)
+
+
+def _score(request: Request, todo: list[_Todo], watch: Watch, run: str) -> tuple[Counter, list[Waiting]]:
+    """(scored, refused and, where another run was first, already; scans whose network input failed)."""
+    if not todo:
+        return Counter(), []
+    bundle, store, done, failed = request.bundle, request.store, Counter(), []
+    tell = watch(Counter(work.scan.row.site for work in todo))
+    computed = compute_networks(bundle, store, [work.rows for work in todo], request.workers, run)
+    for work in todo:
+        row = work.scan.row
+        result = _result(request, work, computed, run)
+        if isinstance(result, Waiting):
+            failed.append(result)
+            continue
+        new = audit.commit(store, audit.audit_name(bundle.bundle_id, row, work.input_hash), result)
+        done[result["status"] if new else "already"] += 1
+        tell(row.site, result["status"] if new else "unchanged")
+    return done, failed
+
+
 def _input_hash(scan: _Scan, theirs: list[dict]) -> str:
     """A digest of what is scored: content of scan and mask, clinical values, phase."""
     content = theirs[0]["source_sha256"] if theirs else scan.stamp
@@ -239,14 +261,12 @@ def _input_hash(scan: _Scan, theirs: list[dict]) -> str:
     return digest([content, clinical, scan.row.phase])
 
 
-def _result(request: Request, scan: _Scan, theirs: list[dict], computed: Computed, run: str) -> dict | Waiting:
-    bundle, row = request.bundle, scan.row
-    whose = {
-        name: getattr(row, name) for name in ("scan_id", "reader", "repeat", "roi", "patient_id", "site", "phase")
-    }
-    result = whose | {
+def _result(request: Request, work: _Todo, computed: Computed, run: str) -> dict | Waiting:
+    bundle, scan, row, theirs = request.bundle, work.scan, work.scan.row, work.rows
+    result = {name: getattr(row, name) for name in (*SCAN_KEY, "patient_id", "site", "phase")}
+    result = result | {
         "bundle_id": bundle.bundle_id, "study_id": bundle.card["study"], "model_id": bundle.model,
-        "status": "refused", "score": None, "linear_predictor": None, "lower": None, "upper": None,
+        "input_hash": work.input_hash, "status": "refused", "score": None, "linear_predictor": None, "lower": None, "upper": None,
         "interval": INTERVAL, "risk_group": "", "verdict": REFUSED, "predictors": "{}",
         "scored_at": request.now, "run": run,
     }  # fmt: skip
@@ -274,4 +294,4 @@ def _risk(bundle: Bundle, scored: Scored) -> dict:
 
 
 def _key(row: dict) -> tuple:
-    return tuple(row[name] for name in ("scan_id", "reader", "repeat", "roi"))
+    return tuple(row[name] for name in SCAN_KEY)

@@ -24,7 +24,7 @@ RECALIBRATION = {"intercept": -0.5, "slope": 2.0, "method": "maximum likelihood"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Bundle:
-    """An autoencoder, a backbone and its head with fresh weights, by way of models in a store and a bundle on disk."""
+    """An autoencoder, a backbone and its head with fresh weights, by way of a store and a bundle on disk."""
     training, study = open_store(str(tmp_path_factory.mktemp("training"))), load_study("recurrence")
     torch.manual_seed(0)
     head = HeadNetwork(torch.zeros(512), torch.ones(512), (8,)).state_dict()
@@ -43,12 +43,11 @@ def made(tmp_path_factory) -> Bundle:
     return read_bundle(out)
 
 
-def volumes(store: Store, patients: int, put) -> list[list[dict]]:
-    """Both network inputs of some patients: ledger rows by scan."""
-    return [
-        [put(store, f"N{i}", "A", "guo2025", (20, 18, 16), i), put(store, f"N{i}", "A", "cao2024", (112, 112, 64), i)]
-        for i in range(patients)
-    ]
+def volumes(store: Store, patients: int, network_store) -> list[list[dict]]:
+    """Both network inputs of the first patients of a made-up store: ledger rows by scan."""
+    rows = ledger.read_ledger(network_store(guo=True, cao=True)(store)).to_pylist()
+    scans = sorted({row["scan_id"] for row in rows})[:patients]
+    return [sorted((r for r in rows if r["scan_id"] == s), key=lambda r: r["feature_set"])[::-1] for s in scans]
 
 
 def test_a_bundle_names_no_patient_of_its_networks(made):
@@ -58,14 +57,13 @@ def test_a_bundle_names_no_patient_of_its_networks(made):
 
 def test_latents_and_log_odds_are_those_of_the_networks_whoever_else_is_there(made, network_store, tmp_path):
     """Equal to the networks run by hand, to the bit, for one scan alone and among others."""
-    put = network_store.__call__.__globals__["put_volume"]
     many, alone = (open_store(str(tmp_path / name)) for name in ("many", "alone"))
-    rows = volumes(many, 3, put)
+    rows = volumes(many, 3, network_store)
     together = compute_networks(made, many, rows, 0, "run-1")
-    single = compute_networks(made, alone, volumes(alone, 1, put), 0, "run-1")
+    single = compute_networks(made, alone, volumes(alone, 1, network_store), 0, "run-1")
     key = tuple(rows[0][0][name] for name in ("scan_id", "reader", "repeat", "roi"))
     assert together.of(key) == single.of(key)
-    assert len(together.features) == len(together.head) == 3
+    assert len(together.head) == 3
     with repeatable(threads=1):
         pair, image = read_pair(many, rows[0][0]), backbone_input(read_pair(many, rows[0][1])[0])
         latent = encode(autoencoder_network(made.networks["autoencoder-a"].weights), [pair])[0]
