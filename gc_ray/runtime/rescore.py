@@ -263,12 +263,11 @@ def _input_hash(scan: _Scan, theirs: list[dict]) -> str:
 
 def _result(request: Request, work: _Todo, computed: Computed, run: str) -> dict | Waiting:
     bundle, scan, row, theirs = request.bundle, work.scan, work.scan.row, work.rows
-    result = {name: getattr(row, name) for name in (*SCAN_KEY, "patient_id", "site", "phase")}
-    result = result | {
+    result = {name: getattr(row, name) for name in (*SCAN_KEY, "patient_id", "site", "phase")} | {
         "bundle_id": bundle.bundle_id, "study_id": bundle.card["study"], "model_id": bundle.model,
-        "input_hash": work.input_hash, "status": "refused", "score": None, "linear_predictor": None, "lower": None, "upper": None,
-        "interval": INTERVAL, "risk_group": "", "verdict": REFUSED, "predictors": "{}",
-        "scored_at": request.now, "run": run,
+        "input_hash": work.input_hash, "status": "refused", "score": None, "linear_predictor": None,
+        "lower": None, "upper": None, "interval": INTERVAL, "risk_group": "", "verdict": REFUSED,
+        "predictors": "{}", "scored_at": request.now, "run": run,
     }  # fmt: skip
     refused = [f"{r['stage']}: {r['reason']}" for r in theirs if r["status"] == "refused"]
     if refused:

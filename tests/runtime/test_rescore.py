@@ -363,6 +363,32 @@ def command(frozen: Frozen, store: Store, workers: int) -> list[str]:
     return [*made, "--clinical", frozen.clinical, "--store", store.uri, "--workers", str(workers)]
 
 
+def test_of_two_rescorings_that_overlap_one_commits(frozen, first, tmp_path):
+    """A second run begins and ends in the midst of the first: each scan has the result of whoever was first."""
+    store, (expected, found) = open_store(str(tmp_path / "store")), first
+    inner = []
+
+    def in_between(site: str, status: str) -> None:
+        if not inner:
+            inner.append(None)
+            inner[0] = rescore(frozen.request(store), unwatched, "inner")
+
+    outer = rescore(frozen.request(store), lambda totals: in_between, "outer")
+    assert (inner[0].scored + inner[0].refused, outer.scored + outer.refused, outer.already) == (8, 0, 8)
+    assert set(audit.read_scores(store, found.bundle_id)["run"].to_pylist()) == {"inner"}
+    wanted = results(expected, found.bundle_id).to_pylist()
+    assert all(row in wanted for row in results(store, found.bundle_id).to_pylist())
+
+
+def test_the_commit_is_exclusive(frozen, first, tmp_path):
+    """The second of two results for the same inputs is dropped, and the first one stands."""
+    store, row = open_store(str(tmp_path / "store")), audit.read_scores(first[0], first[1].bundle_id).to_pylist()[0]
+    assert audit.commit(store, "audit/b/k.h.json", row)
+    assert not audit.commit(store, "audit/b/k.h.json", row | {"run": "another"})
+    assert json.loads(store.get("audit/b/k.h.json"))["run"] == row["run"]
+
+
+@pytest.mark.slow
 def test_two_rescorings_at_once_and_a_killed_one_have_their_effect_once(frozen, first, tmp_path):
     """Killed in the midst, then two at a time: every scan is there once, to the bits of an undisturbed run."""
     store, (expected, found) = open_store(str(tmp_path / "store")), first
