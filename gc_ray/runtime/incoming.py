@@ -11,13 +11,14 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pydicom
 from pydicom import Dataset
 
 from gc_ray.cohort.manifest import ScanRow
 from gc_ray.imaging.dicom_files import PARSER_ERRORS, printable_uid, quiet_libraries
-from gc_ray.source import head_bytes, list_source, parent_of, read_bytes
+from gc_ray.source import head_bytes, list_source, read_bytes
 from gc_ray.store import Entry, Store
 from gc_ray.study import digest
 from gc_ray.study_cohort import ScansSettings
@@ -58,15 +59,17 @@ def find_series(prefix: str, store: Store, key: bytes, scans: ScansSettings) -> 
     folders = defaultdict(list)
     for part in source.parts:
         folders[part.key.rpartition("/")[0]].append(part)
-    base = f"s3://{prefix.removeprefix('s3://').partition('/')[0]}" if prefix.startswith("s3://") else ""
-    base = base or parent_of(prefix.rstrip("/"))[0]
-    look = partial(_facts, base, store, key)
+    if prefix.startswith("s3://"):
+        base = f"s3://{prefix.removeprefix('s3://').partition('/')[0]}"
+    else:
+        base = str(Path(prefix).expanduser().absolute().parent)
+    look = partial(_facts, prefix, base, store, key)
     with ThreadPoolExecutor(THREADS) as pool, quiet_libraries():
         found = [fact for facts in pool.map(look, folders.items()) for fact in facts]
     return _paired(found, base, scans)
 
 
-def _facts(base: str, store: Store, key: bytes, folder: tuple[str, list[Entry]]) -> list[dict]:
+def _facts(prefix: str, base: str, store: Store, key: bytes, folder: tuple[str, list[Entry]]) -> list[dict]:
     """What the DICOM files of one folder are: a fact for each CT series and each mask."""
     place, parts = folder
     listing = [[part.key, part.size, part.stamp] for part in parts]
@@ -74,17 +77,15 @@ def _facts(base: str, store: Store, key: bytes, folder: tuple[str, list[Entry]])
     try:
         facts = json.loads(store.get(name))
     except FileNotFoundError:
-        found = [fact for i, part in enumerate(parts) for fact in _fact(f"{base}/{part.key}", i, part, key)]
+        headers = [_header(prefix, f"{base}/{part.key}", part) for part in parts]
+        found = [fact for i, header in enumerate(headers) if header is not None for fact in _fact(i, header, key)]
         facts = list({json.dumps(fact): fact for fact in found}.values())
         store.create(name, json.dumps(facts).encode())
     # paths are put in here, not kept: a folder may bear a patient's name
     return [fact | ({"mask": parts[fact["mask"]].key} if "mask" in fact else {"folder": place}) for fact in facts]
 
 
-def _fact(uri: str, number: int, part: Entry, key: bytes) -> Iterable[dict]:
-    header = _header(uri, part)
-    if header is None:
-        return
+def _fact(number: int, header: Dataset, key: bytes) -> Iterable[dict]:
     modality, series = str(header.get("Modality", "")), str(header.get("SeriesInstanceUID", ""))
     patient = pseudonym(key, f"patient {header.get('PatientID', '')}".strip())
     if modality == "CT" and series:
@@ -93,13 +94,9 @@ def _fact(uri: str, number: int, part: Entry, key: bytes) -> Iterable[dict]:
         yield {"mask": number, "of": [pseudonym(key, uid) for uid in _referenced(header)]}
 
 
-def _header(uri: str, part: Entry) -> Dataset | None:
+def _header(prefix: str, uri: str, part: Entry) -> Dataset | None:
     """The tags that pair series and masks; None where the file is no DICOM. Of a slice only the head is fetched."""
-    folder, name = parent_of(uri)
-    where = list_source(f"{folder}/{name}")
-    if not where.parts:
-        return None
-    head = head_bytes(uri, where.parts[0], HEAD_BYTES)
+    head = head_bytes(prefix, part, HEAD_BYTES)
     if head[128:132] != b"DICM":
         return None
     try:
@@ -148,7 +145,6 @@ def _paired(facts: list[dict], base: str, scans: ScansSettings) -> tuple[list[Sc
 def _row(image: dict, mask: str, base: str, scans: ScansSettings) -> ScanRow:
     return ScanRow(
         scan_id=image["scan_id"], reader=scans.reader, repeat=scans.repeat, roi=scans.roi,
-        patient_id=image["patient_id"], site=SITE, phase="", image=image["folder"].rpartition("/")[2],
-        mask=mask.rpartition("/")[2], series_uid=image["series"], image_uri=f"{base}/{image['folder']}",
-        mask_uri=f"{base}/{mask}",
+        patient_id=image["patient_id"], site=SITE, phase="", image="its series", mask="its outline",
+        series_uid=image["series"], image_uri=f"{base}/{image['folder']}", mask_uri=f"{base}/{mask}",
     )  # fmt: skip

@@ -218,7 +218,7 @@ def test_a_scan_waits_for_its_mask_and_its_predictors(frozen, tmp_path):
     assert (found.scored + found.refused, found.waiting) == (2, ())
 
 
-def test_a_prefix_is_searched_and_series_are_paired_with_their_outline(frozen, first, tmp_path):
+def test_a_prefix_is_searched_and_series_are_paired_with_their_outline(frozen, tmp_path, monkeypatch):
     """Series are named by the site's key; one whose outline is missing waits; no header value is kept."""
     store = open_store(str(tmp_path / "store"))
     rows, waiting = find_series(str(frozen.cohort), store, SITE_KEY, load_study(frozen.study).scans)
@@ -226,6 +226,8 @@ def test_a_prefix_is_searched_and_series_are_paired_with_their_outline(frozen, f
     assert rows and all(len(row.scan_id) == 32 and row.phase == "" for row in rows)
     again = find_series(str(frozen.cohort), store, SITE_KEY, load_study(frozen.study).scans)
     assert again == (rows, waiting)
+    monkeypatch.chdir(frozen.cohort.parent)
+    assert find_series(frozen.cohort.name, store, SITE_KEY, load_study(frozen.study).scans) == again
     other, _ = find_series(str(frozen.cohort), store, b"another key, of a site", load_study(frozen.study).scans)
     assert not {row.scan_id for row in rows} & {row.scan_id for row in other}
     with pytest.raises(StudyError, match="site-key"):
@@ -354,6 +356,21 @@ def test_only_what_is_there_can_be_bundled(frozen, tmp_path):
         bundle(frozen.training, load_study(frozen.study, ("tune.seed=9",)), "fused", open_store(str(tmp_path)), None)
     with pytest.raises(BundleError, match="another bundle"):
         bundle(frozen.training, study, "image", frozen.out, None)
+
+
+def test_the_command_line_bundles_and_seals(frozen, tmp_path):
+    """The same bundle as by the function, with a seal; a key that is too short is turned down."""
+    (tmp_path / "key").write_bytes(b"k" * 16 + b"\n")
+    made = [sys.executable, "-c", "from gc_ray.cli import main; main()", "bundle", "--study", frozen.study]
+    made += ["--store", frozen.training.uri, "--model", "fused", "--out", str(tmp_path / "out")]
+    done = subprocess.run([*made, "--seal-key", str(tmp_path / "key")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    held = read_bundle(open_store(str(tmp_path / "out")), b"k" * 16)
+    assert (held.bundle_id, held.sealed) == (read_bundle(frozen.out).bundle_id, True)
+    assert held.bundle_id in done.stdout
+    (tmp_path / "key").write_bytes(b"short")
+    done = subprocess.run([*made, "--seal-key", str(tmp_path / "key")], capture_output=True, text=True, check=False)
+    assert (done.returncode, "key: wanted a key of 16 bytes" in done.stderr) == (2, True)
 
 
 def command(frozen: Frozen, store: Store, workers: int) -> list[str]:
