@@ -12,12 +12,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gc_ray.models.bundle import Bundle
 from gc_ray.report.evaluate import Outcome
 from gc_ray.runtime.check import CohortCheck
 from gc_ray.runtime.controls import Controlled
 from gc_ray.runtime.demo import Demo
 from gc_ray.runtime.doctor import Diagnosis
 from gc_ray.runtime.progress import Epochs, Progress, duration
+from gc_ray.runtime.rescore import Rescored
 from gc_ray.runtime.split import Split
 from gc_ray.runtime.summary import Summary
 from gc_ray.runtime.tune import Tuned
@@ -213,6 +215,31 @@ def show_tuned(found: Tuned, store: str) -> None:
     _lines(console, ["AUC: out of fold, mean of the outer folds; pooled: over all patients at once"])
     was = "stored" if found.new else "was stored before and is as it was"
     _lines(console, [f"study {found.study_id}, signatures {found.tune_id}: {was}: {store}"])
+
+
+def show_bundle(bundle_id: str, made: Bundle, out: str) -> None:
+    """Print what a bundle is called, what goes into it and how it did."""
+    metrics, console = made.card["metrics"], _console()
+    _lines(console, [f"  {name:<20} {_fact(metrics[name])}" for name in ("auc", "pooled", "n", "events")])
+    _lines(console, [f"  {'cutoff':<20} {made.cutoff['cutoff']:.4g} ({made.cutoff['rule']})"])
+    for warning in made.card["warnings"]:
+        say(console, f"  warning: {warning}", "yellow")
+    _lines(console, [f"bundle {bundle_id} of {made.model}, {len(made.card['feature_order'])} predictors: {out}"])
+
+
+def show_rescored(found: Rescored, store: str) -> None:
+    """Print what became of the scans; those that wait or failed by name, with the reason."""
+    console = _console()
+    for kind, scans in (("waiting", found.waiting), ("failed", found.failed)):
+        for scan in scans[:REASONS]:
+            say(console, f"  {kind}: {scan.scan_id}: {scan.reason}", "yellow")
+        if len(scans) > REASONS:
+            _lines(console, [f"  and {len(scans) - REASONS} more {kind}, all in the run record"])
+    counts = {name: getattr(found, name) for name in ("scored", "refused", "already")}
+    counts |= {"waiting": len(found.waiting), "failed": len(found.failed)}
+    _lines(console, [", ".join(f"{number} {name}" for name, number in counts.items())])
+    say(console, f"drift: {found.drift}", "red" if found.drift == "alert" else None)
+    _lines(console, [f"bundle {found.bundle_id}; results and run record {found.run}: {store}"])
 
 
 def show_control(found: Controlled) -> None:

@@ -124,6 +124,22 @@ def read_volume(store: Store, row: dict) -> dict:
     return pq.read_table(io.BytesIO(store.get(row["object"]))).to_pylist()[0]
 
 
+def read_staged(store: Store, row: dict) -> dict[str, float] | None:
+    """The features that a ledger row commits, by name; None when they have moved into a shard."""
+    try:
+        data = store.get(row["object"])
+    except FileNotFoundError:
+        return None
+    values = pa.ipc.open_file(data).read_all().column("values")[0].as_py()
+    names = _feature_names(store, settings_folder(row["feature_set"], row["settings_hash"]))
+    return dict(zip(names, values, strict=True))
+
+
+def read_features_of(store: Store, rows: list[dict]) -> pa.Table:
+    """The features that some ledger rows of one feature set and settings hash commit, whatever version made them."""
+    return _features_of(store, rows[0]["feature_set"], rows[0]["settings_hash"], {_identity(row) for row in rows})
+
+
 def compact(store: Store) -> int:
     """Move staged rows into Parquet shards, merging small shards on the way; the number of ledger rows moved.
 

@@ -263,6 +263,47 @@ SELECTION = Table(
     ),
 )
 
+RESCORES = Table(
+    "rescores",
+    ("bundle_id", *SCAN_KEY, "input_hash"),
+    (
+        _text("bundle_id", "digest of the bundle's bytes"),
+        _text("study_id", "the study whose signature it is"),
+        _text("model_id", "which signature"),
+        *_KEY_COLUMNS,
+        *_WHOSE,
+        _text("phase", "contrast phase as the manifest has it; empty when it is not stated"),
+        _text("input_hash", "digest of what was scored: content of scan and mask, clinical values, phase"),
+        _text("status", "scored, or refused: reasons say why"),
+        Column("score", pa.float64(), "risk, 0 to 1; null when refused", null=True),
+        Column("linear_predictor", pa.float64(), "log odds; null when refused", null=True),
+        Column("lower", pa.float64(), "95 % limit of score; null where the signature has no covariance", null=True),
+        Column("upper", pa.float64(), "95 % limit of score", null=True),
+        _text("interval", "what the limits are about"),
+        _text("risk_group", "high above the bundle's cutoff, low otherwise; empty when refused"),
+        _text("verdict", "in-domain, borderline or refused"),
+        Column("reasons", pa.list_(pa.string()), "why the scan is not in-domain"),
+        _text("predictors", "JSON: value of each predictor; {} when the image could not be used"),
+        _text("scored_at", "UTC, ISO 8601"),
+        _text("run", "which run"),
+    ),
+)
+
+DRIFT = Table(
+    "drift",
+    ("bundle_id", "name"),
+    (
+        _text("bundle_id", "digest of the bundle's bytes"),
+        _text("name", "a predictor, score, refusals or calibration"),
+        Column("n", pa.int64(), "scans of the window"),
+        Column("statistic", pa.float64(), "KS distance, share refused, or observed over expected events", null=True),
+        Column("psi", pa.float64(), "population stability index, deciles of training", null=True),
+        Column("p_value", pa.float64(), "of the statistic", null=True),
+        Column("q_value", pa.float64(), "after Benjamini and Hochberg over predictors and score", null=True),
+        _text("verdict", "stable, watch, alert, or too few"),
+    ),
+)
+
 TABLES = {
     table.name: table
     for table in (
@@ -280,6 +321,8 @@ TABLES = {
         RESAMPLING,
         COEFFICIENTS,
         SELECTION,
+        RESCORES,
+        DRIFT,
     )
 }
 

@@ -59,7 +59,7 @@ def extract(
     computed = 0
     with cluster.session(request.workers):
         for wave in _waves(rows, settings.wave_scans):
-            for site, status in _run_one_wave(wave, job, request, work):
+            for site, status in compute_wave(wave, job, request, work):
                 computed += status != "unchanged"
                 tell(site, status)
             ledger.compact(request.store)
@@ -68,7 +68,8 @@ def extract(
     return summary
 
 
-def _run_one_wave(wave: list[ScanRow], job: Job, request: Request, work: Work) -> Iterator[tuple[str, str]]:
+def compute_wave(wave: list[ScanRow], job: Job, request: Request, work: Work) -> Iterator[tuple[str, str]]:
+    """(site, status) of every product of some outlines, as they are committed; within ``cluster.session``."""
     done = Done({_key(r): r for r in _ledger_rows(request.store)}, frozenset(ledger.known_contents(request.store)))
     surveys = cluster.map_chunks(survey_scan, wave, SURVEY_CHUNK, lambda row: Survey("", 0))
     plans = [plan_scan(row, survey, done, job, request.verify) for row, survey in zip(wave, surveys, strict=True)]

@@ -100,7 +100,7 @@ def _run_class(tasks: dict[int, ScanTask], promised: int, way: Way) -> Iterator[
                 batch_format="pyarrow",
                 num_cpus=1,
                 memory=promised,
-                concurrency=way.workers,
+                concurrency=way.workers and min(way.workers, len(tasks)),
                 max_calls=WORKER_SCANS,
                 max_retries=0,  # a scan that kills its worker is tried again apart, where attempts are counted
             )

@@ -1,0 +1,237 @@
+"""A study's signature taken out of its store, with everything that scoring a new scan takes."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from gc_ray import ledger
+from gc_ray.cohort_tables import read_clinical, split_hash
+from gc_ray.errors import StudyError, TableError
+from gc_ray.evaluate.cutoff import optimal_cutoff
+from gc_ray.evaluate.roc import operating_point
+from gc_ray.features.feature_set import feature_set
+from gc_ray.imaging.voi import voi_recipe
+from gc_ray.models.bundle import Bundle, Network, environment, write_bundle
+from gc_ray.models.cohort_data import CohortData
+from gc_ray.models.design import Design
+from gc_ray.models.domain import geometry_of, reference_of
+from gc_ray.models.missing import Completion
+from gc_ray.models.model_folder import read_model
+from gc_ray.models.recipe import LEAK_FREE
+from gc_ray.models.scoring import INTERVAL, needed_names
+from gc_ray.models.signature import Signature
+from gc_ray.runtime import inputs, products, tune
+from gc_ray.runtime.gather import Gathered, gather
+from gc_ray.store import Store
+from gc_ray.study import Study, digest
+from gc_ray.study_signatures import HEAD
+
+INTENDED_USE = "research: to rank patients by risk in studies that look at this model; not for decisions on patients"
+LIMITS = (
+    "no regulator has seen this model; what it was validated on stands in metrics and nowhere else",
+    f"intervals hold {INTERVAL}: neither the choice of predictors, nor outlines, nor scanners, nor new populations",
+    "the domain verdict compares with the training cohort; a scan may be in-domain and its risk wrong",
+)
+
+
+def bundle(store: Store, study: Study, model: str, out: Store, key: bytes | None) -> tuple[str, Bundle]:
+    """(id, bundle) of the study's signature ``model``, written to ``out``; key: to seal it.
+
+    TableError when the study is not tuned by this code and these tables; StudyError when it has no such signature, or
+    the features in the store are of other settings than the study's.
+    """
+    for signature in study.signature:
+        if signature.harmonise is not None:
+            raise StudyError(
+                f"signature {signature.name}: wanted one that scores a scan of any site, it is harmonised across the "
+                "sites of the study; bundle a study without harmonise"
+            )
+    gathered = gather(store, study)
+    tune_id = tune.identity(store, study, gathered)
+    folder = f"signatures/{study.name}/{tune_id}"
+    card = tune.read_card(store, folder)
+    if card is None:
+        raise TableError(f"study {study.name}: wanted signatures {tune_id}, there are none; run gc-ray tune first")
+    if model not in card["models"]:
+        raise StudyError(f"study {study.name}: wanted a signature among {', '.join(card['models'])}, got {model}")
+    made = _bundle(store, study, gathered, card, model)
+    return write_bundle(out, made, key), made
+
+
+def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: str) -> Bundle:
+    data, described = gathered.data, card["models"]
+    order = _order(described, model)
+    folder = f"signatures/{study.name}/{card['tune_id']}"
+    signatures = {name: Signature.from_json(store.get(f"{folder}/{name}.json").decode()) for name in order}
+    names = needed_names(signatures, {name: tuple(described[name]["scores_of"]) for name in order})
+    coding, fills = _coding(described, order, names)
+    values = _training_values(data, names, coding, fills)
+    networks = _networks(store, study, gathered, names, any(HEAD in described[name]["scores_of"] for name in order))
+    oof = _out_of_fold(store, study.name, card["tune_id"], model)
+    scored = oof["score"].reindex(data.patient_ids[data.train]).to_numpy()
+    scoring = {
+        "order": order,
+        "scores_of": {name: described[name]["scores_of"] for name in order},
+        "coding": coding,
+        "fills": fills,
+        "networks": list(networks),
+        "scans": study.scans.model_dump(mode="json"),
+    }
+    reference = reference_of(values, _geometry(store, gathered, data), scored, study.scans.phase)
+    features = _features(study, gathered.sources, names, networks, data)
+    about = _card(store, study, gathered, card, model) | {
+        "feature_order": list(values),
+        "environment": environment(_libraries(features)),
+    }
+    cutoff = _cutoff(store, study, data, scored)
+    harmonisation = {"method": "none", "statement": "features enter as they were extracted, site effects included"}
+    return Bundle(about, signatures, scoring, features, harmonisation, cutoff, reference, networks)
+
+
+def _order(described: dict, model: str) -> list[str]:
+    wanted = {model}
+    for name in reversed(list(described)):
+        if name in wanted:
+            wanted |= {*described[name]["scores_of"], *described[name]["predictors_of"]} - {HEAD}
+    return [*(name for name in described if name in wanted and name != model), model]
+
+
+def _coding(described: dict, order: list[str], names: set[str]) -> tuple[dict, dict]:
+    """The clinical columns whose terms are among ``names``, and what fills their gaps."""
+    coding: dict[str, dict] = {}
+    fills: dict[str, object] = {}
+    for name in order:
+        for column, said in described[name]["coding"].items():
+            if names & set(said["terms"]):
+                coding[column] = said
+                fills |= {c: v for c, v in described[name]["fills"].items() if c == column}
+    return coding, fills
+
+
+def _training_values(data: CohortData, names: set[str], coding: dict, fills: dict) -> pd.DataFrame:
+    """Every predictor of the training cohort, a row a patient."""
+    found = {
+        name: features.values[data.train, i]
+        for features in data.families.values()
+        for i, name in enumerate(features.names)
+        if name in names
+    }
+    if coding:
+        policies = {name: "median" if coding[name]["kind"] == "number" else "mode" for name in fills}
+        coded = Design(coding, Completion(policies, fills)).apply(data.clinical.iloc[data.train])
+        found |= {name: coded[name].to_numpy() for name in coded if name in names}
+    return pd.DataFrame(found, index=data.patient_ids[data.train])
+
+
+def _out_of_fold(store: Store, study: str, tune_id: str, model: str) -> pd.DataFrame:
+    found = pq.read_table(io.BytesIO(store.get(f"scores/{study}/{tune_id}.parquet"))).to_pandas()
+    kept = (found["model_id"] == model) & (found["variant"] == LEAK_FREE) & (found["kind"] == "oof")
+    return found[kept].set_index("patient_id")
+
+
+def _cutoff(store: Store, study: Study, data: CohortData, scored: np.ndarray) -> dict:
+    """The cutoff above which the risk is high, on out-of-fold scores of the training cohort."""
+    settings, train = study.clinical, data.patient_ids[data.train]
+    said = {"of": "out-of-fold scores of the training cohort", "n": len(scored), "names": ["low", "high"]}
+    try:
+        if settings.time_months and settings.event:
+            clinical = read_clinical(store, study.name).set_index("patient_id").loc[train]
+            columns = [clinical[name].to_numpy(float) for name in (settings.time_months, settings.event)]
+            known = np.isfinite(scored) & np.isfinite(columns).all(axis=0)
+            found = optimal_cutoff(*(column[known] for column in columns), scored[known])
+            return said | {"rule": "maximally selected log-rank", "cutoff": found.cutoff, "n": int(known.sum())}
+        return said | {"rule": "youden", "cutoff": operating_point(data.y[data.train], scored, "youden").threshold}
+    except TableError as error:
+        return said | {"rule": f"median, since there is no other: {error}", "cutoff": float(np.nanmedian(scored))}
+
+
+def _geometry(store: Store, gathered: Gathered, data: CohortData) -> pd.DataFrame:
+    """Grids and regions of the training scans, as far as the ledger knows them."""
+    sets = {gathered.sources.get("radiomics"), f"deep/{gathered.sources.get('deep')}"}
+    scans = set(data.scan_id[data.train]) - {""}
+    found = {}
+    for row in ledger.read_ledger(store).to_pylist():
+        if row["feature_set"] in sets and row["scan_id"] in scans:
+            found[row["scan_id"]] = geometry_of(json.loads(row["geometry"]), row["mask_voxels"])
+    return pd.DataFrame([row for row in found.values() if row])
+
+
+def _features(study: Study, sources: dict, names: set[str], networks: dict, data: CohortData) -> dict:
+    """Settings of what is extracted: keys in the order that decides the columns."""
+    found: dict = {"radiomics": None, "volumes": [], "codes": _codes()}
+    if "radiomics" in data.families and names & set(data.families["radiomics"].names):
+        for given in study.extract.feature_sets:
+            if (made := feature_set(given)).name == sources["radiomics"]:
+                found["radiomics"] = {"name": made.name, "settings": made.settings, "names": list(made.names)}
+        held = list(data.families["radiomics"].names)
+        if found["radiomics"] is None or found["radiomics"]["names"] != held:
+            raise StudyError(
+                f"study {study.name}: wanted the settings of feature set {sources['radiomics']}: "
+                "extract.feature_sets does not name it, or it has other features now; name it, or extract again"
+            )
+    recipes = {n.facts["recipe"] for n in networks.values() if n.facts.get("recipe")}
+    found["volumes"] = [json.loads(voi_recipe(recipe).settings_json()) for recipe in sorted(recipes)]
+    return found
+
+
+def _codes() -> dict[str, str]:
+    """Our own version of each step, without the libraries': their line is checked by the environment."""
+    steps = {"extract": products, "networks": inputs, "tune": tune}
+    return {step: module.code_version().partition("-")[0] for step, module in steps.items()}
+
+
+def _libraries(features: dict) -> tuple[str, ...]:
+    images = products.LIBRARIES if features["radiomics"] or features["volumes"] else ()
+    networks = inputs.LIBRARIES if features["volumes"] else ()
+    return tuple(dict.fromkeys((*tune.LIBRARIES, *images, *networks)))
+
+
+def _networks(store: Store, study: Study, gathered: Gathered, names: set[str], head: bool) -> dict[str, Network]:
+    """The autoencoder whose latents are among ``names``; the head with its backbone where its score is one."""
+    sources, families = gathered.sources, gathered.data.families
+    found: dict[str, Network] = {}
+    if "deep" in families and names & set(families["deep"].names):
+        found[sources["deep"]] = network_of(store, study, sources["deep"])
+    if head:
+        top = network_of(store, study, sources[HEAD])
+        backbone = top.facts["backbone"]
+        found |= {backbone: network_of(store, study, backbone), sources[HEAD]: top}
+    return found
+
+
+def network_of(store: Store, study: Study, name: str) -> Network:
+    """A model of the study without its tables and without the names of patients in its card."""
+    held, card = read_model(store, name)
+    kept = ("backbone", "provenance", "recalibration")
+    facts = {fact: held.facts[fact] for fact in kept if fact in held.facts}
+    recipes = {"autoencoder": study.autoencoder.recipe, "backbone": study.backbone.recipe}
+    return Network(card["kind"], facts | {"recipe": recipes.get(card["kind"])}, held.weights)
+
+
+def _card(store: Store, study: Study, gathered: Gathered, card: dict, model: str) -> dict:
+    line = next(line for line in card["lines"] if line["model_id"] == model)
+    return {
+        "study": study.name,
+        "title": study.title,
+        "model": model,
+        "outcome": study.clinical.outcome,
+        "training": {
+            "tune_id": card["tune_id"],
+            "split": split_hash(store, study.name),
+            "data": gathered.data.digest(),
+            "scans": digest(sorted(map(str, gathered.data.scan_id[gathered.data.train]))),
+            "sources": gathered.sources,
+            "patients": card["patients"],
+        },
+        "metrics": {name: line[name] for name in ("auc", "pooled", "n", "events")}
+        | {"meaning": "auc: out of fold, mean of the outer folds; pooled: over all training patients at once"},
+        "warnings": line["warnings"],
+        "statements": card["statements"],
+        "intended_use": INTENDED_USE,
+        "limits": list(LIMITS),
+    }

@@ -1,0 +1,158 @@
+"""The image side of a bundle in the store where new scans are scored: features, latents, the head's log odds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gc_ray import ledger
+from gc_ray.errors import BundleError
+from gc_ray.features.feature_set import FeatureSet, check_libraries
+from gc_ray.imaging.voi import voi_recipe
+from gc_ray.models.bundle import Bundle, Network
+from gc_ray.models.head import score_head
+from gc_ray.models.model_folder import Model, read_model, write_model
+from gc_ray.models.recalibrate import Recalibration
+from gc_ray.runtime import inputs, products, tune
+from gc_ray.runtime.products import NetworkInput, Product, Radiomics
+from gc_ray.store import Store
+from gc_ray.study import load_study
+from gc_ray.tables import SCAN_KEY
+
+Key = tuple
+
+
+@dataclass(frozen=True)
+class Computed:
+    """By scan key: image features by name, log odds of the head, and why a scan has none of them yet."""
+
+    features: dict[Key, dict[str, float]] = field(default_factory=dict)
+    head: dict[Key, float] = field(default_factory=dict)
+    faults: dict[Key, str] = field(default_factory=dict)
+
+    def of(self, key: Key) -> tuple[dict[str, float], float | None, str]:
+        """(features, head, fault) of one scan."""
+        return self.features.get(key, {}), self.head.get(key), self.faults.get(key, "")
+
+
+def check_codes(bundle: Bundle) -> None:
+    """BundleError when this version of the package computes a step otherwise than the bundle's did."""
+    here = {"extract": products, "networks": inputs, "tune": tune}
+    for step, version in bundle.features["codes"].items():
+        found = here[step].code_version().partition("-")[0]
+        if found != version:
+            raise BundleError(
+                f"bundle: part features.json: wanted version {version} of step {step}, here is {found}; install the "
+                "package that made the bundle, or bundle anew"
+            )
+    for recipe in bundle.features["volumes"]:
+        if NetworkInput(voi_recipe(recipe["name"])).settings != recipe:
+            raise BundleError(f"bundle: part features.json: recipe {recipe['name']} has other settings here")
+
+
+def products_of(bundle: Bundle) -> dict[str, Product]:
+    """What must be extracted of each scan, by ledger name."""
+    found: list[Product] = []
+    if held := bundle.features["radiomics"]:
+        features = FeatureSet(held["name"], held["settings"], tuple(held["names"]))
+        check_libraries(features)
+        found.append(Radiomics(features))
+    found += [NetworkInput(voi_recipe(recipe["name"])) for recipe in bundle.features["volumes"]]
+    return {product.name: product for product in found}
+
+
+def install(bundle: Bundle, store: Store) -> None:
+    """The bundle's networks under ``models/``, where the steps that run them look.
+
+    BundleError when another model of that name is there.
+    """
+    for name, network in bundle.networks.items():
+        card = {"kind": network.kind, "identity": {"settings": {"recipe": network.facts["recipe"]}}}
+        if not write_model(store, name, Model(dict(network.weights), network.facts), card):
+            _check_same(read_model(store, name)[0], network, name)
+
+
+def compute_networks(
+    bundle: Bundle, store: Store, scans: list[list[dict]], workers: int | None, run: str
+) -> Computed:
+    """Image features, latents and head of some scans; scans: the ledger rows of each, of what was extracted."""
+    install(bundle, store)
+    usable = [rows for rows in scans if rows and all(row["status"] in ledger.USABLE for row in rows)]
+    computed = Computed()
+    if bundle.features["radiomics"]:
+        name = bundle.features["radiomics"]["name"]
+        _collect(store, [row for rows in usable for row in rows if row["feature_set"] == name], computed)
+    volumes = {row["feature_set"]: [] for rows in usable for row in rows}
+    for row in (row for rows in usable for row in rows):
+        volumes[row["feature_set"]].append(row)
+    for name, network in bundle.networks.items():
+        theirs = volumes.get(f"volumes/{network.facts['recipe']}", [])
+        if network.kind == "autoencoder" and theirs:
+            _embed(store, name, theirs, computed, (workers, run))
+        if network.kind == "head" and usable:
+            backbone = network.facts["backbone"]
+            recipe = bundle.networks[backbone].facts["recipe"]
+            _head(store, network, volumes.get(f"volumes/{recipe}", []), computed, workers)
+    return computed
+
+
+def _collect(store: Store, rows: list[dict], computed: Computed) -> None:
+    """Features of committed rows: from their staged objects, or from the shards where they moved meanwhile."""
+    moved = []
+    for row in rows:
+        found = ledger.read_staged(store, row)
+        if found is None:
+            moved.append(row)
+        else:
+            computed.features.setdefault(_key(row), {}).update(found)
+    if moved:
+        table = ledger.read_features_of(store, moved)
+        place = {_key(r): i for i, r in enumerate(table.select(SCAN_KEY).to_pylist())}
+        at = [place[_key(row)] for row in moved]
+        fixed = {*SCAN_KEY, "feature_set", "patient_id", "site", "generation"}
+        values = table.drop_columns([c for c in table.column_names if c in fixed]).take(at).to_pylist()
+        for row, found in zip(moved, values, strict=True):
+            computed.features.setdefault(_key(row), {}).update(found)
+
+
+def _embed(store: Store, model: str, rows: list[dict], computed: Computed, how: tuple[int | None, str]) -> None:
+    from gc_ray.runtime.embed import Request, embed
+
+    workers, run = how
+    embed(Request(model, _study(workers), store), lambda totals: lambda s, t: None, f"{run}-embed", lambda: 0.0)
+    wanted = {_key(row) for row in rows}
+    latents = [
+        row
+        for row in ledger.read_ledger(store).to_pylist()
+        if row["feature_set"] == f"deep/{model}" and _key(row) in wanted
+    ]
+    computed.faults.update({_key(row): row["reason"] for row in latents if row["status"] not in ledger.USABLE})
+    _collect(store, [row for row in latents if row["status"] in ledger.USABLE], computed)
+
+
+def _head(store: Store, network: Network, rows: list[dict], computed: Computed, workers: int | None) -> None:
+    from gc_ray.runtime.train import unwatched
+    from gc_ray.runtime.views import Views, compute_views, read_views
+
+    views = Views(store, network.facts["backbone"], 0)
+    items = [{**{name: row[name] for name in (*SCAN_KEY, "object")}, "views": 1} for row in rows]
+    compute_views(views, items, _study(workers).embed, unwatched)
+    for item in items:
+        outputs = read_views(views, [item])[:, 0]
+        logit = score_head(network.weights, Recalibration(**network.facts["recalibration"]), outputs)
+        computed.head[_key(item)] = float(logit[0])
+
+
+def _study(workers: int | None):
+    return load_study(None, () if workers is None else (f"embed.workers={workers}",))
+
+
+def _check_same(held: Model, network: Network, name: str) -> None:
+    same = set(held.weights) == set(network.weights) and all(
+        held.weights[w].equal(network.weights[w]) for w in network.weights
+    )
+    if not same:
+        raise BundleError(f"bundle: part networks/{name}.safetensors: the store has another model of that name")
+
+
+def _key(row: dict) -> Key:
+    return tuple(row[name] for name in SCAN_KEY)

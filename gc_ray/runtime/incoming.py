@@ -1,0 +1,150 @@
+"""New DICOM series below a prefix: found by their headers, paired with the SEG or RTSTRUCT that references them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import io
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pydicom
+from pydicom import Dataset
+
+from gc_ray.cohort.manifest import ScanRow
+from gc_ray.imaging.dicom_files import PARSER_ERRORS, printable_uid, quiet_libraries
+from gc_ray.source import head_bytes, list_source, read_bytes
+from gc_ray.store import Entry, Store
+from gc_ray.study import digest
+from gc_ray.study_cohort import ScansSettings
+
+THREADS = 16  # folders looked at side by side; latency is what they cost
+HEAD_BYTES = 1 << 16  # of a slice, which hold its header in practice
+TAGS = [
+    "Modality",
+    "SeriesInstanceUID",
+    "PatientID",
+    "ReferencedSeriesSequence",
+    "ReferencedFrameOfReferenceSequence",
+]
+MASKS = ("SEG", "RTSTRUCT")
+SITE = "incoming"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A scan that cannot be scored yet, and what it waits for."""
+
+    scan_id: str
+    reason: str
+
+
+def pseudonym(key: bytes, text: str) -> str:
+    """The name that a site's key gives to a UID or a patient: nobody without the key can tell whose it is."""
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def find_series(prefix: str, store: Store, key: bytes, scans: ScansSettings) -> tuple[list[ScanRow], list[Waiting]]:
+    """(scans with their outline, scans that wait for one) of all CT series below ``prefix``, sorted by scan.
+
+    A series is expected in one folder. What headers said is kept in ``store`` by the folder's listing, so that only
+    changed folders are read again; it holds pseudonyms and series UIDs, nothing else of a header. key: the site's.
+    """
+    source = list_source(prefix)
+    folders = defaultdict(list)
+    for part in source.parts:
+        folders[part.key.rpartition("/")[0]].append(part)
+    if prefix.startswith("s3://"):
+        base = f"s3://{prefix.removeprefix('s3://').partition('/')[0]}"
+    else:
+        base = str(Path(prefix).expanduser().absolute().parent)
+    look = partial(_facts, prefix, base, store, key)
+    with ThreadPoolExecutor(THREADS) as pool, quiet_libraries():
+        found = [fact for facts in pool.map(look, folders.items()) for fact in facts]
+    return _paired(found, base, scans)
+
+
+def _facts(prefix: str, base: str, store: Store, key: bytes, folder: tuple[str, list[Entry]]) -> list[dict]:
+    """What the DICOM files of one folder are: a fact for each CT series and each mask."""
+    place, parts = folder
+    listing = [[part.key, part.size, part.stamp] for part in parts]
+    name = f"incoming/{pseudonym(key, 'key')[:8]}/{digest([base, place, listing])}.json"
+    try:
+        facts = json.loads(store.get(name))
+    except FileNotFoundError:
+        headers = [_header(prefix, f"{base}/{part.key}", part) for part in parts]
+        found = [fact for i, header in enumerate(headers) if header is not None for fact in _fact(i, header, key)]
+        facts = list({json.dumps(fact): fact for fact in found}.values())
+        store.create(name, json.dumps(facts).encode())
+    # paths are put in here, not kept: a folder may bear a patient's name
+    return [fact | ({"mask": parts[fact["mask"]].key} if "mask" in fact else {"folder": place}) for fact in facts]
+
+
+def _fact(number: int, header: Dataset, key: bytes) -> Iterable[dict]:
+    modality, series = str(header.get("Modality", "")), str(header.get("SeriesInstanceUID", ""))
+    patient = pseudonym(key, f"patient {header.get('PatientID', '')}".strip())
+    if modality == "CT" and series:
+        yield {"series": printable_uid(series), "scan_id": pseudonym(key, series), "patient_id": patient}
+    elif modality in MASKS:
+        yield {"mask": number, "of": [pseudonym(key, uid) for uid in _referenced(header)]}
+
+
+def _header(prefix: str, uri: str, part: Entry) -> Dataset | None:
+    """The tags that pair series and masks; None where the file is no DICOM. Of a slice only the head is fetched."""
+    head = head_bytes(prefix, part, HEAD_BYTES)
+    if head[128:132] != b"DICM":
+        return None
+    try:
+        found = pydicom.dcmread(io.BytesIO(head), stop_before_pixels=True, specific_tags=TAGS)
+        if str(found.get("Modality", "")) in MASKS and part.size > HEAD_BYTES:
+            found = pydicom.dcmread(io.BytesIO(read_bytes(uri)), stop_before_pixels=True, specific_tags=TAGS)
+        return found
+    except PARSER_ERRORS:
+        pass
+    try:  # a header longer than the head
+        return pydicom.dcmread(io.BytesIO(read_bytes(uri)), stop_before_pixels=True, specific_tags=TAGS)
+    except (*PARSER_ERRORS, FileNotFoundError):
+        return None
+
+
+def _referenced(header: Dataset) -> list[str]:
+    """The series that a SEG or an RTSTRUCT was drawn on."""
+    found = [str(s.get("SeriesInstanceUID", "")) for s in header.get("ReferencedSeriesSequence") or []]
+    for frame in header.get("ReferencedFrameOfReferenceSequence") or []:
+        for study in frame.get("RTReferencedStudySequence") or []:
+            series = study.get("RTReferencedSeriesSequence") or []
+            found += [str(s.get("SeriesInstanceUID", "")) for s in series]
+    return sorted({uid for uid in found if uid})
+
+
+def _paired(facts: list[dict], base: str, scans: ScansSettings) -> tuple[list[ScanRow], list[Waiting]]:
+    masks, images = defaultdict(list), defaultdict(list)
+    for fact in facts:
+        if "mask" in fact:
+            for scan in fact["of"]:
+                masks[scan].append(fact["mask"])
+        else:
+            images[fact["scan_id"]].append(fact)
+    rows, waiting = [], []
+    for scan, held in sorted(images.items()):
+        if len(held) > 1:
+            waiting.append(Waiting(scan, f"its slices lie in {len(held)} folders; put them into one"))
+        elif len(masks[scan]) != 1:
+            several = f"{len(masks[scan])} SEG or RTSTRUCT reference it; keep one"
+            waiting.append(Waiting(scan, several if masks[scan] else "no SEG or RTSTRUCT references it yet"))
+        else:
+            rows.append(_row(held[0], masks[scan][0], base, scans))
+    return rows, waiting
+
+
+def _row(image: dict, mask: str, base: str, scans: ScansSettings) -> ScanRow:
+    return ScanRow(
+        scan_id=image["scan_id"], reader=scans.reader, repeat=scans.repeat, roi=scans.roi,
+        patient_id=image["patient_id"], site=SITE, phase="", image="its series", mask="its outline",
+        series_uid=image["series"], image_uri=f"{base}/{image['folder']}", mask_uri=f"{base}/{mask}",
+    )  # fmt: skip
