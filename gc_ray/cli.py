@@ -5,49 +5,40 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from secrets import token_hex
 from typing import Annotated, Literal
 
 import typer
 
-from gc_ray.errors import BundleError, ClusterError, MaskError, ScanError, StoreError, StudyError, TableError
+from gc_ray.errors import StudyError
+from gc_ray.options import (
+    BAD_INPUT,
+    DONE,
+    FAILED,
+    OVER_BUDGET,
+    AsJson,
+    FeatureSets,
+    Overrides,
+    Scans,
+    SealKey,
+    SiteKey,
+    StoreUri,
+    StudyName,
+    Volumes,
+    Workers,
+    faults,
+    run_id,
+)
 from gc_ray.store import open_store
 from gc_ray.study import load_study
-
-DONE, FAILED, BAD_INPUT, OVER_BUDGET = 0, 1, 2, 3
 
 app = typer.Typer(
     help="CT outcome studies on Ray: scans in, features and signatures out. For research use only.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-Scans = Annotated[
-    list[str], typer.Option("--scans", help="Scans table: CSV or Parquet, local or s3://; once per site.")
-]
-StoreUri = Annotated[str, typer.Option("--store", help="Where tables are kept: a folder or s3://bucket/prefix.")]
-StudyName = Annotated[str | None, typer.Option("--study", help="Packaged study name, or path of a TOML file.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override one setting: section.key=value.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Scans at a time; all CPUs when left out.")]
-FeatureSets = Annotated[
-    list[str] | None,
-    typer.Option("--feature-set", help="pyradiomics-ct, guo2025, or a PyRadiomics YAML; repeatable."),
-]
-Volumes = Annotated[
-    list[str] | None, typer.Option("--volumes", help="Network input: guo2025 or cao2024; repeatable.")
-]
-SealKey = Annotated[
-    Path | None, typer.Option(envvar="GC_RAY_SEAL_KEY_FILE", help="File with the secret that seals bundles (HMAC).")
-]
-SiteKey = Annotated[
-    Path | None, typer.Option(envvar="GC_RAY_SITE_KEY_FILE", help="File with the secret that names new series.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -77,7 +68,7 @@ def extract(
 
     What is committed already is left alone, so the same command again resumes a run that was cut off.
     """
-    with _faults():
+    with faults():
         from gc_ray import console
         from gc_ray.runtime.extract import Request
         from gc_ray.runtime.extract import extract as run
@@ -87,7 +78,7 @@ def extract(
         settings = load_study(study, (*(overrides or ()), *flags))
         request = Request(tuple(scans), open_store(store), settings, workers, limit, verify)
         with console.watching() as watch:
-            summary = run(request, watch, _run_id("extract"), time.monotonic)
+            summary = run(request, watch, run_id("extract"), time.monotonic)
         console.show_summary(summary, store)
     raise typer.Exit(OVER_BUDGET if summary.over_budget else DONE)
 
@@ -104,7 +95,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Look at a cohort before any pixel is read: a verdict for every outline, and what to mend."""
-    with _faults():
+    with faults():
         from gc_ray import console
         from gc_ray.runtime.check import check as run
 
@@ -127,12 +118,12 @@ def split(
     overrides: Overrides = None,
 ) -> None:
     """Check the clinical table, count who is eligible, and store cohorts and folds: once, for every later command."""
-    with _faults():
+    with faults():
         from gc_ray import console
         from gc_ray.runtime.split import split as run
 
         settings = load_study(study, tuple(overrides or ()))
-        console.show_split(run(clinical, settings, open_store(store), _run_id("split")), store)
+        console.show_split(run(clinical, settings, open_store(store), run_id("split")), store)
 
 
 @app.command()
@@ -152,7 +143,7 @@ def train(
 
     The same command again takes up a run that was cut off.
     """
-    with _faults():
+    with faults():
         from gc_ray import console
         from gc_ray.models.model_folder import read_model
         from gc_ray.report.curve import curve_png
@@ -163,7 +154,7 @@ def train(
         flags = [*([f"train.workers={workers}"] if workers is not None else []), *(["train.gpu=true"] if gpu else [])]
         settings, where = load_study(study, (*(overrides or ()), *flags)), open_store(store)
         with console.training() as (tell, watch):
-            card, new = run(TASKS[kind](where, settings), Place(where, settings.train), tell, _run_id("train"), watch)
+            card, new = run(TASKS[kind](where, settings), Place(where, settings.train), tell, run_id("train"), watch)
         curve = read_model(where, card["model_id"])[0].tables["curve"]
         if curve.num_rows:
             where.put(f"models/{card['model_id']}/curve.png", curve_png(curve.to_pandas(), card["model_id"]))
@@ -188,7 +179,7 @@ def embed(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N scans, for a try-out.")] = None,
 ) -> None:
     """Turn network inputs into latent vectors: the deep table, a row for every scan, what is there left alone."""
-    with _faults():
+    with faults():
         from gc_ray import console
         from gc_ray.runtime.embed import Request
         from gc_ray.runtime.embed import embed as run
@@ -196,7 +187,7 @@ def embed(
         flags = [*([f"embed.workers={workers}"] if workers is not None else []), *(["embed.gpu=true"] if gpu else [])]
         settings = load_study(study, (*(overrides or ()), *flags))
         with console.watching() as watch:
-            summary = run(Request(model, settings, open_store(store), limit), watch, _run_id("embed"), time.monotonic)
+            summary = run(Request(model, settings, open_store(store), limit), watch, run_id("embed"), time.monotonic)
         console.show_summary(summary, store)
     raise typer.Exit(OVER_BUDGET if summary.over_budget else DONE)
 
@@ -218,7 +209,7 @@ def evaluate(
     overrides: Overrides = None,
 ) -> None:
     """Judge scores: metrics with intervals, figures, checklists, and a report of one page that needs no network."""
-    with _faults():
+    with faults():
         from gc_ray import console
         from gc_ray.report.evaluate import Request
         from gc_ray.report.evaluate import evaluate as run
@@ -227,7 +218,7 @@ def evaluate(
             raise StudyError("evaluate: wanted --study, whose scores the store has, or --scores; name one of them")
         settings = load_study(study, tuple(overrides or ()))
         request = Request(settings, open_store(store), scores, clinical, tune, publish, dry_run)
-        console.show_report(run(request, _run_id("evaluate"), console.show_figures), dry_run)
+        console.show_report(run(request, run_id("evaluate"), console.show_figures), dry_run)
 
 
 @app.command()
@@ -248,7 +239,7 @@ def tune(
 
     The same command again takes up a run that was cut off.
     """
-    with _faults():
+    with faults():
         from gc_ray import console
         from gc_ray.runtime.tune import tune as run
 
@@ -261,7 +252,7 @@ def tune(
             console.show_control(checked)
             raise typer.Exit(DONE if checked.passed else FAILED)
         with console.watching() as watch:
-            done = run(open_store(store), settings, workers, watch, _run_id("tune"))
+            done = run(open_store(store), settings, workers, watch, run_id("tune"))
         console.show_tuned(done, store)
     raise typer.Exit(OVER_BUDGET if done.failed else DONE)
 
@@ -277,7 +268,7 @@ def bundle(
     seal_key: SealKey = None,
 ) -> None:
     """Freeze a signature with everything that scoring a new scan takes; nothing in it can be executed."""
-    with _faults():
+    with faults():
         from gc_ray import console
         from gc_ray.runtime.bundle import bundle as run
         from gc_ray.runtime.secret import read_key
@@ -303,7 +294,7 @@ def rescore(
     ] = None,
 ) -> None:
     """Score new scans with a bundle: risk, group, interval and a domain verdict, each scan once for its content."""
-    with _faults():
+    with faults():
         from gc_ray import console
         from gc_ray.models.bundle import read_bundle
         from gc_ray.runtime.rescore import Request
@@ -315,7 +306,7 @@ def rescore(
             datetime.now(UTC).isoformat(timespec="seconds"), clinical, read_key(site_key), workers,
         )  # fmt: skip
         with console.watching() as watch:
-            found = run(request, watch, _run_id("rescore"))
+            found = run(request, watch, run_id("rescore"))
         console.show_rescored(found, store)
     raise typer.Exit(OVER_BUDGET if found.failed else DONE)
 
@@ -323,7 +314,7 @@ def rescore(
 @app.command()
 def doctor(*, as_json: AsJson = False) -> None:
     """Say what is installed, what is missing, and what Ray sees."""
-    with _faults():
+    with faults():
         from gc_ray import console
         from gc_ray.runtime.doctor import diagnose
 
@@ -339,7 +330,7 @@ def merge(
     into: Annotated[str, typer.Option(help="The store that takes all of them: a folder or s3://bucket/prefix.")],
 ) -> None:
     """Join the stores of several sites into one."""
-    with _faults():
+    with faults():
         from gc_ray import console
         from gc_ray.merge import merge as run
 
@@ -365,7 +356,7 @@ def synth(
     slice_mm: Annotated[float | None, typer.Option(help="Slice thickness; the site's own when left out.")] = None,
 ) -> None:
     """Write a simulated gastric cohort as real DICOM, with SEG and RTSTRUCT outlines, tables and the known truth."""
-    with _faults():
+    with faults():
         from gc_ray import console
         from gc_ray.cohort.synthetic.spec import CohortSpec
         from gc_ray.cohort.synthetic.write import write_cohort
@@ -387,33 +378,11 @@ def synth(
 @app.command()
 def demo(*, out: Annotated[Path, typer.Option(help="Where the cohort and its store go.")] = Path("demo")) -> None:
     """Show the main job on a simulated cohort: DICOM in, ledger, features and network inputs out."""
-    with _faults():
+    with faults():
         from gc_ray import console
         from gc_ray.runtime.demo import demo as run
 
         with console.watching() as watch:
-            shown = run(out, watch, console.show_written, _run_id("demo"), time.monotonic)
+            shown = run(out, watch, console.show_written, run_id("demo"), time.monotonic)
         console.show_summary(shown.summary, str(shown.store))
         console.show_demo(shown)
-
-
-@contextlib.contextmanager
-def _faults() -> Iterator[None]:
-    """Turn faults of the input into one line on stderr and an exit code; bugs keep their traceback."""
-    try:
-        yield
-    except (TableError, StudyError, ScanError, MaskError, BundleError) as error:
-        _end(error, BAD_INPUT)
-    except (StoreError, ClusterError) as error:
-        _end(error, FAILED)
-
-
-def _end(error: Exception, code: int) -> None:
-    from gc_ray import console
-
-    console.show_error(error)
-    raise typer.Exit(code) from error
-
-
-def _run_id(command: str) -> str:
-    return f"{command}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(3)}"

@@ -20,6 +20,7 @@ LEVELS = [
     {"report"},
     {"runtime"},
     {"console"},
+    {"options"},
     {"cli"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
