@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gc_ray.errors import BundleError, MaskError, TableError
 from gc_ray.imaging.intensity import scale_to_unit
-from gc_ray.models.fit import Fit, FitSettings, Fitted, Weights
+from gc_ray.models.fit import Fit, Fitted, Weights, fit_settings
 from gc_ray.study import AutoencoderSettings
 
 # Guo et al. clip to [-1024, 1024] HU, then to the abdomen window of level 50 and width 350, which leaves just this.
@@ -223,7 +223,7 @@ def autoencoder_program(fit: Fit, tumours: Tumours, settings: AutoencoderSetting
     number = min(max(round(settings.inner_share * patients), 1), patients - 1)
     watched, rest = np.sort(order[:number]), np.sort(order[number:])
     objective = Reconstruction(tumours, rest, watched, settings)
-    result = fit("autoencoder", objective, _fit_settings(settings))
+    result = fit("autoencoder", objective, fit_settings(settings))
     pairs = [(tumours.images[i], tumours.regions[i]) for i in watched]
     error = reconstruction_error(autoencoder_network(result.weights), pairs)
     half_width = (WINDOW_HU[1] - WINDOW_HU[0]) / 2  # HU that one unit of [-1, 1] stands for
@@ -289,15 +289,3 @@ def _check(tumours: Tumours, side: int) -> None:
         )
     if not np.isfinite(tumours.images).all() or not tumours.regions.any(axis=(1, 2, 3)).all():
         raise TableError("autoencoder: wanted finite images and no empty region; extract these scans again")
-
-
-def _fit_settings(settings: AutoencoderSettings) -> FitSettings:
-    return FitSettings(
-        batch=settings.batch,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        epochs=settings.epochs,
-        patience=settings.patience,
-        seed=settings.seed,
-        precision=settings.precision,
-    )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gc_ray.errors import BundleError, TableError
 from gc_ray.imaging.intensity import scale_to_unit
 from gc_ray.models.augment import view
-from gc_ray.models.fit import Fit, FitSettings, Fitted, Weights
+from gc_ray.models.fit import Fit, Fitted, Weights, fit_settings
 from gc_ray.study import BackboneSettings
 
 WINDOW_HU = (-115.0, 235.0)  # Cao et al., Data preparation
@@ -242,7 +242,7 @@ def backbone_program(fit: Fit, patients: SourcePatients, settings: BackboneSetti
     """
     watched = _watched(patients, settings)
     objective = SourceTask(patients, np.flatnonzero(~watched), np.flatnonzero(watched), settings)
-    fitted = fit("backbone", objective, _fit_settings(settings))
+    fitted = fit("backbone", objective, fit_settings(settings))
     network = objective.network(settings.seed)
     network.load_state_dict(fitted.weights)
     found = objective.watched_logits(network.eval()).argmax(1).numpy()
@@ -272,15 +272,3 @@ def _watched(patients: SourcePatients, settings: BackboneSettings) -> np.ndarray
         number = min(max(round(settings.inner_share * size), 1), size - 1)
         watched[rng.permutation(np.flatnonzero(patients.labels == level))[:number]] = True
     return watched
-
-
-def _fit_settings(settings: BackboneSettings) -> FitSettings:
-    return FitSettings(
-        batch=settings.batch,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        epochs=settings.epochs,
-        patience=settings.patience,
-        seed=settings.seed,
-        precision=settings.precision,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from math import isfinite
 from typing import Literal, Protocol
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gc_ray.errors import StudyError
 from gc_ray.models.tensors import pack, unpack
 from gc_ray.models.world import ALONE, World
+from gc_ray.study import AutoencoderSettings, BackboneSettings, HeadSettings
 
 Weights = dict[str, Tensor]
 Point = tuple[int, float, float]  # epoch (from 1), mean training loss, monitored value
@@ -39,6 +40,11 @@ class FitSettings:
     patience: int | None
     seed: int
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+
+
+def fit_settings(section: AutoencoderSettings | BackboneSettings | HeadSettings) -> FitSettings:
+    """How a network's section of the study file says that it is fitted."""
+    return FitSettings(**{field.name: getattr(section, field.name) for field in fields(FitSettings)})
 
 
 class Objective(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median_low
 
@@ -13,7 +13,7 @@ from scipy.special import expit
 from torch import Tensor, nn
 
 from gc_ray.errors import BundleError, TableError
-from gc_ray.models.fit import Fit, FitSettings, Fitted, Weights
+from gc_ray.models.fit import Fit, Fitted, Weights, fit_settings
 from gc_ray.models.head_data import HeadData, checked
 from gc_ray.models.inner_split import inner_split
 from gc_ray.models.recalibrate import Recalibration, recalibrate
@@ -131,7 +131,7 @@ def head_program(fit: Fit, data: HeadData, settings: HeadSettings) -> HeadResult
     recalibration = recalibrate(out_of_fold, data.outcome[train])
     epochs = median_low(f.best_epoch for f in folds)
     whole = HeadObjective(features, data.outcome, train, train, settings)  # watched for the curve, stops nothing
-    final = fit("final", whole, _fit_settings(settings, epochs, None))
+    final = fit("final", whole, replace(fit_settings(settings), epochs=epochs, patience=None))
     raw = head_logits(head_network(final.weights), data.features[:, 0])
     raw[train] = out_of_fold
     return HeadResult(
@@ -187,19 +187,7 @@ def _fold_head(fit: Fit, data: HeadData, features: Tensor, settings: HeadSetting
     others = data.train[data.fold[data.train] != k]
     watched = inner_split(data.outcome[others], settings.inner_share, np.random.default_rng([settings.seed, k]))
     objective = HeadObjective(features, data.outcome, others[~watched], others[watched], settings)
-    return fit(f"fold-{k}", objective, _fit_settings(settings, settings.epochs, settings.patience))
-
-
-def _fit_settings(settings: HeadSettings, epochs: int, patience: int | None) -> FitSettings:
-    return FitSettings(
-        batch=settings.batch,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        epochs=epochs,
-        patience=patience,
-        seed=settings.seed,
-        precision=settings.precision,
-    )
+    return fit(f"fold-{k}", objective, fit_settings(settings))
 
 
 def _scores(data: HeadData, kind_in_train: str, linear_predictor: np.ndarray) -> pd.DataFrame:

@@ -83,14 +83,7 @@ def level_names(values: pd.Series, declared: object) -> pd.Series:
 
 def _paired(a: Unit, b: Unit) -> dict:
     def compute() -> dict:
-        found = evaluate.delong_test(a.y, a.score, b.score)
-        return {
-            "estimate": found.difference,
-            "lower": found.lower,
-            "upper": found.upper,
-            "statistic": found.z,
-            "p_value": found.p_value,
-        }
+        return _difference(a, b.score)
 
     return _test(a, "auc difference", PAIRED, compute, other=b.model_id)
 
@@ -112,7 +105,12 @@ def _interaction(unit: Unit, labels: pd.Series) -> dict:
 
 
 def _against_half(unit: Unit) -> dict:
-    found = evaluate.delong_test(unit.y, unit.score, np.zeros(len(unit.score)))
+    return _difference(unit, np.zeros(len(unit.score)))
+
+
+def _difference(unit: Unit, other: np.ndarray) -> dict:
+    """The AUC of a unit's scores less that of other scores of the same patients."""
+    found = evaluate.delong_test(unit.y, unit.score, other)
     return {
         "estimate": found.difference,
         "lower": found.lower,
