@@ -216,7 +216,7 @@ def put(store: Store, number: int) -> dict:
         "origin_mm": [0.0] * 3, "direction": [1.0, 0, 0, 0, 1, 0, 0, 0, 1], "ct_hu": ct_hu.astype("<i2").tobytes(),
         "mask": mask.tobytes(),
     }  # fmt: skip
-    text = dict.fromkeys(("reason", "source_stamp", "source_sha256", "settings_hash", "code_version"), "")
+    text = dict.fromkeys(("phase", "reason", "source_stamp", "source_sha256", "settings_hash", "code_version"), "")
     row = {
         **key, **whose, **text, "feature_set": "volumes/guo2025", "status": "ok", "stage": "done", "notes": [],
         "missing": "{}", "geometry": "{}", "mask_voxels": int(mask.sum()), "seconds": 0.0, "peak_mb": 0.0,
