@@ -19,6 +19,7 @@ from gc_ray import ledger, tables
 from gc_ray.cohort_tables import read_clinical, read_splits
 from gc_ray.errors import StudyError
 from gc_ray.models.model_folder import Model, write_model
+from gc_ray.models.provenance import UNTRAINED
 from gc_ray.models.signature import Signature
 from gc_ray.runtime.controls import control
 from gc_ray.runtime.gather import gather
@@ -314,8 +315,10 @@ predictors_of = ["clis"]
     logit = rng.normal(size=PATIENTS) + 1.5 * y - 1
     scores = pa.table({"patient_id": splits["patient_id"].to_list(), "linear_predictor": logit})
     published = scores.set_column(1, "linear_predictor", pa.array(logit + 2 * y))
-    write_model(made.store, "head-1", Model({}, {}, {"scores": scores, "as_published": published}), {})
+    facts = {"provenance": {"statement": UNTRAINED}}
+    write_model(made.store, "head-1", Model({}, facts, {"scores": scores, "as_published": published}), {})
     found = tune(made.store, made.study, 0, unwatched, "tune-1")
+    assert UNTRAINED in read_card(made.store, f"signatures/third/{found.tune_id}")["statements"]
     auc = {line.model_id: line.auc for line in found.lines}
     assert auc["dlfs"] > auc["clis"]
     rows = read(made, found, tables.SCORES).to_pandas().set_index(["model_id", "variant", "patient_id"]).sort_index()
