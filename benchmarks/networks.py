@@ -1,7 +1,7 @@
 """Networks: what is won by training on frozen outputs, and what Ray Train and Ray Data cost against a plain loop.
 
     make bench-networks               a few minutes on two cores, with a small ResNet and made-up volumes
-    python benchmarks/networks.py --patients 12 --views 4 --tumours 64 --scans 160
+    python benchmarks/networks.py --patients 12 --views 4 --tumours 64 --scans 320
 
 Prints Markdown tables. Every process has one thread. Ratios mean something, seconds belong to the machine.
 """
@@ -36,12 +36,13 @@ from gc_ray.models.backbone import ZERO_HU, features, untrained_backbone
 from gc_ray.models.fit import FitSettings, Objective, fit
 from gc_ray.models.head import HeadObjective
 from gc_ray.models.model_folder import Model, write_model
-from gc_ray.runtime.embed import Request, embed
+from gc_ray.runtime.embed import AHEAD, Request, embed
 from gc_ray.runtime.inputs import read_pair
 from gc_ray.runtime.train import Place, Task, train
 from gc_ray.store import Store, open_store
 from gc_ray.study import AutoencoderSettings, HeadSettings, TrainSettings, load_study
 
+TURNS = 3  # each is measured so often, one after the other: other work on the machine only ever adds
 WARM = 2  # epochs or batches at the start that are not counted: first calls allocate and compile
 
 
@@ -159,27 +160,34 @@ def between(notes: Path) -> float:
 
 
 def embed_against_a_loop(scans: int) -> None:
-    """Scans a second: a loop that reads and encodes, and ``embed``, which commits each scan as well."""
+    """Scans a second: a loop that reads and encodes, and ``embed``, which commits each scan too; the best of turns."""
     settings = AutoencoderSettings()
+    rates: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(folder)
         rows = [put(store, i) for i in range(scans)]
         model = a_model(settings)
-        network = autoencoder_network(model.weights)
-        torch.set_num_threads(1)
-        ends = []
-        for start in range(0, scans, EMBED_BATCH):
-            part = rows[start : start + EMBED_BATCH]
-            encode(network, [read_pair(store, row) for row in part])
-            ends.append(time.perf_counter())
-        rates = {"plain PyTorch loop": (len(ends) - WARM) * EMBED_BATCH / (ends[-1] - ends[WARM - 1])}
-        for workers in (0, 1, 2):
-            rates[f"embed, {workers or 'no'} actor(s)"] = embedded(store, kept(store, model, workers), workers)
-    print("| autoencoder, 48 voxels, 512 numbers | scans a second | against the loop |\n|---|---|---|")
-    loop = rates["plain PyTorch loop"]
-    for name, rate in rates.items():
-        print(f"| {name} | {rate:.1f} | {rate / loop:.2f} |")
+        for turn in range(TURNS):
+            rates.setdefault("plain PyTorch loop", []).append(read_and_encoded(store, rows, model))
+            for workers in (0, 1, 2):
+                rate = embedded(store, kept(store, model, turn, workers), workers)
+                rates.setdefault(f"embed, {workers or 'no'} actor(s)", []).append(rate)
+    print("| autoencoder, 48 voxels, 512 numbers | scans a second, the fastest | against the loop |\n|---|---|---|")
+    loop = max(rates["plain PyTorch loop"])
+    for name, found in rates.items():
+        print(f"| {name} | {max(found):.1f} | {max(found) / loop:.2f} |")
     print(flush=True)
+
+
+def read_and_encoded(store: Store, rows: list[dict], model: Model) -> float:
+    """Scans a second of what a person would write."""
+    network = autoencoder_network(model.weights)
+    torch.set_num_threads(1)
+    ends = []
+    for start in range(0, len(rows), EMBED_BATCH):
+        encode(network, [read_pair(store, row) for row in rows[start : start + EMBED_BATCH]])
+        ends.append(time.perf_counter())
+    return (len(ends) - WARM) * EMBED_BATCH / (ends[-1] - ends[WARM - 1])
 
 
 def embedded(store: Store, model: str, workers: int) -> float:
@@ -188,7 +196,7 @@ def embedded(store: Store, model: str, workers: int) -> float:
     study = load_study(None, (f"embed.workers={workers}",))
     watch = lambda totals: lambda site, status: ends.append(time.perf_counter())  # noqa: E731
     embed(Request(model, study, store), watch, f"bench-{workers}", time.perf_counter)
-    skip = WARM * EMBED_BATCH * max(workers, 1)
+    skip = AHEAD * EMBED_BATCH * max(workers, 1)  # the first task of each process
     return (len(ends) - skip) / (ends[-1] - ends[skip - 1])
 
 
@@ -199,9 +207,9 @@ def a_model(settings: AutoencoderSettings) -> Model:
     return Model(Reconstruction(data, np.arange(2), np.arange(2), settings).network(0).state_dict(), {})
 
 
-def kept(store: Store, model: Model, number: int) -> str:
+def kept(store: Store, model: Model, turn: int, workers: int) -> str:
     """The same model under another name, so that every scan is embedded again."""
-    name = f"autoencoder-{number}"
+    name = f"autoencoder-{turn}-{workers}"
     write_model(store, name, model, {"kind": "autoencoder", "identity": {"settings": {"recipe": "guo2025"}}})
     return name
 
@@ -229,7 +237,7 @@ def put(store: Store, number: int) -> dict:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, number in (("patients", 12), ("views", 4), ("tumours", 64), ("epochs", 12), ("scans", 160)):
+    for name, number in (("patients", 12), ("views", 4), ("tumours", 64), ("epochs", 12), ("scans", 320)):
         parser.add_argument(f"--{name}", type=int, default=number)
     options = parser.parse_args()
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "monai", "ray"))
