@@ -160,7 +160,7 @@ def between(notes: Path) -> float:
 
 
 def embed_against_a_loop(scans: int) -> None:
-    """Scans a second: a loop that reads and encodes, and ``embed``, which commits each scan too; the best of turns."""
+    """Scans a second: a loop that reads and encodes, and ``embed``, which commits each scan too; the best turn."""
     settings = AutoencoderSettings()
     rates: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
