@@ -21,6 +21,7 @@ LEVELS = [
     {"runtime"},
     {"console"},
     {"options"},
+    {"commands"},
     {"cli"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}

@@ -1,0 +1,1 @@
+"""The commands, one function each: parse, call one function of runtime or report, print, exit with a code."""

@@ -1,0 +1,76 @@
+"""The commands about networks: train one, run one over all scans."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Literal
+
+import typer
+
+from gc_ray.options import DONE, OVER_BUDGET, Overrides, StoreUri, StudyName, faults, run_id
+from gc_ray.store import open_store
+from gc_ray.study import load_study
+
+
+def train(
+    *,
+    kind: Annotated[Literal["autoencoder", "backbone", "head"], typer.Argument(help="Which network.")],
+    study: Annotated[str, typer.Option("--study", help="Packaged study name, or path of a TOML file.")],
+    store: StoreUri,
+    overrides: Overrides = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Ranks that train together; 0 = in this process; train.workers if not given."),
+    ] = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="One GPU for each rank.")] = False,
+) -> None:
+    """Train a network of a study, by Ray Train when there are workers; a model that is whole is not trained again.
+
+    The same command again takes up a run that was cut off.
+    """
+    with faults():
+        from gc_ray import console
+        from gc_ray.models.model_folder import read_model
+        from gc_ray.report.curve import curve_png
+        from gc_ray.runtime.networks import TASKS
+        from gc_ray.runtime.train import Place
+        from gc_ray.runtime.train import train as run
+
+        flags = [*([f"train.workers={workers}"] if workers is not None else []), *(["train.gpu=true"] if gpu else [])]
+        settings, where = load_study(study, (*(overrides or ()), *flags)), open_store(store)
+        with console.training() as (tell, watch):
+            card, new = run(TASKS[kind](where, settings), Place(where, settings.train), tell, run_id("train"), watch)
+        curve = read_model(where, card["model_id"])[0].tables["curve"]
+        if curve.num_rows:
+            where.put(f"models/{card['model_id']}/curve.png", curve_png(curve.to_pandas(), card["model_id"]))
+        console.show_model(card, new, store)
+        if kind == "head":
+            from gc_ray.runtime.heatmaps import draw_heatmaps
+
+            console.show_heatmaps(draw_heatmaps(where, settings, card["model_id"]), card["model_id"], store)
+
+
+def embed(
+    *,
+    model: Annotated[str, typer.Option("--model", help="The id of an autoencoder, as train prints it.")],
+    store: StoreUri,
+    study: StudyName = None,
+    overrides: Overrides = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Actors; 0 = in this process; all CPUs when left out.")
+    ] = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="One GPU for each actor.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N scans, for a try-out.")] = None,
+) -> None:
+    """Turn network inputs into latent vectors: the deep table, a row for every scan, what is there left alone."""
+    with faults():
+        from gc_ray import console
+        from gc_ray.runtime.embed import Request
+        from gc_ray.runtime.embed import embed as run
+
+        flags = [*([f"embed.workers={workers}"] if workers is not None else []), *(["embed.gpu=true"] if gpu else [])]
+        settings = load_study(study, (*(overrides or ()), *flags))
+        with console.watching() as watch:
+            summary = run(Request(model, settings, open_store(store), limit), watch, run_id("embed"), time.monotonic)
+        console.show_summary(summary, store)
+    raise typer.Exit(OVER_BUDGET if summary.over_budget else DONE)

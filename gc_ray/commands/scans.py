@@ -1,0 +1,139 @@
+"""The commands about scans: simulate them, look at them, extract them, join sites."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gc_ray.errors import StudyError
+from gc_ray.options import (
+    BAD_INPUT,
+    DONE,
+    OVER_BUDGET,
+    AsJson,
+    FeatureSets,
+    Overrides,
+    Scans,
+    StoreUri,
+    StudyName,
+    Volumes,
+    Workers,
+    faults,
+    run_id,
+)
+from gc_ray.store import open_store
+from gc_ray.study import load_study
+
+
+def synth(
+    *,
+    out: Annotated[Path, typer.Option(help="A new or empty folder.")],
+    patients: Annotated[int, typer.Option(min=1, help="Patients of the outcome studies.")] = 40,
+    sites: Annotated[int, typer.Option(min=1, max=4, help="Hospitals with different scanners.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal bytes.")] = 0,
+    effect: Annotated[
+        str, typer.Option(help="What drives the outcomes: size+texture+clinical, texture-only or none.")
+    ] = "size+texture+clinical",
+    defects: Annotated[float, typer.Option(help="Share of scans with one defect each.")] = 0.0,
+    reread_share: Annotated[float, typer.Option(help="Share outlined again by both readers.")] = 0.3,
+    source_patients: Annotated[int, typer.Option(help="Further patients with a tumour regression grade.")] = 0,
+    matrix: Annotated[int, typer.Option(help="Rows and columns of a slice.")] = 144,
+    slices: Annotated[int | None, typer.Option(help="Slices of a scan; the site's own when left out.")] = None,
+    slice_mm: Annotated[float | None, typer.Option(help="Slice thickness; the site's own when left out.")] = None,
+) -> None:
+    """Write a simulated gastric cohort as real DICOM, with SEG and RTSTRUCT outlines, tables and the known truth."""
+    with faults():
+        from gc_ray import console
+        from gc_ray.cohort.synthetic.spec import CohortSpec
+        from gc_ray.cohort.synthetic.write import write_cohort
+
+        try:
+            spec = CohortSpec(
+                patients, sites, seed, effect, source_patients, reread_share, defects,
+                matrix=matrix, slices=slices, slice_mm=slice_mm,
+            )  # fmt: skip
+        except ValueError as error:
+            raise StudyError(str(error)) from error
+        files = write_cohort(out, spec, console.show_written)
+        console.show_lines(
+            f"{patients} simulated patients in {out}; they say nothing about real ones",
+            f"next: gc-ray extract {' '.join(f'--scans {path}' for path in files.site_scans)} --store STORE",
+        )
+
+
+def check(
+    *,
+    scans: Scans,
+    clinical: Annotated[str | None, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")] = None,
+    study: StudyName = None,
+    overrides: Overrides = None,
+    manifest_only: Annotated[bool, typer.Option("--manifest-only", help="Read the tables and no scan.")] = False,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at a cohort before any pixel is read: a verdict for every outline, and what to mend."""
+    with faults():
+        from gc_ray import console
+        from gc_ray.runtime.check import check as run
+
+        settings = load_study(study, tuple(overrides or ()))
+        found = run(tuple(scans), clinical, settings, manifest_only, workers)
+        (console.show_json if as_json else console.show_check)(found)
+        refused = sum(v.verdict == "refused" for v in found.verdicts)
+        over = refused > settings.extract.failure_budget * found.outlines
+    if any(finding.level == "error" for finding in found.findings):
+        raise typer.Exit(BAD_INPUT)
+    raise typer.Exit(OVER_BUDGET if over else DONE)
+
+
+def extract(
+    *,
+    scans: Scans,
+    store: StoreUri,
+    feature_set: FeatureSets = None,
+    volumes: Volumes = None,
+    study: StudyName = None,
+    overrides: Overrides = None,
+    workers: Workers = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N outlines, for a try-out.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash every source, also where its stamp is equal.")
+    ] = False,
+    failure_budget: Annotated[
+        float | None, typer.Option(help="Share of refused or failed results above which the exit code is 3.")
+    ] = None,
+) -> None:
+    """Turn scans and masks into features: a ledger row for every outline, radiomics and volumes in the store.
+
+    What is committed already is left alone, so the same command again resumes a run that was cut off.
+    """
+    with faults():
+        from gc_ray import console
+        from gc_ray.runtime.extract import Request
+        from gc_ray.runtime.extract import extract as run
+
+        chosen = {"feature_sets": feature_set, "volumes": volumes, "failure_budget": failure_budget}
+        flags = [f"extract.{name}={value}" for name, value in chosen.items() if value is not None]
+        settings = load_study(study, (*(overrides or ()), *flags))
+        request = Request(tuple(scans), open_store(store), settings, workers, limit, verify)
+        with console.watching() as watch:
+            summary = run(request, watch, run_id("extract"), time.monotonic)
+        console.show_summary(summary, store)
+    raise typer.Exit(OVER_BUDGET if summary.over_budget else DONE)
+
+
+def merge(
+    *,
+    store: Annotated[list[str], typer.Option("--store", help="A site's store; once per site.")],
+    into: Annotated[str, typer.Option(help="The store that takes all of them: a folder or s3://bucket/prefix.")],
+) -> None:
+    """Join the stores of several sites into one."""
+    with faults():
+        from gc_ray import console
+        from gc_ray.merge import merge as run
+
+        merged = run([open_store(uri) for uri in store], open_store(into))
+        console.show_lines(f"{merged.added} results added to {into}, which held {merged.present}")

@@ -1,0 +1,64 @@
+"""The commands of the service: freeze a signature, score new scans."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from gc_ray.options import DONE, OVER_BUDGET, Overrides, SealKey, SiteKey, StoreUri, faults, run_id
+from gc_ray.store import open_store
+from gc_ray.study import load_study
+
+
+def bundle(
+    *,
+    study: Annotated[str, typer.Option("--study", help="Packaged study name, or path of a TOML file.")],
+    store: StoreUri,
+    model: Annotated[str, typer.Option("--model", help="The signature, as tune prints it.")],
+    out: Annotated[str, typer.Option("--out", help="An empty place: a folder or s3://bucket/prefix.")],
+    overrides: Overrides = None,
+    seal_key: SealKey = None,
+) -> None:
+    """Freeze a signature with everything that scoring a new scan takes; nothing in it can be executed."""
+    with faults():
+        from gc_ray import console
+        from gc_ray.runtime.bundle import bundle as run
+        from gc_ray.runtime.secret import read_key
+
+        settings, key = load_study(study, tuple(overrides or ())), read_key(seal_key)
+        bundle_id, made = run(open_store(store), settings, model, open_store(out), key)
+        console.show_bundle(bundle_id, made, out)
+
+
+def rescore(
+    *,
+    bundle: Annotated[str, typer.Option("--bundle", help="Where the bundle is: a folder or s3://bucket/prefix.")],
+    scans: Annotated[
+        list[str], typer.Option("--scans", help="Scans table, or a prefix searched for new series; repeatable.")
+    ],
+    store: StoreUri,
+    clinical: Annotated[str | None, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")] = None,
+    site_key: SiteKey = None,
+    seal_key: SealKey = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Scans at a time; 0 = in this process; all CPUs when left out.")
+    ] = None,
+) -> None:
+    """Score new scans with a bundle: risk, group, interval and a domain verdict, each scan once for its content."""
+    with faults():
+        from gc_ray import console
+        from gc_ray.models.bundle import read_bundle
+        from gc_ray.runtime.rescore import Request
+        from gc_ray.runtime.rescore import rescore as run
+        from gc_ray.runtime.secret import read_key
+
+        request = Request(
+            read_bundle(open_store(bundle), read_key(seal_key)), tuple(scans), open_store(store),
+            datetime.now(UTC).isoformat(timespec="seconds"), clinical, read_key(site_key), workers,
+        )  # fmt: skip
+        with console.watching() as watch:
+            found = run(request, watch, run_id("rescore"))
+        console.show_rescored(found, store)
+    raise typer.Exit(OVER_BUDGET if found.failed else DONE)

@@ -1,0 +1,91 @@
+"""The commands of a study: cohorts and folds, signatures, the report."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from gc_ray.errors import StudyError
+from gc_ray.options import DONE, FAILED, OVER_BUDGET, Overrides, StoreUri, StudyName, faults, run_id
+from gc_ray.store import open_store
+from gc_ray.study import load_study
+
+
+def split(
+    *,
+    study: Annotated[str, typer.Option("--study", help="Packaged study name, or path of a TOML file.")],
+    clinical: Annotated[str, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")],
+    store: StoreUri,
+    overrides: Overrides = None,
+) -> None:
+    """Check the clinical table, count who is eligible, and store cohorts and folds: once, for every later command."""
+    with faults():
+        from gc_ray import console
+        from gc_ray.runtime.split import split as run
+
+        settings = load_study(study, tuple(overrides or ()))
+        console.show_split(run(clinical, settings, open_store(store), run_id("split")), store)
+
+
+def tune(
+    *,
+    study: Annotated[str, typer.Option("--study", help="Packaged study name, or path of a TOML file.")],
+    store: StoreUri,
+    overrides: Overrides = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Trials at a time; 0 = in this process; all CPUs when left out.")
+    ] = None,
+    control: Annotated[
+        Literal["shuffled-outcome", "shuffled-features", "planted-leak"] | None,
+        typer.Option(help="A negative control instead of the study: what it finds is kept apart."),
+    ] = None,
+) -> None:
+    """Select, fuse and search a study's signatures on Ray Tune, in nested cross-validation.
+
+    The same command again takes up a run that was cut off.
+    """
+    with faults():
+        from gc_ray import console
+        from gc_ray.runtime.tune import tune as run
+
+        settings = load_study(study, tuple(overrides or ()))
+        if control is not None:
+            from gc_ray.runtime.controls import control as run_control
+
+            with console.watching() as watch:
+                checked = run_control(open_store(store), settings, control, workers, watch)
+            console.show_control(checked)
+            raise typer.Exit(DONE if checked.passed else FAILED)
+        with console.watching() as watch:
+            done = run(open_store(store), settings, workers, watch, run_id("tune"))
+        console.show_tuned(done, store)
+    raise typer.Exit(OVER_BUDGET if done.failed else DONE)
+
+
+def evaluate(
+    *,
+    store: StoreUri,
+    study: StudyName = None,
+    scores: Annotated[
+        str | None, typer.Option(help="Scores made anywhere, CSV or Parquet; the store's own when left out.")
+    ] = None,
+    clinical: Annotated[str | None, typer.Option(help="Clinical table with the outcome of --scores.")] = None,
+    tune: Annotated[str | None, typer.Option("--tune", help="Which tuning, where the store has several.")] = None,
+    publish: Annotated[str | None, typer.Option(help="Where else the report goes: s3://bucket/prefix.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Compute, say what would be written, write nothing.")
+    ] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Judge scores: metrics with intervals, figures, checklists, and a report of one page that needs no network."""
+    with faults():
+        from gc_ray import console
+        from gc_ray.report.evaluate import Request
+        from gc_ray.report.evaluate import evaluate as run
+
+        if study is None and scores is None:
+            raise StudyError("evaluate: wanted --study, whose scores the store has, or --scores; name one of them")
+        settings = load_study(study, tuple(overrides or ()))
+        request = Request(settings, open_store(store), scores, clinical, tune, publish, dry_run)
+        console.show_report(run(request, run_id("evaluate"), console.show_figures), dry_run)
