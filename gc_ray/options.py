@@ -24,7 +24,7 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override one
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Scans at a time; all CPUs when left out.")]
 FeatureSets = Annotated[
     list[str] | None,
-    typer.Option("--feature-set", help="pyradiomics-ct, guo2025, or a PyRadiomics YAML; repeatable."),
+    typer.Option("--feature-set", help="pyradiomics-ct, guo2025, ibsi-ct, or a PyRadiomics YAML; repeatable."),
 ]
 Volumes = Annotated[
     list[str] | None, typer.Option("--volumes", help="Network input: guo2025 or cao2024; repeatable.")
