@@ -13,6 +13,7 @@ from pathlib import Path
 from generators.command_line import commands
 from generators.errors import faults_page
 from generators.inputs import clinical, manifest
+from generators.methods import methods
 from generators.settings import studies, study_file
 from generators.stored import stored_tables
 
@@ -26,6 +27,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "packaged-studies": studies,
     "tables": stored_tables,
     "messages": faults_page,
+    "methods": methods,
 }
 
 

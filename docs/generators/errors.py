@@ -11,7 +11,7 @@ import typer
 from gc_ray import errors
 from gc_ray.options import faults
 from generators.markdown import code, page, table
-from generators.messages import modules_raising
+from generators.source import modules_raising
 
 INTRO = """
 A fault of the input is one line that says what was wanted, what came, whose it is and what to do. It comes from

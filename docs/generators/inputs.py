@@ -8,8 +8,8 @@ from gc_ray.cohort.manifest import DEFAULTS, REQUIRED
 from gc_ray.study import Study, load_study, packaged_studies
 from gc_ray.study_cohort import Binary, Categorical, ClinicalSettings, Column, Date, Number, Ordinal
 from generators.markdown import code, page, table
-from generators.messages import messages_of
 from generators.settings import fields_of
+from generators.source import messages_of
 
 MANIFEST = """
 One CSV (UTF-8, comma) or Parquet table, local or `s3://`, one row for each outline: a region of a scan, drawn once.

@@ -21,7 +21,7 @@ INTRO = """
 A study is one TOML file, read strictly: an unknown key, a value of another type, or two settings that contradict
 each other end the command with exit code 2 and the key's name. What is left out has the default shown here.
 `--study` takes a packaged name ({names}) or the path of your own file; `--set section.key=value` overrides one
-field, as in `--set extract.timeout_s=600.0` (a decimal point where the type is *number*). The resolved settings are
+field, as in `--set extract.timeout_s=600.0`. The resolved settings are
 stored beside what they made, and a step is computed again only when its own section changes.
 
 A good start is a copy of a [packaged study](packaged-studies.md). The columns of `[clinical.columns]` are described

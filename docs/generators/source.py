@@ -1,8 +1,9 @@
-"""The messages that the code can raise, read from its source: each cause with the line that it prints."""
+"""What the source says of itself: the messages that it can raise, and the publications that it follows."""
 
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +23,19 @@ def modules_raising(error: str) -> dict[str, tuple[str, list[str]]]:
         texts = list(dict.fromkeys(messages_of(module, error)))
         if texts:
             found[module] = (ast.get_docstring(_tree(path)).split("\n\n")[0].replace("\n", " "), texts)
+    return found
+
+
+def publications() -> dict[str, list[tuple[str, str, str]]]:
+    """(name, what it gives, what it follows) of everything whose docstring names its source, by module."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(_tree(path)):
+            text = ast.get_docstring(node) if isinstance(node, ast.FunctionDef | ast.ClassDef) else None
+            if text and "Source:" in text and not node.name.startswith("_"):
+                source = re.split(r"\.\s+(?:Raises|TableError)\b", text.split("Source:", 1)[1])[0].rstrip(".").strip()
+                module = path.relative_to(PACKAGE).as_posix()
+                found.setdefault(module, []).append((node.name, text.split("\n\n")[0], source))
     return found
 
 
