@@ -14,6 +14,8 @@ import typer
 from gc_ray.errors import BundleError, ClusterError, MaskError, ScanError, StoreError, StudyError, TableError
 
 DONE, FAILED, BAD_INPUT, OVER_BUDGET = 0, 1, 2, 3
+FAULTS_OF_INPUT = (TableError, StudyError, ScanError, MaskError, BundleError)  # end with BAD_INPUT
+FAULTS_OF_PLACE = (StoreError, ClusterError)  # end with FAILED: the input may be as it should be
 
 Scans = Annotated[
     list[str], typer.Option("--scans", help="Scans table: CSV or Parquet, local or s3://; once per site.")
@@ -43,9 +45,9 @@ def faults() -> Iterator[None]:
     """Turn faults of the input into one line on stderr and an exit code; bugs keep their traceback."""
     try:
         yield
-    except (TableError, StudyError, ScanError, MaskError, BundleError) as error:
+    except FAULTS_OF_INPUT as error:
         _end(error, BAD_INPUT)
-    except (StoreError, ClusterError) as error:
+    except FAULTS_OF_PLACE as error:
         _end(error, FAILED)
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import io
-
-import typer
 
 from gc_ray import errors
-from gc_ray.options import faults
+from gc_ray.options import BAD_INPUT, FAILED, FAULTS_OF_INPUT, FAULTS_OF_PLACE
 from generators.markdown import code, page, table
 from generators.source import modules_raising
 
@@ -41,14 +37,12 @@ def faults_page() -> str:
 
 
 def exit_code(error: type[ValueError]) -> int:
-    """The code with which a command ends on such an error, found by ending one."""
-    with contextlib.redirect_stderr(io.StringIO()):
-        try:
-            with faults():
-                raise error("this is a trial")
-        except typer.Exit as ended:
-            return ended.exit_code
-    raise LookupError(f"{error.__name__} ends no command")
+    """The code with which a command ends on such an error; LookupError when nothing catches it."""
+    if issubclass(error, FAULTS_OF_INPUT):
+        return BAD_INPUT
+    if issubclass(error, FAULTS_OF_PLACE):
+        return FAILED
+    raise LookupError(f"{error.__name__} is caught by no command")
 
 
 def _first(c: type) -> str:
