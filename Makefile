@@ -63,6 +63,7 @@ docs: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
 	$(BIN)/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "site/index.html; with search: python3 -m http.server --directory site"
 
 clean:
 	rm -rf $(VENV) $(DEMO) site .pytest_cache .ruff_cache build dist *.egg-info

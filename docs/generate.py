@@ -14,6 +14,7 @@ from generators.command_line import commands
 from generators.errors import faults_page
 from generators.inputs import clinical, manifest
 from generators.methods import methods
+from generators.recipes import feature_sets
 from generators.settings import studies, study_file
 from generators.stored import stored_tables
 
@@ -25,6 +26,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "clinical": clinical,
     "study": study_file,
     "packaged-studies": studies,
+    "feature-sets": feature_sets,
     "tables": stored_tables,
     "messages": faults_page,
     "methods": methods,
