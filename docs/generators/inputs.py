@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from gc_ray import tables
 from gc_ray.cohort.clinical import NOT_RECORDED
 from gc_ray.cohort.manifest import DEFAULTS, REQUIRED
@@ -109,7 +111,7 @@ def clinical() -> str:
         for name, field in ClinicalSettings.model_fields.items()
         if name not in ("columns", "rules")
     ]
-    kinds = [(code(_kind(k)), k.__doc__, WRITTEN[k]) for k in KINDS]
+    kinds = [(code(_kind(k)), inspect.getdoc(k), WRITTEN[k]) for k in KINDS]
     parts = ["## Roles", table(("role in `[clinical]`", "what the column holds"), roles)]
     parts += ["## Kinds of columns", table(("kind", "what it is", "how a cell is written"), kinds)]
     parts += [DECLARED, fields_of(Binary, leave_out=("kind",))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from dataclasses import fields
 
@@ -75,4 +76,4 @@ def _sizes(recipe: VoiRecipe) -> str:
         for f in fields(recipe)
         if f.name not in ("name", "assumptions")
     ]
-    return f"{VoiRecipe.__doc__.splitlines()[0]}\n\n{table(('setting', 'value'), rows)}\n\nAssumptions:"
+    return f"{inspect.getdoc(VoiRecipe).splitlines()[0]}\n\n{table(('setting', 'value'), rows)}\n\nAssumptions:"

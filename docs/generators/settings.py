@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 import typing
 from importlib import resources
@@ -56,15 +57,15 @@ def study_file() -> str:
     sections = {n: f for n, f in Study.model_fields.items() if _is_section(f)}
     parts += ["## At the top", fields_of(Study, leave_out=(*sections, "signature"))]
     for name, field in sections.items():
-        parts += [f"## [{name}]", field.annotation.__doc__, fields_of(field.annotation)]
+        parts += [f"## [{name}]", inspect.getdoc(field.annotation), fields_of(field.annotation)]
         if name == "clinical":
-            parts += ["### [[clinical.rules]]", Rule.__doc__, fields_of(Rule)]
+            parts += ["### [[clinical.rules]]", inspect.getdoc(Rule), fields_of(Rule)]
             parts += ["### A condition", CONDITION, fields_of(Condition)]
-    parts += ["## [[signature]]", SignatureSettings.__doc__, fields_of(SignatureSettings)]
+    parts += ["## [[signature]]", inspect.getdoc(SignatureSettings), fields_of(SignatureSettings)]
     parts += ["### Steps", STEPS, fields_of(CommonScale, leave_out=("step",))]
     for step in typing.get_args(typing.get_args(Step)[0]):
-        parts += [f"#### {_tag(step)}", step.__doc__, fields_of(step, leave_out=("step", "families"))]
-    parts += ["### [signature.harmonise]", Harmonise.__doc__, fields_of(Harmonise)]
+        parts += [f"#### {_tag(step)}", inspect.getdoc(step), fields_of(step, leave_out=("step", "families"))]
+    parts += ["### [signature.harmonise]", inspect.getdoc(Harmonise), fields_of(Harmonise)]
     return page("The study file", *parts)
 
 
