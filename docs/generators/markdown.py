@@ -31,4 +31,6 @@ def code(text: object) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    """Text within a table's line; what looks like a tag outside code stays text."""
+    parts = re.split(r"(`+[^`]+`+)", " ".join(text.split()).replace("|", "\\|"))
+    return "".join(part if part.startswith("`") else part.replace("<", "&lt;") for part in parts)
