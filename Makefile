@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 
-.PHONY: setup demo test test-fast test-slow lint format bench bench-extraction bench-networks bench-statistics profile clean
+.PHONY: setup demo test test-fast test-slow lint format bench bench-extraction bench-networks bench-statistics profile docs clean
 
 setup: $(READY)
 
@@ -58,5 +58,12 @@ bench-statistics: $(READY)
 profile: $(READY)
 	$(BIN)/python benchmarks/profile_scan.py $(SCAN)
 
+# the site below site/, from docs/ and from the code; pages that are made from the code are brought up to date first
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "site/index.html; with search: python3 -m http.server --directory site"
+
 clean:
-	rm -rf $(VENV) $(DEMO) .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) $(DEMO) site .pytest_cache .ruff_cache build dist *.egg-info

@@ -7,32 +7,60 @@ to the scan's folder or the manifest and never repeat a DICOM header value other
 
 
 class ScanError(ValueError):
-    """The CT cannot be used as it is: geometry, pixels or files."""
+    """The CT cannot be used as it is: geometry, pixels or files.
+
+    Within a run it costs this scan alone: the ledger says refused and holds the message. Mended by whoever exported
+    the scan, from the file that is named; the next run takes it up, since its source has changed.
+    """
 
 
 class MaskError(ValueError):
-    """The region of interest cannot be used on this scan: missing, empty, off the grid or ambiguous."""
+    """The region of interest cannot be used on this scan: missing, empty, off the grid or ambiguous.
+
+    Within a run it costs this outline alone: the ledger says refused and holds the message. Mended by whoever drew
+    the region, or in the manifest (mask, roi); the next run takes it up.
+    """
 
 
 class TableError(ValueError):
-    """A table does not have the columns, types, keys or values that its schema asks for."""
+    """A table does not have the columns, types, keys or values that its schema asks for.
+
+    Raised before any work. Mended in the CSV or Parquet file that is named; where a table of the store is named, by
+    running the command that writes it.
+    """
 
 
 class LeakError(TableError):
-    """An out-of-fold score was asked for a patient on whom the signature was fitted."""
+    """An out-of-fold score was asked for a patient on whom the signature was fitted.
+
+    A guard against optimistic numbers. Mended by asking for scores of patients who were left out of the fit.
+    """
 
 
 class StudyError(ValueError):
-    """A study file or a setting is unknown, of the wrong type or contradicts another."""
+    """A study file or a setting is unknown, of the wrong type or contradicts another.
+
+    Raised before any work. Mended in the TOML file, in ``--set``, or in the option that is named.
+    """
 
 
 class BundleError(ValueError):
-    """A frozen model's parts are missing, changed or of another schema."""
+    """A frozen model's parts are missing, changed or of another schema.
+
+    Nothing is scored. Mended by copying the bundle again from where it was made, or by making it anew with these
+    versions; a changed part is never mended by hand.
+    """
 
 
 class StoreError(ValueError):
-    """The store cannot be read or written: address, rights, space or a conflicting object."""
+    """The store cannot be read or written: address, rights, space or a conflicting object.
+
+    The run ends; what was committed stays, and the same command resumes. Mended by whoever runs the storage.
+    """
 
 
 class ClusterError(ValueError):
-    """The Ray cluster that was named cannot be reached, or this machine cannot start one."""
+    """The Ray cluster that was named cannot be reached, or this machine cannot start one.
+
+    Nothing was computed. Mended in ``RAY_ADDRESS``, in the token, or by starting the cluster.
+    """

@@ -14,6 +14,8 @@ import typer
 from gc_ray.errors import BundleError, ClusterError, MaskError, ScanError, StoreError, StudyError, TableError
 
 DONE, FAILED, BAD_INPUT, OVER_BUDGET = 0, 1, 2, 3
+FAULTS_OF_INPUT = (TableError, StudyError, ScanError, MaskError, BundleError)  # end with BAD_INPUT
+FAULTS_OF_PLACE = (StoreError, ClusterError)  # end with FAILED: the input may be as it should be
 
 Scans = Annotated[
     list[str], typer.Option("--scans", help="Scans table: CSV or Parquet, local or s3://; once per site.")
@@ -24,7 +26,7 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override one
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Scans at a time; all CPUs when left out.")]
 FeatureSets = Annotated[
     list[str] | None,
-    typer.Option("--feature-set", help="pyradiomics-ct, guo2025, or a PyRadiomics YAML; repeatable."),
+    typer.Option("--feature-set", help="pyradiomics-ct, guo2025, ibsi-ct, or a PyRadiomics YAML; repeatable."),
 ]
 Volumes = Annotated[
     list[str] | None, typer.Option("--volumes", help="Network input: guo2025 or cao2024; repeatable.")
@@ -43,9 +45,9 @@ def faults() -> Iterator[None]:
     """Turn faults of the input into one line on stderr and an exit code; bugs keep their traceback."""
     try:
         yield
-    except (TableError, StudyError, ScanError, MaskError, BundleError) as error:
+    except FAULTS_OF_INPUT as error:
         _end(error, BAD_INPUT)
-    except (StoreError, ClusterError) as error:
+    except FAULTS_OF_PLACE as error:
         _end(error, FAILED)
 
 

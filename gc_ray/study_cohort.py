@@ -77,9 +77,9 @@ MONTHS = Number(unit="months", low=0, high=1200)  # follow-up over a century is 
 class Condition(Settings):
     """A column compared with a value; levels and 0/1 by == and != only."""
 
-    column: str
-    op: Operator = Field("==", alias="is")
-    value: float | str
+    column: str = Field(description="a declared column")
+    op: Operator = Field("==", alias="is", description="how the column is compared")
+    value: float | str = Field(description="a number, a level, or 0 and 1")
 
 
 class Rule(Settings):

@@ -95,7 +95,9 @@ Step = Annotated[
 class Harmonise(Settings):
     """ComBat across sites, fitted on training rows; no outcome among its covariates."""
 
-    families: Annotated[tuple[Literal["radiomics", "deep"], ...], Field(min_length=1)] = ("radiomics",)
+    families: Annotated[tuple[Literal["radiomics", "deep"], ...], Field(min_length=1)] = Field(
+        ("radiomics",), description="features that are harmonised"
+    )
     external: Literal["none", "refuse", "reference"] = Field(
         "none",
         description="patients of a site without training patients: as they are, an error, or brought to the training "

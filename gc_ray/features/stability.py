@@ -26,12 +26,13 @@ class Agreement:
 
 
 def icc(ratings: np.ndarray, kind: Literal["2,1", "3,1"] = "2,1") -> Agreement:
-    """The intraclass correlation of single ratings, by Shrout and Fleiss (Psychol Bull 1979; 86:420).
+    """The intraclass correlation of single ratings.
 
     ratings: subjects x raters, or subjects x raters x features. kind: ``2,1`` absolute agreement of raters drawn at
     random (between readers), ``3,1`` consistency of these raters (within a reader). Intervals by the F distribution,
     that of ``2,1`` with Satterthwaite's degrees of freedom.
-    Raises TableError for fewer than 2 subjects or raters, another shape, or another kind.
+    Raises TableError for fewer than 2 subjects or raters, another shape, or another kind. Source: Shrout and Fleiss,
+    Psychol Bull 1979; 86:420.
     """
     ratings = np.asarray(ratings, dtype=np.float64)
     if ratings.ndim not in (2, 3) or min(ratings.shape[:2]) < 2:

@@ -29,8 +29,8 @@ def reference_of(values: pd.DataFrame, geometry: pd.DataFrame, score: np.ndarray
     """The training cohort as JSON types.
 
     values: a row a patient, a column a predictor. geometry: as ``geometry_of``, no row where unknown. score: out of
-    fold. phase: the contrast phase of the study, empty for any. Covariance is shrunk after Ledoit and Wolf (J
-    Multivar Anal 2004; 88:365), of standardised predictors.
+    fold. phase: the contrast phase of the study, empty for any. Covariance is of standardised predictors. Source: its
+    shrinkage, Ledoit and Wolf, J Multivar Anal 2004; 88:365.
     """
     found = {
         "n": len(values),

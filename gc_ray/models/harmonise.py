@@ -30,10 +30,11 @@ class _Effects:
 
 
 class ComBat:
-    """Empirical Bayes adjustment for batches by Johnson et al. (Biostatistics 2007; 8:118), as in Bioconductor's sva.
+    """Empirical Bayes adjustment for batches.
 
     parametric: normal and inverse gamma priors, else those that the features draw. mean_only: no adjustment of
-    variances. ref_batch: the batch that stays as it is and to which the others are brought.
+    variances. ref_batch: the batch that stays as it is and to which the others are brought. Source: Johnson et al.,
+    Biostatistics 2007; 8:118, as in Bioconductor's sva.
     """
 
     def __init__(self, parametric: bool = True, mean_only: bool = False, ref_batch: str | None = None) -> None:

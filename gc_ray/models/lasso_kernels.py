@@ -283,8 +283,8 @@ def fit_path(
     x: (p, n) standardised, a row per predictor. y: (n,) 0 or 1. lambdas: descending; m of them are fitted: all, or
     those down to where the fit is certain of every row, where ``early_stop`` applies, or before the one at which the
     sweeps exceed ``MAX_PASSES``. With ``early_stop`` the first of ``lambdas`` is where all coefficients are 0.
-    The algorithm is that of Friedman, Hastie, Tibshirani (J Stat Softw 2010; 33(1)) with the strong rules of
-    Tibshirani et al. (J R Stat Soc B 2012; 74:245), in glmnet's order of steps and with its rules for when to stop.
+    Source: Friedman, Hastie, Tibshirani, J Stat Softw 2010; 33(1), with the strong rules of Tibshirani et al., J R
+    Stat Soc B 2012; 74:245, in glmnet's order of steps and with its rules for when to stop.
     """
     count = len(lambdas)
     coef, intercept, explained = np.zeros((count, len(x))), np.empty(count), np.empty(count)

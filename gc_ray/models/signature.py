@@ -118,9 +118,9 @@ class Signature:
 def fit_logistic(x: np.ndarray, y: np.ndarray, names: Sequence[str] | None = None) -> LogisticFit:
     """The maximum likelihood fit of y (n,) in 0 and 1 on x (n, p) and an intercept, with Wald's intervals and P.
 
-    names: of the columns, for messages, where x is no data frame. Separation (Konis' linear programme, University of
-    Oxford 2007) is reported in the result. Raises TableError for text, missing values, one class only, constant
-    columns, and columns that the others determine, by name.
+    names: of the columns, for messages, where x is no data frame. Separation is reported in the result. Raises
+    TableError for text, missing values, one class only, constant columns, and columns that the others determine, by
+    name. Source: for separation, Konis' linear programme, University of Oxford 2007.
     """
     names = column_names(x, names)
     x = predictors(x, names)

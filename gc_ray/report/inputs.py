@@ -55,9 +55,9 @@ class Inputs:
 
     @property
     def headline(self) -> str:
-        """The model that the report is about first."""
-        named = self.study.evaluate.headline
-        return named if named in self.models else self.models[-1]
+        """The model that the report is about first: the one that the study names, else its last signature."""
+        wanted = (self.study.evaluate.headline, *(s.name for s in reversed(self.study.signature)))
+        return next((name for name in wanted if name in self.models), self.models[-1])
 
 
 def from_store(store: Store, study: Study, tune_id: str | None) -> Inputs:

@@ -14,8 +14,10 @@ from gc_ray.report.checklist import LISTS, UNKNOWN
 from gc_ray.report.compute import evaluate_all
 from gc_ray.report.evaluate import Request, evaluate
 from gc_ray.report.files import INDEX, PAGE, report_of
-from gc_ray.report.inputs import from_store
+from gc_ray.report.inputs import Inputs, from_store
 from gc_ray.store import open_store
+from gc_ray.study import Study
+from gc_ray.study_signatures import SignatureSettings
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,17 @@ def test_a_cutoff_is_learned_in_training_and_frozen(done):
     assert (row["cohort"], row["kind"]) == ("train", "oof")
     y, p, _ = arrays(done)
     assert metric(done, "tp")["estimate"] == np.sum((p >= row["cutoff"]) & (y == 1))
+
+
+@pytest.mark.parametrize(("named", "expected"), [("", "fused"), ("clinical", "clinical"), ("absent", "fused")])
+def test_the_report_is_about_the_last_signature_unless_the_study_says_otherwise(named, expected):
+    """The order of the study file counts, not that of the scores, which are sorted by name."""
+    made = tuple(SignatureSettings(name=name, families=("clinical",)) for name in ("radiomics", "clinical", "fused"))
+    study = Study(signature=made)
+    study = study.model_copy(update={"evaluate": study.evaluate.model_copy(update={"headline": named})})
+    scores = pd.DataFrame({"model_id": ["clinical", "fused", "radiomics"]})
+    assert Inputs(study, scores, pd.DataFrame(), "").headline == expected
+    assert Inputs(Study(), scores, pd.DataFrame(), "").headline == "radiomics"
 
 
 def test_survival_counts_its_own_events(done):
