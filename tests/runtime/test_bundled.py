@@ -83,7 +83,7 @@ def damage(store: Store, name: str) -> None:
 
 
 def test_a_scan_whose_network_input_is_damaged_costs_no_other_scan(made, network_store, tmp_path):
-    """A cut input, a lost one, one of another shape and cut views are each a fault of their own scan, with a reason."""
+    """Cut inputs, a lost one, one of another shape and cut views are each a fault of their own scan."""
     store = open_store(str(tmp_path / "store"))
     rows = volumes(store, 6, network_store)
     keys = [tuple(scan[0][name] for name in ("scan_id", "reader", "repeat", "roi")) for scan in rows]

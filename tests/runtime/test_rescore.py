@@ -1,7 +1,9 @@
 """A study frozen into a bundle, and new scans scored by it: each once, to the same bits, with its domain verdict."""
 
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from gc_ray.models.bundle import Bundle, read_bundle, write_bundle
 from gc_ray.runtime import audit
 from gc_ray.runtime.bundle import bundle
 from gc_ray.runtime.drift import write_drift
-from gc_ray.runtime.incoming import find_series
+from gc_ray.runtime.incoming import find_series, pseudonym
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Done, plan_scan
 from gc_ray.runtime.products import code_version, describe, products_of
@@ -254,6 +256,77 @@ def test_new_series_of_a_prefix_are_scored_and_nothing_of_a_header_is_kept(froze
     for entry in store.list(""):
         for planted in (*headers, *headers.values()):
             assert planted.encode() not in store.get(entry.key) + entry.key.encode(), entry.key
+
+
+def one_outline_each(frozen: Frozen) -> pd.DataFrame:
+    """Image folder and mask file of each scan: an RTSTRUCT where there is one, a SEG otherwise."""
+    scans = pd.concat([pd.read_csv(path) for path in frozen.manifests])
+    scans = scans[scans["repeat"] == 0].sort_values(["scan_id", "reader"])
+    scans = scans.drop_duplicates("scan_id", keep="last", ignore_index=True)
+    header = [pydicom.dcmread(next(iter((frozen.cohort / f).glob("*.dcm")))) for f in scans["image"]]
+    return scans.assign(series=[str(h.SeriesInstanceUID) for h in header], whose=[str(h.PatientID) for h in header])
+
+
+def by_slices_alone(mask: Path) -> bytes:
+    """An outline that names the slices it was drawn on, and no series."""
+    header = pydicom.dcmread(mask)
+    for name in ("ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence"):
+        if name in header:
+            del header[name]
+    sink = io.BytesIO()
+    header.save_as(sink)
+    return sink.getvalue()
+
+
+def test_an_outline_that_names_no_series_is_paired_by_its_slices(frozen, tmp_path):
+    """SEG by the source images of its frames, RTSTRUCT by those of its contours; slices of nobody pair nothing."""
+    scans, wanted = one_outline_each(frozen), load_study(frozen.study).scans
+    store, incoming = open_store(str(tmp_path / "store")), tmp_path / "incoming"
+    for i, scan in scans.iterrows():
+        shutil.copytree(frozen.cohort / scan["image"], incoming / f"{i}" / "ct")
+        (incoming / f"{i}" / "outline.dcm").write_bytes(by_slices_alone(frozen.cohort / scan["mask"]))
+    assert {mask[-8:] for mask in scans["mask"]} == {"R1_0.dcm", "R2_0.dcm"}
+    shutil.rmtree(incoming / "0" / "ct")
+    rows, waiting = find_series(str(incoming), store, SITE_KEY, wanted)
+    assert ({row.scan_id for row in rows}, waiting) == ({pseudonym(SITE_KEY, uid) for uid in scans["series"][1:]}, [])
+    assert all(row.mask_uri == f"{row.image_uri.removesuffix('ct')}outline.dcm" for row in rows)
+
+
+def test_a_damaged_outline_is_no_outline(frozen, tmp_path):
+    """A sequence that holds something else costs neither the run nor another series: its own series waits."""
+    scan, wanted = one_outline_each(frozen).iloc[0], load_study(frozen.study).scans
+    shutil.copytree(frozen.cohort / scan["image"], tmp_path / "incoming" / "ct")
+    header = pydicom.dcmread(frozen.cohort / scan["mask"])
+    name = (
+        "ReferencedSeriesSequence" if "ReferencedSeriesSequence" in header else "ReferencedFrameOfReferenceSequence"
+    )
+    header[name] = pydicom.DataElement(header[name].tag, "LO", "text")
+    header.save_as(tmp_path / "incoming" / "outline.dcm")
+    rows, (waiting,) = find_series(str(tmp_path / "incoming"), open_store(str(tmp_path / "s")), SITE_KEY, wanted)
+    assert (rows, waiting.scan_id) == ([], pseudonym(SITE_KEY, scan["series"]))
+
+
+@pytest.mark.slow
+def test_new_series_below_an_s3_prefix_are_scored_once_under_the_names_of_the_key(frozen, s3_store, tmp_path):
+    """SEG and RTSTRUCT beside their series on S3, one by its slices alone; one comes later, and is scored then."""
+    incoming, scans = open_store(f"{s3_store.uri.removesuffix('store')}new"), one_outline_each(frozen)
+    pd.DataFrame({"patient_id": scans["whose"], "age": 61, "stage": "II"}).to_csv(tmp_path / "c.csv", index=False)
+    for i, scan in scans.iterrows():
+        for path in sorted((frozen.cohort / scan["image"]).glob("*.dcm")):
+            incoming.put(f"day/{i}/ct/{path.name}", path.read_bytes())
+        mask = frozen.cohort / scan["mask"]
+        if i:
+            incoming.put(f"day/{i}/outline.dcm", by_slices_alone(mask) if i == 1 else mask.read_bytes())
+    asked = frozen.request(s3_store, scans=(f"{incoming.uri}/",), clinical=str(tmp_path / "c.csv"), site_key=SITE_KEY)
+    names = [pseudonym(SITE_KEY, uid) for uid in scans["series"]]
+    found = rescore(asked, unwatched, "rescore-1")
+    assert (found.scored + found.refused, found.failed, [w.scan_id for w in found.waiting]) == (7, (), names[:1])
+    incoming.put("day/0/outline.dcm", (frozen.cohort / scans["mask"][0]).read_bytes())
+    found = rescore(asked, unwatched, "rescore-2")
+    assert (found.scored + found.refused, found.already, found.waiting) == (1, 7, ())
+    found = rescore(asked, unwatched, "rescore-3")
+    assert (found.scored + found.refused, found.already) == (0, 8)
+    assert sorted(audit.read_scores(s3_store, found.bundle_id)["scan_id"].to_pylist()) == sorted(names)
 
 
 def test_drift_is_written_beside_the_scores(frozen, first, tmp_path):
