@@ -7,6 +7,7 @@ import hmac
 import io
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +40,7 @@ TAGS += sorted({path[0] for path in (*SERIES_OF, *SLICES_OF)})
 FORM = 2  # of what is kept of a folder; raised when it says other things
 SHORT = 12  # hex digits kept of a slice's pseudonym: two of a million slices are the same in one of 560 cases
 MASKS = ("SEG", "RTSTRUCT")
-SITE = "incoming"
+SITE = "incoming"  # where nobody says which
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,15 @@ def pseudonym(key: bytes, text: str) -> str:
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def find_series(prefix: str, store: Store, key: bytes, scans: ScansSettings) -> tuple[list[ScanRow], list[Waiting]]:
+def find_series(
+    prefix: str, store: Store, key: bytes, scans: ScansSettings, site: str = ""
+) -> tuple[list[ScanRow], list[Waiting]]:
     """(scans with their outline, scans that wait for one) of all CT series below ``prefix``, sorted by scan.
 
     A series is expected in one folder. An outline belongs to the series that it references or, where it names none,
     to those that hold slices it references. What headers said is kept in ``store`` by the folder's listing, so that
-    only changed folders are read again; it holds pseudonyms and series UIDs, nothing else of a header. key: the
-    site's.
+    only changed folders are read again; it holds pseudonyms and series UIDs, nothing else of a header. key, site: of
+    the hospital that all of them come from.
     """
     source = list_source(prefix)
     folders = defaultdict(list)
@@ -74,7 +77,7 @@ def find_series(prefix: str, store: Store, key: bytes, scans: ScansSettings) -> 
     look = partial(_facts, prefix, base, store, key)
     with ThreadPoolExecutor(THREADS) as pool, quiet_libraries():
         found = [fact for facts in pool.map(look, folders.items()) for fact in facts]
-    return _paired(found, base, scans)
+    return _paired(found, partial(_row, base, scans, site or SITE))
 
 
 def _facts(prefix: str, base: str, store: Store, key: bytes, folder: tuple[str, list[Entry]]) -> list[dict]:
@@ -151,7 +154,7 @@ def _items(header: Dataset, path: tuple[str, ...]) -> list[Dataset]:
     return items
 
 
-def _paired(facts: list[dict], base: str, scans: ScansSettings) -> tuple[list[ScanRow], list[Waiting]]:
+def _paired(facts: list[dict], row: Callable[[dict, str], ScanRow]) -> tuple[list[ScanRow], list[Waiting]]:
     masks, images = defaultdict(list), defaultdict(list)
     for fact in facts:
         if "mask" not in fact:
@@ -169,13 +172,13 @@ def _paired(facts: list[dict], base: str, scans: ScansSettings) -> tuple[list[Sc
             several = f"{len(masks[scan])} SEG or RTSTRUCT reference it; keep one"
             waiting.append(Waiting(scan, several if masks[scan] else "no SEG or RTSTRUCT references it yet"))
         else:
-            rows.append(_row(held[0], masks[scan][0], base, scans))
+            rows.append(row(held[0], masks[scan][0]))
     return rows, waiting
 
 
-def _row(image: dict, mask: str, base: str, scans: ScansSettings) -> ScanRow:
+def _row(base: str, scans: ScansSettings, site: str, image: dict, mask: str) -> ScanRow:
     return ScanRow(
         scan_id=image["scan_id"], reader=scans.reader, repeat=scans.repeat, roi=scans.roi,
-        patient_id=image["patient_id"], site=SITE, phase="", image="its series", mask="its outline",
+        patient_id=image["patient_id"], site=site, phase="", image="its series", mask="its outline",
         series_uid=image["series"], image_uri=f"{base}/{image['folder']}", mask_uri=f"{base}/{mask}",
     )  # fmt: skip
