@@ -209,7 +209,7 @@ def service(tmp_path_factory) -> Path:
 
 
 def test_the_cron_line_scores_new_series_with_a_sealed_bundle_and_the_site_key(cluster, service):
-    """As cron runs it: in the home of its user, with the little that cron sets, through Ray; the second call is idle."""
+    """As cron runs it: in its user's home, with the little that cron sets, through Ray, to one effect."""
     settings = {name: cluster.environment[name] for name in ("PATH", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN_PATH")}
     settings |= {"RAY_AUTH_MODE": "token", "RESCORE_DAY": "cron"}
     profile = "".join(f"export {name}='{value}'\n" for name, value in settings.items())
