@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gc_ray.store import Entry, LocalStore, Store, open_store
 
 DETACHED = (".nhdr", ".mhd")  # headers whose voxels lie in a second file beside them, of the same stem
+FETCHES = 8  # slices fetched side by side for one scan: latency is what they cost; eight are in memory at a time
 CHUNK = 1 << 20  # bytes hashed at a time; keeps memory flat for a file of any size
 
 
@@ -68,10 +70,15 @@ def localise(source: Source, into: Path) -> Path:
     if isinstance(store, LocalStore):
         return Path(store.root, key)
     top = PurePosixPath(key).parent
-    for part in source.parts:
+
+    def fetch(part: Entry) -> None:
         path = into / PurePosixPath(part.key).relative_to(top)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(store.get(part.key))
+
+    with ThreadPoolExecutor(FETCHES) as pool:
+        for _ in pool.map(fetch, source.parts):  # in their order, so that of several faults the first part's is told
+            pass
     return into / PurePosixPath(key).name
 
 

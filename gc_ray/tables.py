@@ -273,7 +273,7 @@ RESCORES = Table(
         *_KEY_COLUMNS,
         *_WHOSE,
         _text("phase", "contrast phase as the manifest has it; empty when it is not stated"),
-        _text("input_hash", "digest of what was scored: content of scan and mask, clinical values, phase"),
+        _text("input_hash", "digest of what was scored: content of scan and mask, clinical values, phase, site"),
         _text("status", "scored, or refused: reasons say why"),
         Column("score", pa.float64(), "risk, 0 to 1; null when refused", null=True),
         Column("linear_predictor", pa.float64(), "log odds; null when refused", null=True),

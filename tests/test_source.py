@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from gc_ray.source import content_sha256, list_source, localise, read_bytes
 
 
@@ -18,6 +20,21 @@ def test_a_folder_and_a_file_are_localised_whole(any_store, tmp_path):
     assert sorted((p.name, p.read_text()) for p in folder.iterdir()) == [("1.dcm", "ct/1.dcm"), ("2.dcm", "ct/2.dcm")]
     assert localise(list_source(f"{any_store.uri}/scan/mask.dcm"), tmp_path / "b").read_text() == "mask.dcm"
     assert read_bytes(f"{any_store.uri}/scan/mask.dcm") == b"mask.dcm"
+
+
+@pytest.mark.slow
+def test_many_parts_come_whole_and_of_several_lost_ones_the_first_is_told(s3_store, tmp_path):
+    """Slices are fetched side by side; what is said of a fault does not depend on who was faster."""
+    names = [f"ct/{i:03d}.dcm" for i in range(40)]
+    fill(s3_store, names)
+    source = list_source(f"{s3_store.uri}/scan/ct")
+    folder = localise(source, tmp_path / "a")
+    assert {f"ct/{p.name}": p.read_text() for p in folder.iterdir()} == {name: name for name in names}
+    for lost in (31, 7):
+        s3_store.delete(f"scan/ct/{lost:03d}.dcm")
+    for i in range(3):
+        with pytest.raises(FileNotFoundError, match=r"007\.dcm"):
+            localise(source, tmp_path / f"b{i}")
 
 
 def test_a_stamp_changes_when_a_part_is_added_changed_or_removed(any_store):

@@ -41,6 +41,7 @@ def rescore(
     store: StoreUri,
     clinical: Annotated[str | None, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")] = None,
     site_key: SiteKey = None,
+    site: Annotated[str, typer.Option(help="Site of the series below prefixes; one run for each site.")] = "",
     seal_key: SealKey = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Scans at a time; 0 = in this process; all CPUs when left out.")
@@ -56,7 +57,7 @@ def rescore(
 
         request = Request(
             read_bundle(open_store(bundle), read_key(seal_key)), tuple(scans), open_store(store),
-            datetime.now(UTC).isoformat(timespec="seconds"), clinical, read_key(site_key), workers,
+            datetime.now(UTC).isoformat(timespec="seconds"), clinical, read_key(site_key), workers, site,
         )  # fmt: skip
         with console.watching() as watch:
             found = run(request, watch, run_id("rescore"))

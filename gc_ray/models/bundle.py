@@ -16,7 +16,7 @@ from gc_ray.models.signature import Signature
 from gc_ray.models.tensors import pack, unpack
 from gc_ray.store import Store
 
-SCHEMA = 1  # raised when the card or a part changes its form
+SCHEMA = 2  # raised when the card or a part changes its form
 SUMS = "SHA256SUMS"  # written last: `sha256sum --check SHA256SUMS` says the same as we do
 SEAL = "SHA256SUMS.hmac"
 CARD = "card.json"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -66,10 +66,17 @@ def limits(values: np.ndarray) -> dict:
 
 
 def judge(
-    reference: Mapping, values: Mapping[str, float], geometry: Mapping[str, float], phase: str
+    reference: Mapping,
+    values: Mapping[str, float],
+    geometry: Mapping[str, float],
+    phase: str,
+    site: Sequence[tuple[str, str]] = (),
 ) -> tuple[str, list[str]]:
-    """(verdict, reasons) of one scan: the worst of phase, geometry, single predictors and their distance together."""
-    found = [_phase(reference["phase"], phase)]
+    """(verdict, reasons) of one scan: the worst of site, phase, geometry, single predictors and their distance.
+
+    site: verdicts with their reasons that are known already.
+    """
+    found = [*site, _phase(reference["phase"], phase)]
     found += [_within(name, geometry.get(name), held) for name, held in reference["geometry"].items()]
     for name, held in reference["predictors"].items():
         ends = held.get("quantiles") or held["levels"]

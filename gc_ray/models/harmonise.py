@@ -13,6 +13,7 @@ from gc_ray.models.inputs import predictors
 
 CONVERGED = 1e-4  # largest relative change of a step of the empirical Bayes iteration that ends it, as in sva
 FEWEST_FEATURES = 2  # fewer say nothing about how effects spread over features
+EFFECTS = ("mean", "sd", "shift", "stretch")  # what a row is adjusted by, in the order of ``ComBat.effects``
 REFERENCE_ROWS = 20  # rows of a batch below which its own mean and variance cannot carry an adaptation
 
 
@@ -98,6 +99,17 @@ class ComBat:
         out[:, effects.adjusted] = (z - effects.shift[which]) / np.sqrt(effects.stretch[which]) * effects.sd + located
         if self.ref_batch is not None:
             out[batch == self.ref_batch] = x[batch == self.ref_batch]  # to the bit
+        return out
+
+    def effects(self, batch: str) -> np.ndarray:
+        """What a row of a batch is adjusted by, (4, p): mean, pooled SD, shift in SD, and variance ratio.
+
+        For a fit without covariates; NaN for features that pass through unchanged.
+        """
+        held = self._fitted()
+        at = held.batches.index(batch)
+        out = np.full((len(EFFECTS), len(held.adjusted)), np.nan)
+        out[:, held.adjusted] = held.mean, held.sd, held.shift[at], held.stretch[at]
         return out
 
     def _fitted(self) -> _Effects:

@@ -94,10 +94,7 @@ def choose(
     the patients, and constant ones, leave first. TableError that names signature and step when a step leaves a family
     empty, or the last one nothing at all.
     """
-    design = fit_design(data.coding, data.clinical.iloc[rows]) if CLINICAL in settings.families else None
-    state = _candidates(settings, design, data, rows)
-    _leave_unusable(state, settings.name, data)
-    harmonised = _harmonise(state, settings, data.site[rows])
+    design, state, harmonised = _begin(settings, data, rows)
     for step in settings.steps:
         concerned = np.flatnonzero(state.alive & np.isin(state.family, step.families or settings.families))
         work = _work(state, concerned, data, rows, rng)
@@ -114,6 +111,21 @@ def choose(
         tuple(state.warnings),
         harmonised,
     )
+
+
+def harmonise(settings: SignatureSettings, data: CohortData, rows: np.ndarray) -> dict[str, Harmonised]:
+    """By family, what ``choose`` frees the features of their sites with."""
+    return _begin(settings, data, rows)[2]
+
+
+def _begin(
+    settings: SignatureSettings, data: CohortData, rows: np.ndarray
+) -> tuple[Design | None, _State, dict[str, Harmonised]]:
+    """The candidates before the first step, with the coding of clinical ones and what freed the others of sites."""
+    design = fit_design(data.coding, data.clinical.iloc[rows]) if CLINICAL in settings.families else None
+    state = _candidates(settings, design, data, rows)
+    _leave_unusable(state, settings.name, data)
+    return design, state, _harmonise(state, settings, data.site[rows])
 
 
 def _candidates(settings: SignatureSettings, design: Design | None, data: CohortData, rows: np.ndarray) -> _State:

@@ -65,7 +65,11 @@ class Signature:
 
     def linear_predictor(self, table: pd.DataFrame) -> np.ndarray:
         """Log odds of each row; TableError for missing columns, missing values or text."""
-        return self.intercept + self._standardised(table) @ np.array(self.coefficients)
+        z = self._standardised(table)
+        linear = np.full(len(z), self.intercept)
+        for i, coefficient in enumerate(self.coefficients):  # a product of matrices has other bits for other rows
+            linear += coefficient * z[:, i]
+        return linear
 
     def standard_error(self, table: pd.DataFrame) -> np.ndarray:
         """Standard error of each row's linear predictor; TableError where the signature has no covariance."""

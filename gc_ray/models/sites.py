@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gc_ray.errors import TableError
-from gc_ray.models.harmonise import ComBat
+from gc_ray.models.harmonise import EFFECTS, ComBat
 from gc_ray.study_signatures import Harmonise
 
 TRAINING = "(training)"  # the batch that the patients fitted on form where a new site is brought to them
@@ -46,7 +46,7 @@ class Harmonised:
                 "external to none"
             )
         out = x[rows].copy()
-        at = known & np.isfinite(out).all(axis=1)
+        at = known & _whole(out)
         if self.combat is not None and at.any():
             out[at] = self.combat.transform(out[at], site[rows][at])
         if self.external == "reference":
@@ -55,13 +55,29 @@ class Harmonised:
                 out[mine] = self._brought(x, site == name, name)[rows[mine]]
         return out
 
+    def effects(self, x: np.ndarray, site: np.ndarray) -> dict[str, np.ndarray]:
+        """By site that ``apply`` knows what to do with, ``ComBat.effects``; x, site: of all patients, as there."""
+        untouched = np.full((len(EFFECTS), len(self.names)), np.nan)
+        found = {name: self.combat.effects(name) if self.combat else untouched for name in sorted(self.sites)}
+        if self.external == "reference":
+            for name in sorted(set(site.tolist()) - self.sites):
+                found[name] = self._bringing(x[_whole(x) & (site == name)], name).effects(name)
+        return found
+
     def _brought(self, x: np.ndarray, of: np.ndarray, name: str) -> np.ndarray:
         """All features, those of one new site brought to the training patients'."""
-        at, out = of & np.isfinite(x).all(axis=1), x.copy()
-        batch = np.array([TRAINING] * len(self.reference) + [name] * int(at.sum()))
-        combat = ComBat(ref_batch=TRAINING).fit(np.vstack([self.reference, x[at]]), batch)
-        out[at] = combat.transform(x[at], batch[len(self.reference) :])
+        at, out = of & _whole(x), x.copy()
+        out[at] = self._bringing(x[at], name).transform(x[at], [name] * int(at.sum()))
         return out
+
+    def _bringing(self, x: np.ndarray, name: str) -> ComBat:
+        """What brings the rows ``x`` of a new site to the training patients."""
+        batch = np.array([TRAINING] * len(self.reference) + [name] * len(x))
+        return ComBat(ref_batch=TRAINING).fit(np.vstack([self.reference, x]), batch)
+
+
+def _whole(x: np.ndarray) -> np.ndarray:
+    return np.isfinite(x).all(axis=1)
 
 
 def fit_sites(settings: Harmonise, names: tuple[str, ...], x: np.ndarray, site: np.ndarray) -> Harmonised:

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
 
 from gc_ray import ledger
 from gc_ray.cohort_tables import read_clinical, split_hash
@@ -20,11 +21,15 @@ from gc_ray.models.bundle import Bundle, Network, environment, write_bundle
 from gc_ray.models.cohort_data import CohortData
 from gc_ray.models.design import Design
 from gc_ray.models.domain import geometry_of, reference_of
+from gc_ray.models.frozen_sites import freeze
 from gc_ray.models.missing import Completion
 from gc_ray.models.model_folder import read_model
+from gc_ray.models.plans import TUNED
 from gc_ray.models.recipe import LEAK_FREE
 from gc_ray.models.scoring import INTERVAL, needed_names
+from gc_ray.models.select import harmonise
 from gc_ray.models.signature import Signature
+from gc_ray.models.sites import Harmonised
 from gc_ray.runtime import inputs, products, tune
 from gc_ray.runtime.gather import Gathered, gather
 from gc_ray.store import Store
@@ -43,14 +48,8 @@ def bundle(store: Store, study: Study, model: str, out: Store, key: bytes | None
     """(id, bundle) of the study's signature ``model``, written to ``out``; key: to seal it.
 
     TableError when the study is not tuned by this code and these tables; StudyError when it has no such signature, or
-    the features in the store are of other settings than the study's.
+    the features in the store are of other settings than the study's, or it wants them both harmonised and not.
     """
-    for signature in study.signature:
-        if signature.harmonise is not None:
-            raise StudyError(
-                f"signature {signature.name}: wanted one that scores a scan of any site, it is harmonised across the "
-                "sites of the study; bundle a study without harmonise"
-            )
     gathered = gather(store, study)
     tune_id = tune.identity(store, study, gathered)
     folder = f"signatures/{study.name}/{tune_id}"
@@ -70,10 +69,12 @@ def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: s
     signatures = {name: Signature.from_json(store.get(f"{folder}/{name}.json").decode()) for name in order}
     names = needed_names(signatures, {name: tuple(described[name]["scores_of"]) for name in order})
     coding, fills = _coding(described, order, names)
-    values = _training_values(data, names, coding, fills)
+    harmonised = _harmonised(study, described, order, data)
+    values = _training_values(data, names, harmonised) | _training_terms(data, names, coding, fills)
     networks = _networks(store, study, gathered, names, any(HEAD in described[name]["scores_of"] for name in order))
     oof = _out_of_fold(store, study.name, card["tune_id"], model)
     scored = oof["score"].reindex(data.patient_ids[data.train]).to_numpy()
+    values = pd.DataFrame(values, index=data.patient_ids[data.train])
     scoring = {
         "order": order,
         "scores_of": {name: described[name]["scores_of"] for name in order},
@@ -89,8 +90,7 @@ def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: s
         "environment": environment(_libraries(features)),
     }
     cutoff = _cutoff(store, study, data, scored)
-    harmonisation = {"method": "none", "statement": "features enter as they were extracted, site effects included"}
-    return Bundle(about, signatures, scoring, features, harmonisation, cutoff, reference, networks)
+    return Bundle(about, signatures, scoring, features, freeze(harmonised, data, names), cutoff, reference, networks)
 
 
 def _order(described: dict, model: str) -> list[str]:
@@ -113,19 +113,50 @@ def _coding(described: dict, order: list[str], names: set[str]) -> tuple[dict, d
     return coding, fills
 
 
-def _training_values(data: CohortData, names: set[str], coding: dict, fills: dict) -> pd.DataFrame:
-    """Every predictor of the training cohort, a row a patient."""
-    found = {
-        name: features.values[data.train, i]
-        for features in data.families.values()
-        for i, name in enumerate(features.names)
-        if name in names
-    }
-    if coding:
-        policies = {name: "median" if coding[name]["kind"] == "number" else "mode" for name in fills}
-        coded = Design(coding, Completion(policies, fills)).apply(data.clinical.iloc[data.train])
-        found |= {name: coded[name].to_numpy() for name in coded if name in names}
-    return pd.DataFrame(found, index=data.patient_ids[data.train])
+def _harmonised(study: Study, described: dict, order: list[str], data: CohortData) -> dict[str, Harmonised]:
+    """What the image features of each family were freed of their sites with when the signatures were fitted."""
+    settings = {signature.name: signature for signature in study.signature}
+    ways: dict[str, dict[str, str]] = {}
+    found: dict[str, Harmonised] = {}
+    for name in order:
+        signature = settings[name.removesuffix(TUNED)]
+        signature = signature.model_copy(update={"families": tuple(described[name]["families"])})
+        freed = signature.harmonise.families if signature.harmonise is not None else ()
+        for family in {*data.families} & {*signature.families}:
+            way = signature.harmonise.external if family in freed else "as they are"
+            ways.setdefault(family, {})[way] = name
+        if set(freed) - set(found):
+            with threadpool_limits(1):  # as when they were fitted
+                found |= harmonise(signature, data, data.train)
+    for family, several in ways.items():
+        if len(several) > 1:
+            raise StudyError(
+                f"signatures {' and '.join(several.values())}: wanted {family} features harmonised in one way, "
+                f"got {' and '.join(several)}; harmonise all signatures that one builds on alike"
+            )
+    return found
+
+
+def _training_values(data: CohortData, names: set[str], harmonised: dict[str, Harmonised]) -> dict[str, np.ndarray]:
+    """The image features among ``names`` of the training cohort, as the signatures take them."""
+    found = {}
+    for family, features in data.families.items():
+        x = features.values
+        if family in harmonised:
+            at = [features.names.index(name) for name in harmonised[family].names]
+            x = x.copy()
+            x[np.ix_(data.train, at)] = harmonised[family].apply(x[:, at], data.site, data.train)
+        found |= {name: x[data.train, i] for i, name in enumerate(features.names) if name in names}
+    return found
+
+
+def _training_terms(data: CohortData, names: set[str], coding: dict, fills: dict) -> dict[str, np.ndarray]:
+    """The clinical terms among ``names`` of the training cohort."""
+    if not coding:
+        return {}
+    policies = {name: "median" if coding[name]["kind"] == "number" else "mode" for name in fills}
+    coded = Design(coding, Completion(policies, fills)).apply(data.clinical.iloc[data.train])
+    return {name: coded[name].to_numpy() for name in coded if name in names}
 
 
 def _out_of_fold(store: Store, study: str, tune_id: str, model: str) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gc_ray import ledger
-from gc_ray.errors import BundleError
+from gc_ray.errors import BundleError, TableError
 from gc_ray.features.feature_set import FeatureSet, check_libraries
 from gc_ray.imaging.voi import voi_recipe
 from gc_ray.models.bundle import Bundle, Network
@@ -118,8 +118,9 @@ def _embed(store: Store, model: str, rows: list[dict], computed: Computed, how: 
     from gc_ray.runtime.embed import Request, embed
 
     workers, run = how
-    embed(Request(model, _study(workers), store), lambda totals: lambda s, t: None, f"{run}-embed", lambda: 0.0)
-    wanted = {_key(row) for row in rows}
+    wanted = frozenset(_key(row) for row in rows)
+    request = Request(model, _study(workers), store, only=wanted)
+    embed(request, lambda totals: lambda site, status: None, f"{run}-embed", lambda: 0.0)
     latents = [
         row
         for row in ledger.read_ledger(store).to_pylist()
@@ -131,13 +132,20 @@ def _embed(store: Store, model: str, rows: list[dict], computed: Computed, how: 
 
 def _head(store: Store, network: Network, rows: list[dict], computed: Computed, workers: int | None) -> None:
     from gc_ray.runtime.train import unwatched
-    from gc_ray.runtime.views import Views, compute_views, read_views
+    from gc_ray.runtime.views import Views, attempt_views, read_views
 
     views = Views(store, network.facts["backbone"], 0)
     items = [{**{name: row[name] for name in (*SCAN_KEY, "object")}, "views": 1} for row in rows]
-    compute_views(views, items, _study(workers).embed, unwatched)
+    _, lost = attempt_views(views, items, _study(workers).embed, unwatched)
+    computed.faults.update({_key(item): reason for item, reason in lost})
     for item in items:
-        outputs = read_views(views, [item])[:, 0]
+        if _key(item) in computed.faults:
+            continue
+        try:
+            outputs = read_views(views, [item])[:, 0]
+        except TableError as error:
+            computed.faults[_key(item)] = str(error)
+            continue
         logit = score_head(network.weights, Recalibration(**network.facts["recalibration"]), outputs)
         computed.head[_key(item)] = float(logit[0])
 

@@ -40,12 +40,13 @@ CURRENT = ("settings_hash", "code_version", "source_sha256")
 
 @dataclass(frozen=True)
 class Request:
-    """What the command was asked for. model: the id of an autoencoder. limit: first N scans only."""
+    """What was asked for. model: the id of an autoencoder. limit: first N scans only. only: these scan keys."""
 
     model: str
     study: Study
     store: Store
     limit: int | None = None
+    only: frozenset[tuple] | None = None
 
 
 def embed(
@@ -63,7 +64,10 @@ def embed(
     begin, store, feature_set = clock(), request.store, f"deep/{request.model}"
     recipe, settings_hash = _describe(store, request.model)
     rows = ledger.read_ledger(store).to_pylist()
-    inputs = [row for row in rows if row["feature_set"] == f"volumes/{recipe}"][: request.limit]
+    inputs = [row for row in rows if row["feature_set"] == f"volumes/{recipe}"]
+    if request.only is not None:
+        inputs = [row for row in inputs if _key(row) in request.only]
+    inputs = inputs[: request.limit]
     if not inputs:
         raise TableError(
             f"store {store.uri}: wanted network inputs {recipe} to embed, there is none; "

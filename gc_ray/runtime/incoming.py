@@ -7,7 +7,7 @@ import hmac
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -25,15 +25,22 @@ from gc_ray.study_cohort import ScansSettings
 
 THREADS = 16  # folders looked at side by side; latency is what they cost
 HEAD_BYTES = 1 << 16  # of a slice, which hold its header in practice
-TAGS = [
-    "Modality",
-    "SeriesInstanceUID",
-    "PatientID",
-    "ReferencedSeriesSequence",
-    "ReferencedFrameOfReferenceSequence",
-]
+SERIES_OF = (  # where a SEG or an RTSTRUCT names the series that it was drawn on
+    ("ReferencedSeriesSequence",),
+    ("ReferencedFrameOfReferenceSequence", "RTReferencedStudySequence", "RTReferencedSeriesSequence"),
+)
+SLICES_OF = (  # .. and the slices, for those that name no series
+    ("ReferencedSeriesSequence", "ReferencedInstanceSequence"),
+    ("SharedFunctionalGroupsSequence", "DerivationImageSequence", "SourceImageSequence"),
+    ("PerFrameFunctionalGroupsSequence", "DerivationImageSequence", "SourceImageSequence"),
+    ("ROIContourSequence", "ContourSequence", "ContourImageSequence"),
+)
+TAGS = ["Modality", "SeriesInstanceUID", "SOPInstanceUID", "PatientID"]
+TAGS += sorted({path[0] for path in (*SERIES_OF, *SLICES_OF)})
+FORM = 2  # of what is kept of a folder; raised when it says other things
+SHORT = 12  # hex digits kept of a slice's pseudonym: two of a million slices are the same in one of 560 cases
 MASKS = ("SEG", "RTSTRUCT")
-SITE = "incoming"
+SITE = "incoming"  # where nobody says which
 
 
 @dataclass(frozen=True)
@@ -49,11 +56,15 @@ def pseudonym(key: bytes, text: str) -> str:
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def find_series(prefix: str, store: Store, key: bytes, scans: ScansSettings) -> tuple[list[ScanRow], list[Waiting]]:
+def find_series(
+    prefix: str, store: Store, key: bytes, scans: ScansSettings, site: str = ""
+) -> tuple[list[ScanRow], list[Waiting]]:
     """(scans with their outline, scans that wait for one) of all CT series below ``prefix``, sorted by scan.
 
-    A series is expected in one folder. What headers said is kept in ``store`` by the folder's listing, so that only
-    changed folders are read again; it holds pseudonyms and series UIDs, nothing else of a header. key: the site's.
+    A series is expected in one folder. An outline belongs to the series that it references or, where it names none,
+    to those that hold slices it references. What headers said is kept in ``store`` by the folder's listing, so that
+    only changed folders are read again; it holds pseudonyms and series UIDs, nothing else of a header. key, site: of
+    the hospital that all of them come from.
     """
     source = list_source(prefix)
     folders = defaultdict(list)
@@ -66,32 +77,46 @@ def find_series(prefix: str, store: Store, key: bytes, scans: ScansSettings) -> 
     look = partial(_facts, prefix, base, store, key)
     with ThreadPoolExecutor(THREADS) as pool, quiet_libraries():
         found = [fact for facts in pool.map(look, folders.items()) for fact in facts]
-    return _paired(found, base, scans)
+    return _paired(found, partial(_row, base, scans, site or SITE))
 
 
 def _facts(prefix: str, base: str, store: Store, key: bytes, folder: tuple[str, list[Entry]]) -> list[dict]:
     """What the DICOM files of one folder are: a fact for each CT series and each mask."""
     place, parts = folder
     listing = [[part.key, part.size, part.stamp] for part in parts]
-    name = f"incoming/{pseudonym(key, 'key')[:8]}/{digest([base, place, listing])}.json"
+    name = f"incoming/{pseudonym(key, 'key')[:8]}/{digest([FORM, base, place, listing])}.json"
     try:
         facts = json.loads(store.get(name))
     except FileNotFoundError:
-        headers = [_header(prefix, f"{base}/{part.key}", part) for part in parts]
-        found = [fact for i, header in enumerate(headers) if header is not None for fact in _fact(i, header, key)]
-        facts = list({json.dumps(fact): fact for fact in found}.values())
+        facts = _told([_header(prefix, f"{base}/{part.key}", part) for part in parts], key)
         store.create(name, json.dumps(facts).encode())
     # paths are put in here, not kept: a folder may bear a patient's name
     return [fact | ({"mask": parts[fact["mask"]].key} if "mask" in fact else {"folder": place}) for fact in facts]
 
 
-def _fact(number: int, header: Dataset, key: bytes) -> Iterable[dict]:
-    modality, series = str(header.get("Modality", "")), str(header.get("SeriesInstanceUID", ""))
-    patient = pseudonym(key, f"patient {header.get('PatientID', '')}".strip())
-    if modality == "CT" and series:
-        yield {"series": printable_uid(series), "scan_id": pseudonym(key, series), "patient_id": patient}
-    elif modality in MASKS:
-        yield {"mask": number, "of": [pseudonym(key, uid) for uid in _referenced(header)]}
+def _told(headers: list[Dataset | None], key: bytes) -> list[dict]:
+    """A fact for each CT series with its slices, and for each mask; one that cannot be understood is left out."""
+    images: dict[tuple[str, str], list[str]] = defaultdict(list)
+    facts = []
+    for number, header in enumerate(headers):
+        if header is None:
+            continue
+        try:
+            modality, series = str(header.get("Modality", "")), str(header.get("SeriesInstanceUID", ""))
+            if modality == "CT" and series:
+                images[series, str(header.get("PatientID", ""))].append(_short(key, header.get("SOPInstanceUID", "")))
+            elif modality in MASKS:
+                facts.append({"mask": number} | _referenced(header, key))
+        except PARSER_ERRORS:
+            continue
+    for (series, patient), slices in images.items():
+        whose = {"scan_id": pseudonym(key, series), "patient_id": pseudonym(key, f"patient {patient}".strip())}
+        facts.append({"series": printable_uid(series), **whose, "slices": slices})
+    return facts
+
+
+def _short(key: bytes, uid: object) -> str:
+    return pseudonym(key, str(uid))[:SHORT]
 
 
 def _header(prefix: str, uri: str, part: Entry) -> Dataset | None:
@@ -112,24 +137,33 @@ def _header(prefix: str, uri: str, part: Entry) -> Dataset | None:
         return None
 
 
-def _referenced(header: Dataset) -> list[str]:
-    """The series that a SEG or an RTSTRUCT was drawn on."""
-    found = [str(s.get("SeriesInstanceUID", "")) for s in header.get("ReferencedSeriesSequence") or []]
-    for frame in header.get("ReferencedFrameOfReferenceSequence") or []:
-        for study in frame.get("RTReferencedStudySequence") or []:
-            series = study.get("RTReferencedSeriesSequence") or []
-            found += [str(s.get("SeriesInstanceUID", "")) for s in series]
-    return sorted({uid for uid in found if uid})
+def _referenced(header: Dataset, key: bytes) -> dict[str, list[str]]:
+    """of: the series that a SEG or an RTSTRUCT was drawn on; on: its slices, where it names no series."""
+    series = {str(item.get("SeriesInstanceUID", "")) for path in SERIES_OF for item in _items(header, path)} - {""}
+    if series:
+        return {"of": sorted(pseudonym(key, uid) for uid in series), "on": []}
+    slices = {str(item.get("ReferencedSOPInstanceUID", "")) for path in SLICES_OF for item in _items(header, path)}
+    return {"of": [], "on": sorted(_short(key, uid) for uid in slices - {""})}
 
 
-def _paired(facts: list[dict], base: str, scans: ScansSettings) -> tuple[list[ScanRow], list[Waiting]]:
+def _items(header: Dataset, path: tuple[str, ...]) -> list[Dataset]:
+    """The items at the end of a path of nested sequences."""
+    items = [header]
+    for name in path:
+        items = [child for item in items for child in item.get(name) or []]
+    return items
+
+
+def _paired(facts: list[dict], row: Callable[[dict, str], ScanRow]) -> tuple[list[ScanRow], list[Waiting]]:
     masks, images = defaultdict(list), defaultdict(list)
     for fact in facts:
-        if "mask" in fact:
-            for scan in fact["of"]:
-                masks[scan].append(fact["mask"])
-        else:
+        if "mask" not in fact:
             images[fact["scan_id"]].append(fact)
+    holder = {uid: scan for scan, held in images.items() for fact in held for uid in fact["slices"]}
+    for fact in facts:
+        if "mask" in fact:
+            for scan in {*fact["of"], *(holder[uid] for uid in fact["on"] if uid in holder)}:
+                masks[scan].append(fact["mask"])
     rows, waiting = [], []
     for scan, held in sorted(images.items()):
         if len(held) > 1:
@@ -138,13 +172,13 @@ def _paired(facts: list[dict], base: str, scans: ScansSettings) -> tuple[list[Sc
             several = f"{len(masks[scan])} SEG or RTSTRUCT reference it; keep one"
             waiting.append(Waiting(scan, several if masks[scan] else "no SEG or RTSTRUCT references it yet"))
         else:
-            rows.append(_row(held[0], masks[scan][0], base, scans))
+            rows.append(row(held[0], masks[scan][0]))
     return rows, waiting
 
 
-def _row(image: dict, mask: str, base: str, scans: ScansSettings) -> ScanRow:
+def _row(base: str, scans: ScansSettings, site: str, image: dict, mask: str) -> ScanRow:
     return ScanRow(
         scan_id=image["scan_id"], reader=scans.reader, repeat=scans.repeat, roi=scans.roi,
-        patient_id=image["patient_id"], site=SITE, phase="", image="its series", mask="its outline",
+        patient_id=image["patient_id"], site=site, phase="", image="its series", mask="its outline",
         series_uid=image["series"], image_uri=f"{base}/{image['folder']}", mask_uri=f"{base}/{mask}",
     )  # fmt: skip

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from gc_ray import ledger
 from gc_ray.cohort.choose_scans import choose_scans
 from gc_ray.cohort_tables import read_splits
-from gc_ray.errors import TableError
+from gc_ray.errors import StoreError, TableError
 from gc_ray.models.autoencoder import Pair
 from gc_ray.models.backbone import backbone_input
 from gc_ray.store import Store
@@ -72,7 +72,9 @@ def read_pair(store: Store, row: dict) -> Pair:
         shape = tuple(volume["size"][::-1])
         ct_hu = np.frombuffer(volume["ct_hu"], "<i2").reshape(shape)
         return ct_hu, np.frombuffer(volume["mask"], np.uint8).reshape(shape)
-    except (FileNotFoundError, ValueError, OSError) as error:
+    except StoreError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
         raise TableError(
             f"scan {row['scan_id']}: its network input is not in the store any more, or damaged; extract it again "
             "into another store"

@@ -16,6 +16,7 @@ from gc_ray.cohort.manifest import ScanRow, join_manifests
 from gc_ray.errors import StudyError, TableError
 from gc_ray.models.bundle import Bundle
 from gc_ray.models.domain import REFUSED, geometry_of, judge
+from gc_ray.models.frozen_sites import freed, known_sites
 from gc_ray.models.scoring import INTERVAL, Scored, missing_clinical, score
 from gc_ray.runtime import audit, cluster
 from gc_ray.runtime.bundled import Computed, check_codes, compute_networks, products_of
@@ -44,8 +45,8 @@ Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
 class Request:
     """What the command was asked for.
 
-    scans: manifests, or prefixes. site_key: names the series of prefixes. workers: scans at a time, None for all
-    CPUs, 0 for this process alone. now: UTC, ISO 8601.
+    scans: manifests, or prefixes. site_key: names the series of prefixes. site: where these come from. workers: scans
+    at a time, None for all CPUs, 0 for this process alone. now: UTC, ISO 8601.
     """
 
     bundle: Bundle
@@ -55,6 +56,7 @@ class Request:
     clinical: str | None = None
     site_key: bytes | None = None
     workers: int | None = None
+    site: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,12 @@ def _rows(request: Request) -> tuple[list[ScanRow], list[Waiting]]:
             raise StudyError(
                 "--scans names a prefix: wanted the site's key, which makes scan ids of series; give --site-key FILE"
             )
-        found, more = find_series(prefix.rstrip("/"), request.store, request.site_key, wanted)
+        if not request.site and (known := known_sites(request.bundle.harmonisation)):
+            raise StudyError(
+                "--scans names a prefix: wanted the site of its scans, by which the bundle harmonises features; "
+                f"give --site, one of {', '.join(known)} or another name for a new site"
+            )
+        found, more = find_series(prefix.rstrip("/"), request.store, request.site_key, wanted, request.site)
         rows, waiting = [*rows, *found], [*waiting, *more]
     return join_manifests([rows]), waiting
 
@@ -227,7 +234,7 @@ def _unscored(request: Request, scans: list[_Scan], job: Job) -> tuple[list[_Tod
     for scan in scans:
         rows = [held[*scan.row.key, name] for name in job.products]
         reasons = [row["reason"] for row in rows if row["status"] == "failed"]
-        work = _Todo(scan, rows, _input_hash(scan, rows))
+        work = _Todo(scan, rows, _input_hash(request.bundle, scan, rows))
         if reasons:
             failed.append(Waiting(scan.row.scan_id, reasons[0]))
         elif audit.audit_name(bundle_id, scan.row, work.input_hash) not in known:
@@ -254,11 +261,12 @@ def _score(request: Request, todo: list[_Todo], watch: Watch, run: str) -> tuple
     return done, failed
 
 
-def _input_hash(scan: _Scan, theirs: list[dict]) -> str:
-    """A digest of what is scored: content of scan and mask, clinical values, phase."""
+def _input_hash(bundle: Bundle, scan: _Scan, theirs: list[dict]) -> str:
+    """A digest of what is scored: content of scan and mask, clinical values, phase, and site where it matters."""
     content = theirs[0]["source_sha256"] if theirs else scan.stamp
     clinical = {} if scan.clinical is None else {c: str(v) for c, v in scan.clinical.iloc[0].items()}
-    return digest([content, clinical, scan.row.phase])
+    site = [scan.row.site] if known_sites(bundle.harmonisation) else []
+    return digest([content, clinical, scan.row.phase, *site])
 
 
 def _result(request: Request, work: _Todo, computed: Computed, run: str) -> dict | Waiting:
@@ -275,12 +283,13 @@ def _result(request: Request, work: _Todo, computed: Computed, run: str) -> dict
     features, head, fault = computed.of(row.key)
     if fault:
         return Waiting(row.scan_id, fault)
+    features, site = freed(bundle.harmonisation, features, row.site)
     try:
         scored = score(bundle, features, scan.clinical, head)
     except TableError as error:
         return result | {"reasons": [str(error)]}
     geometry = geometry_of(json.loads(theirs[0]["geometry"]), theirs[0]["mask_voxels"]) if theirs else {}
-    verdict, reasons = judge(bundle.reference, scored.values, geometry, row.phase)
+    verdict, reasons = judge(bundle.reference, scored.values, geometry, row.phase, site)
     result |= {"verdict": verdict, "reasons": reasons, "predictors": json.dumps(scored.values | geometry)}
     return result if verdict == REFUSED else result | _risk(bundle, scored)
 

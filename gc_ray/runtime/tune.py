@@ -37,7 +37,7 @@ from gc_ray.store import Store
 from gc_ray.study import Study, digest
 from gc_ray.study_signatures import HEAD
 
-CODE = "1"  # raise when the code of a step changes a value; libraries are watched by their versions
+CODE = "2"  # raise when the code of a step changes a value; libraries are watched by their versions
 LIBRARIES = ("numpy", "scipy", "numba", "pandas")
 WRITTEN = (tables.SCORES, tables.RESAMPLING, tables.COEFFICIENTS, tables.SELECTION)
 Watch = Callable[[dict[str, int]], Callable[[str, str], None]]

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gc_ray import tables
-from gc_ray.errors import TableError
+from gc_ray.errors import StoreError, TableError
 from gc_ray.models.augment import view
 from gc_ray.models.backbone import EMBED_BATCH, ZERO_HU, backbone_input, backbone_network, features
 from gc_ray.models.model_folder import read_model
@@ -52,10 +52,28 @@ def compute_views(
     settings: EmbedSettings,
     watch: Callable[[dict[str, int]], Callable[[str, str], None]],
 ) -> int:
-    """How many scans were computed: those that the store does not hold yet.
+    """How many scans were computed.
 
-    items: the scan key, ``object`` and number of ``views`` of each scan. watch: as for ``extract``. TableError when
-    an input is gone or killed every process that read it; what was computed stays.
+    items, watch: as for ``attempt_views``. TableError when an input is gone or killed every process that read it;
+    what was computed stays.
+    """
+    computed, faults = attempt_views(views, items, settings, watch)
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        first = min(f"scan {item['scan_id']}: {reason}" for item, reason in faults)
+        raise TableError(f"{first}{more}")
+    return computed
+
+
+def attempt_views(
+    views: Views,
+    items: list[dict],
+    settings: EmbedSettings,
+    watch: Callable[[dict[str, int]], Callable[[str, str], None]],
+) -> tuple[int, list[tuple[dict, str]]]:
+    """(how many scans were computed: those that the store does not hold yet; items that could not be, and why).
+
+    items: the scan key, ``object`` and number of ``views`` of each scan. watch: as for ``extract``.
     """
     there = {entry.key for entry in views.store.list(views.folder)}
     missing = [item for item in items if views.name(item) not in there]
@@ -67,11 +85,8 @@ def compute_views(
     for item, outcome in infer(missing, inference, settings):
         tell("views", outcome["status"])
         if outcome["status"] != "ok":
-            faults.append(f"scan {item['scan_id']}: {outcome['reason']}")
-    if faults:
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise TableError(f"{min(faults)}{more}")
-    return len(missing)
+            faults.append((item, outcome["reason"]))
+    return len(missing) - len(faults), faults
 
 
 def read_views(views: Views, items: list[dict]) -> np.ndarray:
@@ -121,14 +136,16 @@ class Viewer:
 
 def _read(views: Views, item: dict) -> np.ndarray:
     try:
-        table = pq.read_table(io.BytesIO(views.store.get(views.name(item))))
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        table = tables.check(tables.VIEWS, pq.read_table(io.BytesIO(views.store.get(views.name(item)))))
+        values = table.column("values").combine_chunks().flatten().to_numpy()
+        return values.reshape(item["views"], -1)
+    except StoreError:
+        raise
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise TableError(
             f"scan {item['scan_id']}: its views by {views.model} are gone or damaged; remove {views.folder} from the "
-            "store and train the head again"
+            "store and run this again"
         ) from error
-    values = tables.check(tables.VIEWS, table).column("values").combine_chunks()
-    return values.flatten().to_numpy().reshape(table.num_rows, -1)
 
 
 def _lost(item: dict) -> Outcome:

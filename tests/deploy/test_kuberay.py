@@ -1,8 +1,11 @@
 """The Kubernetes manifests: fields that KubeRay has, versions and sizes that agree with the rest of the project."""
 
 import copy
+import inspect
+import itertools
 import json
 import re
+import shlex
 from importlib import metadata
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 import yaml
 
 import gc_ray
+from gc_ray.commands.service import rescore
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads(Path(__file__).with_name("kuberay.schema.json").read_text())
@@ -90,3 +94,39 @@ def test_the_entrypoint_is_a_command_with_every_address_it_needs(manifest):
     assert {"--scans", "--store"} <= set(command)
     assert ("--bundle" in command) == (command[1] == "rescore")
     assert all(re.match(r"s3://[A-Z_]+_BUCKET/", command[command.index(o) + 1]) for o in ("--scans", "--store"))
+
+
+def options_of(command: list[str]) -> dict[str, str]:
+    """Values of a command's options, by option."""
+    return {name: value for name, value in itertools.pairwise(command) if name.startswith("--")}
+
+
+def test_a_scheduled_rescoring_is_given_every_secret_it_needs():
+    """Cron and KubeRay pass the same options, all of them the command's own; keys are files, never values."""
+    rows = [line for line in (ROOT / "deploy/crontab").read_text().splitlines() if not line.startswith("#")]
+    ((_, script),) = [re.findall(r"(bash -lc) '(.*)' > /dev/null$", row)[0] for row in rows]
+    cron = options_of(shlex.split(script))
+    kuberay = options_of(
+        job_of(yaml.safe_load((ROOT / "deploy/kuberay/rescore.yaml").read_text()))["entrypoint"].split()
+    )
+    assert set(cron) == set(kuberay)
+    assert {"--site-key", "--seal-key", "--clinical"} <= set(cron)
+    known = {f"--{name.replace('_', '-')}" for name in inspect.signature(rescore).parameters}
+    assert set(cron) <= known
+    checkout = "$HOME/gc_ray/"  # is uploaded with the job: no key may lie below it
+    for name in ("--site-key", "--seal-key"):
+        assert cron[name].startswith("$HOME/")
+        assert not cron[name].startswith(checkout)
+
+
+def test_the_keys_are_mounted_where_the_command_looks_for_them_and_nowhere_else():
+    """The head alone, which runs the driver, holds the secret; files are readable by its user's group, not by all."""
+    job = job_of(yaml.safe_load((ROOT / "deploy/kuberay/rescore.yaml").read_text()))
+    head = job["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    (secret,) = [volume for volume in head["volumes"] if "secret" in volume]
+    (mount,) = [m for m in head["containers"][0]["volumeMounts"] if m["name"] == secret["name"]]
+    options = options_of(job["entrypoint"].split())
+    assert {str(Path(options[name]).parent) for name in ("--site-key", "--seal-key")} == {mount["mountPath"]}
+    assert mount["readOnly"] and secret["secret"]["defaultMode"] == 0o440 and head["securityContext"]["fsGroup"]
+    for worker in job["rayClusterSpec"]["workerGroupSpecs"]:
+        assert not any("secret" in volume for volume in worker["template"]["spec"]["volumes"])

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
+
+from gc_ray.cohort.synthetic.spec import CohortSpec
+from gc_ray.cohort.synthetic.write import write_cohort
+from gc_ray.models.bundle import read_bundle
+from gc_ray.runtime import audit
+from gc_ray.runtime.incoming import pseudonym
+from gc_ray.store import open_store
 
 pytestmark = pytest.mark.slow
 
@@ -145,3 +154,83 @@ def test_a_job_server_that_does_not_answer_is_an_error_of_one_line(cluster):
     assert code == 1
     assert said.startswith("rescore-d-1: could not be submitted to http://127.0.0.1:9: ")
     assert said.count("\n") == 1
+
+
+STUDY = """
+name = "cron"
+[extract]
+feature_sets = ["{features}"]
+[clinical]
+outcome = "recurrence"
+[split]
+train_share = 1
+folds = 2
+[[signature]]
+name = "image"
+families = ["radiomics"]
+steps = [{{ step = "strongest", number = 1 }}]
+[tune]
+inner_folds = 2
+samples = 0
+"""
+FEATURES = """
+imageType: {Original: {}}
+featureClass: {shape: [Sphericity], firstorder: [Mean, Entropy]}
+setting: {resampledPixelSpacing: [3, 3, 3]}
+"""
+SITE_KEY = "a key of this site alone"
+
+
+def gc_ray(*arguments: str | Path) -> None:
+    """Run a command in a process of its own."""
+    command = [sys.executable, "-c", "from gc_ray.cli import main; main()", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory) -> Path:
+    """A home with the checkout, the keys, a bundle that the commands made of 20 patients, and 2 new series."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "gc_ray").symlink_to(ROOT)
+    (home / "keys").mkdir(mode=0o700)
+    (home / "keys" / "site.key").write_text(SITE_KEY)
+    (home / "keys" / "seal.key").write_text("a key of whoever seals")
+    files = write_cohort(home / "seen", CohortSpec(patients=20, matrix=64, slices=30, reread_share=0, seed=1))
+    write_cohort(home / "new", CohortSpec(patients=2, matrix=64, slices=30, reread_share=0, seed=2))
+    (home / "quick.yaml").write_text(FEATURES)
+    (home / "cron.toml").write_text(STUDY.format(features=home / "quick.yaml"))
+    here = ("--study", home / "cron.toml", "--store", home / "training")
+    gc_ray("extract", "--scans", files.scans, *here, "--workers", "2")
+    gc_ray("split", "--clinical", files.clinical, *here)
+    gc_ray("tune", *here, "--workers", "0")
+    gc_ray("bundle", *here, "--model", "image", "--out", home / "bundle", "--seal-key", home / "keys" / "seal.key")
+    return home
+
+
+def test_the_cron_line_scores_new_series_with_a_sealed_bundle_and_the_site_key(cluster, service):
+    """As cron runs it: in its user's home, with the little that cron sets, through Ray, to one effect."""
+    settings = {name: cluster.environment[name] for name in ("PATH", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN_PATH")}
+    settings |= {"RAY_AUTH_MODE": "token", "RESCORE_DAY": "cron"}
+    profile = "".join(f"export {name}='{value}'\n" for name, value in settings.items())
+    (service / ".profile").write_text(profile)
+    (line,) = [line for line in (ROOT / "deploy/crontab").read_text().splitlines() if not line.startswith("#")]
+    command = line.split(None, 5)[5]
+    places = {"study/bundles/BUNDLE": "bundle", "new/": "new", "clinical.csv": "new/clinical.csv"}
+    for uri, place in (places | {"study/results": "results"}).items():
+        command, n = re.subn(rf"s3://\w+_BUCKET/{uri}(?=[ '])", str(service / place), command)
+        assert n == 1
+    cron = {"HOME": str(service), "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
+    for _ in range(2):
+        ran = subprocess.run(
+            ["/bin/sh", "-c", command], cwd=service, env=cron, capture_output=True, timeout=DONE_S, check=False
+        )
+        assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
+        assert cluster.wait("cron") == {"rescore-cron-1": "SUCCEEDED"}
+    results, held = open_store(str(service / "results")), read_bundle(open_store(str(service / "bundle")))
+    rows = audit.read_scores(results, held.bundle_id).to_pylist()
+    headers = [dcmread(next(folder.glob("*.dcm"))) for folder in sorted((service / "new").rglob("ct"))]
+    names = {pseudonym(SITE_KEY.encode(), str(header.SeriesInstanceUID)) for header in headers}
+    assert {row["scan_id"] for row in rows} == names and len(rows) == 2
+    assert {row["status"] for row in rows} <= {"scored", "refused"} and all(row["predictors"] != "{}" for row in rows)
+    assert [entry.key for entry in results.list("runs")] == [f"runs/{rows[0]['run']}.json"]

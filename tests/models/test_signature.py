@@ -64,6 +64,19 @@ def test_a_signature_survives_json_to_the_bit(reference):
     assert again.score(shuffled).tobytes() == signature.score(table).tobytes()
 
 
+def test_a_score_does_not_depend_on_who_else_is_scored():
+    """To the bit: a matrix product gives most of these rows another last bit when they stand alone."""
+    rng = np.random.default_rng(0)
+    names = tuple(f"x{i}" for i in range(12))
+    flat = (tuple(rng.normal(size=12).tolist()) for _ in range(2))
+    signature = Signature("s", names, *flat, tuple(rng.normal(size=12).tolist()), 0.3, None)
+    signature = dataclasses.replace(signature, scale=tuple(abs(v) + 0.1 for v in signature.scale))
+    table = pd.DataFrame(rng.normal(size=(200, 12)), columns=names)
+    together = signature.linear_predictor(table)
+    alone = [signature.linear_predictor(table[i : i + 1])[0] for i in range(len(table))]
+    np.testing.assert_array_equal(together, alone)
+
+
 def test_units_do_not_matter():
     """A predictor in other units or from another zero has the same P and gives the same log-likelihood."""
     rng = np.random.default_rng(0)

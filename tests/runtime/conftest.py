@@ -1,13 +1,14 @@
-"""A small simulated cohort, a quick feature set, and one Ray session for all tests of the runtime."""
+"""A small simulated cohort, a quick feature set, a frozen study, and one Ray session for all tests of the runtime."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -15,12 +16,52 @@ from gc_ray import ledger, tables
 from gc_ray.cohort.synthetic.spec import CohortSpec
 from gc_ray.cohort.synthetic.write import write_cohort
 from gc_ray.cohort_tables import CohortTables, store_cohort
+from gc_ray.models.bundle import read_bundle
+from gc_ray.runtime.bundle import bundle
 from gc_ray.runtime.extract import Request, Summary, extract
-from gc_ray.runtime.scan_work import process_scan
+from gc_ray.runtime.manifests import read_manifests
+from gc_ray.runtime.plan import Done, plan_scan
+from gc_ray.runtime.products import code_version, describe, products_of
+from gc_ray.runtime.rescore import Request as Rescoring
+from gc_ray.runtime.scan_work import Job, process_scan
+from gc_ray.runtime.split import split
+from gc_ray.runtime.survey import survey_scan
+from gc_ray.runtime.train import unwatched
+from gc_ray.runtime.tune import tune
 from gc_ray.store import Store, open_store
 from gc_ray.study import load_study
 
 MEASURED = ["seconds", "peak_mb"]  # the only columns that two runs may differ in
+STUDY = """
+name = "frozen"
+[extract]
+feature_sets = ["{quick}"]
+[scans]
+phase = "portal_venous"
+[clinical]
+outcome = "died"
+predictors = ["age", "stage"]
+[clinical.columns]
+age = {{ kind = "number", unit = "years", low = 0, high = 120, missing = "impute" }}
+stage = {{ kind = "categorical", levels = ["I", "II", "III"] }}
+[split]
+folds = 3
+[[signature]]
+name = "factors"
+families = ["clinical"]
+[[signature]]
+name = "image"
+families = ["radiomics"]
+steps = [{{ step = "t_test", alpha = 0.9 }}]
+[[signature]]
+name = "fused"
+scores_of = ["image"]
+predictors_of = ["factors"]
+[tune]
+inner_folds = 3
+samples = 0
+"""
+MADE_UP = 120  # patients of the frozen study
 QUICK = """
 imageType: {Original: {}}
 featureClass: {shape: [MeshVolume, Sphericity], firstorder: [Mean, Entropy], glcm: [Contrast]}
@@ -169,3 +210,75 @@ def put_volume(store: Store, patient: str, site: str, recipe: str, size: tuple[i
 def network_store() -> type[NetworkStore]:
     """Makes stores for networks: ``network_store(cao=True)(store)``."""
     return NetworkStore
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A bundle, and eight simulated scans that it was not trained on."""
+
+    out: Store
+    training: Store
+    study: str
+    cohort: Path
+    clinical: str
+
+    @property
+    def manifests(self) -> tuple[str, ...]:
+        """The manifests of the new scans."""
+        return tuple(map(str, sorted(self.cohort.glob("scans_site_*.csv"))))
+
+    def request(self, store: Store, **changes) -> Rescoring:
+        """All new scans, in this process."""
+        made = Rescoring(
+            read_bundle(self.out), self.manifests, store, "2026-01-01T00:00:00+00:00", self.clinical, None, 0
+        )
+        return replace(made, **changes)
+
+
+def real_values(cohort: Path, quick: str, store: Store) -> tuple[dict, pd.DataFrame]:
+    """(ledger rows by scan, features) of the cohort's scans, as extraction has them."""
+    job = Job(
+        store, products_of(load_study(None, (f'extract.feature_sets=["{quick}"]',)).extract), code_version(), 600
+    )
+    describe(job.products["quick"], store)
+    for row in read_manifests(tuple(map(str, sorted(cohort.glob("scans_site_*.csv"))))):
+        if (row.reader, row.repeat) == ("R1", 0):
+            process_scan(plan_scan(row, survey_scan(row), Done({}), job, False).task, job)
+    table = ledger.read_features(store, "quick").to_pandas().set_index("scan_id")
+    names = [name for name in table if "_" in name and name not in ("patient_id", "feature_set")]
+    return {row["scan_id"]: row for row in ledger.read_ledger(store).to_pylist()}, table[names]
+
+
+@pytest.fixture(scope="session")
+def frozen(cohort, quick, tmp_path_factory) -> Frozen:
+    """A study of 120 made-up patients around the features of real extraction, tuned and bundled."""
+    folder = tmp_path_factory.mktemp("frozen")
+    rows, features = real_values(cohort, quick, open_store(str(folder / "seen")))
+    rng = np.random.default_rng(0)
+    like = rng.integers(len(features), size=MADE_UP)
+    around = features.iloc[like].to_numpy()
+    x = around + 0.3 * features.to_numpy().std(axis=0) * rng.normal(size=around.shape)
+    z, stage = (x - x.mean(axis=0)) / x.std(axis=0), rng.integers(3, size=MADE_UP)
+    died = rng.random(MADE_UP) < 1 / (1 + np.exp(-(1.2 * z[:, 0] + stage - 1)))
+    frame = pd.DataFrame({"patient_id": [f"T{i:03d}" for i in range(MADE_UP)], "died": died.astype(int)})
+    frame["site"] = [rows[features.index[i]]["site"] for i in like]
+    frame["age"], frame["stage"] = rng.normal(60, 10, MADE_UP).round(1), np.array(["I", "II", "III"])[stage]
+    frame.to_csv(folder / "clinical.csv", index=False)
+    (folder / "frozen.toml").write_text(STUDY.format(quick=quick))
+    study, store = load_study(str(folder / "frozen.toml")), open_store(str(folder / "training"))
+    split(str(folder / "clinical.csv"), study, store, "split-1")
+    describe(products_of(study.extract)["quick"], store)
+    for patient, values, i in zip(frame["patient_id"], x, like, strict=True):
+        row = rows[features.index[i]]
+        key = {"scan_id": f"s-{patient}", "reader": "R1", "repeat": 0, "roi": "", "patient_id": patient, "site": "A"}
+        key |= {"feature_set": "quick", "generation": 1}
+        staged = ledger.stage_features(store, key, row["settings_hash"], values)
+        ledger.commit(store, row | key | {"object": staged})
+    ledger.compact(store)
+    tune(store, study, 0, unwatched, "tune-1")
+    out = open_store(str(folder / "bundle"))
+    bundle(store, study, "fused", out, None)
+    patients = sorted({r.patient_id for r in read_manifests(tuple(map(str, cohort.glob("scans_site_*.csv"))))})
+    new = pd.DataFrame({"patient_id": patients, "age": 61, "stage": "II"})
+    new.to_csv(folder / "new.csv", index=False)
+    return Frozen(out, store, str(folder / "frozen.toml"), cohort, str(folder / "new.csv"))

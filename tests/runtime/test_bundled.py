@@ -64,6 +64,8 @@ def test_latents_and_log_odds_are_those_of_the_networks_whoever_else_is_there(ma
     key = tuple(rows[0][0][name] for name in ("scan_id", "reader", "repeat", "roi"))
     assert together.of(key) == single.of(key)
     assert len(together.head) == 3
+    embedded = {row["scan_id"] for row in ledger.read_ledger(alone).to_pylist() if row["feature_set"][:4] == "deep"}
+    assert embedded == {key[0]}  # the store holds inputs of 25 more scans, which nobody asked about
     with repeatable(threads=1):
         pair, image = read_pair(many, rows[0][0]), backbone_input(read_pair(many, rows[0][1])[0])
         latent = encode(autoencoder_network(made.networks["autoencoder-a"].weights), [pair])[0]
@@ -72,6 +74,32 @@ def test_latents_and_log_odds_are_those_of_the_networks_whoever_else_is_there(ma
     found, head, fault = single.of(key)
     np.testing.assert_array_equal(np.array(list(found.values())), latent.astype(np.float64))
     assert (list(found), head, fault) == ([f"deep_{i:03d}" for i in range(4)], logit, "")
+
+
+def damage(store: Store, name: str) -> None:
+    """Half of an object, as a full disk leaves it."""
+    data = store.get(name)
+    store.put(name, data[: len(data) // 2])
+
+
+def test_a_scan_whose_network_input_is_damaged_costs_no_other_scan(made, network_store, tmp_path):
+    """Cut inputs, a lost one, one of another shape and cut views are each a fault of their own scan."""
+    store = open_store(str(tmp_path / "store"))
+    rows = volumes(store, 6, network_store)
+    keys = [tuple(scan[0][name] for name in ("scan_id", "reader", "repeat", "roi")) for scan in rows]
+    alone = compute_networks(made, store, rows[4:5], 0, "run-1")
+    (views,) = [entry.key for entry in store.list("views")]
+    damage(store, views)
+    damage(store, rows[0][1]["object"])
+    store.delete(rows[1][1]["object"])
+    store.put(rows[2][1]["object"], store.get(rows[2][0]["object"]))
+    damage(store, rows[3][0]["object"])
+    found = compute_networks(made, store, rows, 0, "run-2")
+    wanted = ["or damaged", "not in the store", "backbone wants volumes", "or damaged", "gone or damaged", ""]
+    assert all(reason in found.faults.get(key, "") for reason, key in zip(wanted, keys, strict=True))
+    assert set(found.faults) == set(keys[:5])
+    assert "views/backbone-a" in found.faults[keys[4]] and keys[4] in alone.head
+    assert keys[5] in found.head and len(found.features[keys[5]]) == 4
 
 
 def test_another_model_of_the_same_name_is_not_used(made, network_store, tmp_path):

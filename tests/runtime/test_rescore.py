@@ -1,15 +1,16 @@
 """A study frozen into a bundle, and new scans scored by it: each once, to the same bits, with its domain verdict."""
 
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pydicom
@@ -21,122 +22,15 @@ from gc_ray.models.bundle import Bundle, read_bundle, write_bundle
 from gc_ray.runtime import audit
 from gc_ray.runtime.bundle import bundle
 from gc_ray.runtime.drift import write_drift
-from gc_ray.runtime.incoming import find_series
-from gc_ray.runtime.manifests import read_manifests
-from gc_ray.runtime.plan import Done, plan_scan
-from gc_ray.runtime.products import code_version, describe, products_of
-from gc_ray.runtime.rescore import Request, Rescored, rescore
-from gc_ray.runtime.scan_work import Job, process_scan
-from gc_ray.runtime.split import split
-from gc_ray.runtime.survey import survey_scan
+from gc_ray.runtime.incoming import find_series, pseudonym
+from gc_ray.runtime.products import describe, products_of
+from gc_ray.runtime.rescore import Rescored, rescore
 from gc_ray.runtime.train import unwatched
-from gc_ray.runtime.tune import tune
 from gc_ray.store import Store, open_store
 from gc_ray.study import load_study
 
-STUDY = """
-name = "frozen"
-[extract]
-feature_sets = ["{quick}"]
-[scans]
-phase = "portal_venous"
-[clinical]
-outcome = "died"
-predictors = ["age", "stage"]
-[clinical.columns]
-age = {{ kind = "number", unit = "years", low = 0, high = 120, missing = "impute" }}
-stage = {{ kind = "categorical", levels = ["I", "II", "III"] }}
-[split]
-folds = 3
-[[signature]]
-name = "factors"
-families = ["clinical"]
-[[signature]]
-name = "image"
-families = ["radiomics"]
-steps = [{{ step = "t_test", alpha = 0.9 }}]
-[[signature]]
-name = "fused"
-scores_of = ["image"]
-predictors_of = ["factors"]
-[tune]
-inner_folds = 3
-samples = 0
-"""
-MADE_UP = 120
 SITE_KEY = b"a key of this site alone"
 MEASURED = ["scored_at", "run"]
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """A bundle, and eight simulated scans that it was not trained on."""
-
-    out: Store
-    training: Store
-    study: str
-    cohort: Path
-    clinical: str
-
-    @property
-    def manifests(self) -> tuple[str, ...]:
-        """The manifests of the new scans."""
-        return tuple(map(str, sorted(self.cohort.glob("scans_site_*.csv"))))
-
-    def request(self, store: Store, **changes) -> Request:
-        """All new scans, in this process."""
-        made = Request(
-            read_bundle(self.out), self.manifests, store, "2026-01-01T00:00:00+00:00", self.clinical, None, 0
-        )
-        return replace(made, **changes)
-
-
-def real_values(cohort: Path, quick: str, store: Store) -> tuple[dict, pd.DataFrame]:
-    """(ledger rows by scan, features) of the cohort's scans, as extraction has them."""
-    job = Job(
-        store, products_of(load_study(None, (f'extract.feature_sets=["{quick}"]',)).extract), code_version(), 600
-    )
-    describe(job.products["quick"], store)
-    for row in read_manifests(tuple(map(str, sorted(cohort.glob("scans_site_*.csv"))))):
-        if (row.reader, row.repeat) == ("R1", 0):
-            process_scan(plan_scan(row, survey_scan(row), Done({}), job, False).task, job)
-    table = ledger.read_features(store, "quick").to_pandas().set_index("scan_id")
-    names = [name for name in table if "_" in name and name not in ("patient_id", "feature_set")]
-    return {row["scan_id"]: row for row in ledger.read_ledger(store).to_pylist()}, table[names]
-
-
-@pytest.fixture(scope="module")
-def frozen(cohort, quick, tmp_path_factory) -> Frozen:
-    """A study of 120 made-up patients around the features of real extraction, tuned and bundled."""
-    folder = tmp_path_factory.mktemp("frozen")
-    rows, features = real_values(cohort, quick, open_store(str(folder / "seen")))
-    rng = np.random.default_rng(0)
-    like = rng.integers(len(features), size=MADE_UP)
-    around = features.iloc[like].to_numpy()
-    x = around + 0.3 * features.to_numpy().std(axis=0) * rng.normal(size=around.shape)
-    z, stage = (x - x.mean(axis=0)) / x.std(axis=0), rng.integers(3, size=MADE_UP)
-    died = rng.random(MADE_UP) < 1 / (1 + np.exp(-(1.2 * z[:, 0] + stage - 1)))
-    frame = pd.DataFrame({"patient_id": [f"T{i:03d}" for i in range(MADE_UP)], "died": died.astype(int)})
-    frame["age"], frame["stage"] = rng.normal(60, 10, MADE_UP).round(1), np.array(["I", "II", "III"])[stage]
-    frame.to_csv(folder / "clinical.csv", index=False)
-    (folder / "frozen.toml").write_text(STUDY.format(quick=quick))
-    study, store = load_study(str(folder / "frozen.toml")), open_store(str(folder / "training"))
-    split(str(folder / "clinical.csv"), study, store, "split-1")
-    describe(products_of(study.extract)["quick"], store)
-    for patient, values, i in zip(frame["patient_id"], x, like, strict=True):
-        row = rows[features.index[i]]
-        key = {"scan_id": f"s-{patient}", "reader": "R1", "repeat": 0, "roi": "", "patient_id": patient, "site": "A"}
-        key |= {"feature_set": "quick", "generation": 1}
-        staged = ledger.stage_features(store, key, row["settings_hash"], values)
-        ledger.commit(store, row | key | {"object": staged})
-    ledger.compact(store)
-    tune(store, study, 0, unwatched, "tune-1")
-    out = open_store(str(folder / "bundle"))
-    bundle(store, study, "fused", out, None)
-    patients = sorted({r.patient_id for r in read_manifests(tuple(map(str, cohort.glob("scans_site_*.csv"))))})
-    new = pd.DataFrame({"patient_id": patients, "age": 61, "stage": "II"})
-    new.to_csv(folder / "new.csv", index=False)
-    return Frozen(out, store, str(folder / "frozen.toml"), cohort, str(folder / "new.csv"))
 
 
 def results(store: Store, bundle_id: str) -> pa.Table:
@@ -256,6 +150,77 @@ def test_new_series_of_a_prefix_are_scored_and_nothing_of_a_header_is_kept(froze
             assert planted.encode() not in store.get(entry.key) + entry.key.encode(), entry.key
 
 
+def one_outline_each(frozen) -> pd.DataFrame:
+    """Image folder and mask file of each scan: an RTSTRUCT where there is one, a SEG otherwise."""
+    scans = pd.concat([pd.read_csv(path) for path in frozen.manifests])
+    scans = scans[scans["repeat"] == 0].sort_values(["scan_id", "reader"])
+    scans = scans.drop_duplicates("scan_id", keep="last", ignore_index=True)
+    header = [pydicom.dcmread(next(iter((frozen.cohort / f).glob("*.dcm")))) for f in scans["image"]]
+    return scans.assign(series=[str(h.SeriesInstanceUID) for h in header], whose=[str(h.PatientID) for h in header])
+
+
+def by_slices_alone(mask: Path) -> bytes:
+    """An outline that names the slices it was drawn on, and no series."""
+    header = pydicom.dcmread(mask)
+    for name in ("ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence"):
+        if name in header:
+            del header[name]
+    sink = io.BytesIO()
+    header.save_as(sink)
+    return sink.getvalue()
+
+
+def test_an_outline_that_names_no_series_is_paired_by_its_slices(frozen, tmp_path):
+    """SEG by the source images of its frames, RTSTRUCT by those of its contours; slices of nobody pair nothing."""
+    scans, wanted = one_outline_each(frozen), load_study(frozen.study).scans
+    store, incoming = open_store(str(tmp_path / "store")), tmp_path / "incoming"
+    for i, scan in scans.iterrows():
+        shutil.copytree(frozen.cohort / scan["image"], incoming / f"{i}" / "ct")
+        (incoming / f"{i}" / "outline.dcm").write_bytes(by_slices_alone(frozen.cohort / scan["mask"]))
+    assert {mask[-8:] for mask in scans["mask"]} == {"R1_0.dcm", "R2_0.dcm"}
+    shutil.rmtree(incoming / "0" / "ct")
+    rows, waiting = find_series(str(incoming), store, SITE_KEY, wanted)
+    assert ({row.scan_id for row in rows}, waiting) == ({pseudonym(SITE_KEY, uid) for uid in scans["series"][1:]}, [])
+    assert all(row.mask_uri == f"{row.image_uri.removesuffix('ct')}outline.dcm" for row in rows)
+
+
+def test_a_damaged_outline_is_no_outline(frozen, tmp_path):
+    """A sequence that holds something else costs neither the run nor another series: its own series waits."""
+    scan, wanted = one_outline_each(frozen).iloc[0], load_study(frozen.study).scans
+    shutil.copytree(frozen.cohort / scan["image"], tmp_path / "incoming" / "ct")
+    header = pydicom.dcmread(frozen.cohort / scan["mask"])
+    name = (
+        "ReferencedSeriesSequence" if "ReferencedSeriesSequence" in header else "ReferencedFrameOfReferenceSequence"
+    )
+    header[name] = pydicom.DataElement(header[name].tag, "LO", "text")
+    header.save_as(tmp_path / "incoming" / "outline.dcm")
+    rows, (waiting,) = find_series(str(tmp_path / "incoming"), open_store(str(tmp_path / "s")), SITE_KEY, wanted)
+    assert (rows, waiting.scan_id) == ([], pseudonym(SITE_KEY, scan["series"]))
+
+
+@pytest.mark.slow
+def test_new_series_below_an_s3_prefix_are_scored_once_under_the_names_of_the_key(frozen, s3_store, tmp_path):
+    """SEG and RTSTRUCT beside their series on S3, one by its slices alone; one comes later, and is scored then."""
+    incoming, scans = open_store(f"{s3_store.uri.removesuffix('store')}new"), one_outline_each(frozen)
+    pd.DataFrame({"patient_id": scans["whose"], "age": 61, "stage": "II"}).to_csv(tmp_path / "c.csv", index=False)
+    for i, scan in scans.iterrows():
+        for path in sorted((frozen.cohort / scan["image"]).glob("*.dcm")):
+            incoming.put(f"day/{i}/ct/{path.name}", path.read_bytes())
+        mask = frozen.cohort / scan["mask"]
+        if i:
+            incoming.put(f"day/{i}/outline.dcm", by_slices_alone(mask) if i == 1 else mask.read_bytes())
+    asked = frozen.request(s3_store, scans=(f"{incoming.uri}/",), clinical=str(tmp_path / "c.csv"), site_key=SITE_KEY)
+    names = [pseudonym(SITE_KEY, uid) for uid in scans["series"]]
+    found = rescore(asked, unwatched, "rescore-1")
+    assert (found.scored + found.refused, found.failed, [w.scan_id for w in found.waiting]) == (7, (), names[:1])
+    incoming.put("day/0/outline.dcm", (frozen.cohort / scans["mask"][0]).read_bytes())
+    found = rescore(asked, unwatched, "rescore-2")
+    assert (found.scored + found.refused, found.already, found.waiting) == (1, 7, ())
+    found = rescore(asked, unwatched, "rescore-3")
+    assert (found.scored + found.refused, found.already) == (0, 8)
+    assert sorted(audit.read_scores(s3_store, found.bundle_id)["scan_id"].to_pylist()) == sorted(names)
+
+
 def test_drift_is_written_beside_the_scores(frozen, first, tmp_path):
     """Eight scans are too few; eighty from elsewhere alert, in a file that a scheduler can read."""
     store, found = first
@@ -277,7 +242,7 @@ def parts(store: Store) -> list[str]:
     return [entry.key for entry in store.list("")]
 
 
-def copied(frozen: Frozen, folder: Path, key: bytes | None = None) -> Store:
+def copied(frozen, folder: Path, key: bytes | None = None) -> Store:
     """The bundle at another place."""
     store = open_store(str(folder))
     write_bundle(store, read_bundle(frozen.out), key)
@@ -342,7 +307,7 @@ def test_another_schema_version_or_code_is_refused(frozen, tmp_path, monkeypatch
     other = rewritten(held, tmp_path / "b", features=codes)
     with pytest.raises(BundleError, match=r"features\.json.*extract"):
         rescore(frozen.request(open_store(str(tmp_path / "s")), bundle=read_bundle(other)), unwatched, "r")
-    monkeypatch.setattr("gc_ray.models.bundle.SCHEMA", 2)
+    monkeypatch.setattr("gc_ray.models.bundle.SCHEMA", 9)
     with pytest.raises(BundleError, match="schema"):
         read_bundle(frozen.out)
 
@@ -373,7 +338,7 @@ def test_the_command_line_bundles_and_seals(frozen, tmp_path):
     assert (done.returncode, "key: wanted a key of 16 bytes" in done.stderr) == (2, True)
 
 
-def command(frozen: Frozen, store: Store, workers: int) -> list[str]:
+def command(frozen, store: Store, workers: int) -> list[str]:
     """The rescoring as a process of its own."""
     made = [sys.executable, "-c", "from gc_ray.cli import main; main()", "rescore", "--bundle", frozen.out.uri]
     made += [f"--scans={path}" for path in frozen.manifests]
