@@ -20,6 +20,8 @@ from gc_ray.runtime.demo import Demo
 from gc_ray.runtime.doctor import Diagnosis
 from gc_ray.runtime.progress import Epochs, Progress, duration
 from gc_ray.runtime.rescore import Rescored
+from gc_ray.runtime.show import Contents
+from gc_ray.runtime.show_lines import contents_lines
 from gc_ray.runtime.split import Split
 from gc_ray.runtime.summary import Summary
 from gc_ray.runtime.tune import Tuned
@@ -129,6 +131,11 @@ def show_diagnosis(found: Diagnosis) -> None:
         say(console, f"problem: {problem}", "red")
     if not found.problems:
         say(console, "nothing is missing", "green")
+
+
+def show_contents(found: Contents) -> None:
+    """Print what a store holds, section by section."""
+    _lines(_console(), contents_lines(found))
 
 
 def show_written(done: int, patients: int) -> None:
