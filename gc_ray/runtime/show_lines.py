@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from gc_ray.runtime.progress import duration
-from gc_ray.runtime.show import Contents, Product, StoredModel, StoredSplit, StoredTuning
+
+if TYPE_CHECKING:  # these lines are loaded by every command
+    from gc_ray.runtime.show import Contents, Product, StoredModel, StoredSplit, StoredTuning
 
 REASONS = 10  # shown; all are in the ledger
 HALF = "HALF-WRITTEN: no readable card; being written, or cut off: run its command again"
