@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gc_ray.options import DONE, OVER_BUDGET, Overrides, StoreUri, StudyName, faults, run_id
+from gc_ray.options import DONE, OVER_BUDGET, Overrides, StoreUri, StudyGiven, StudyName, faults, run_id
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
@@ -15,7 +15,7 @@ from gc_ray.study import load_study
 def train(
     *,
     kind: Annotated[Literal["autoencoder", "backbone", "head"], typer.Argument(help="Which network.")],
-    study: Annotated[str, typer.Option("--study", help="Packaged study name, or path of a TOML file.")],
+    study: StudyGiven,
     store: StoreUri,
     overrides: Overrides = None,
     workers: Annotated[

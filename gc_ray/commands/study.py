@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 import typer
 
 from gc_ray.errors import StudyError
-from gc_ray.options import DONE, FAILED, OVER_BUDGET, Overrides, Scans, StoreUri, StudyName, Workers, faults, run_id
+from gc_ray.options import DONE, FAILED, OVER_BUDGET, Overrides, Scans, StoreUri, StudyGiven, StudyName, Workers, faults, run_id
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
 
 def split(
     *,
-    study: Annotated[str, typer.Option("--study", help="Packaged study name, or path of a TOML file.")],
+    study: StudyGiven,
     clinical: Annotated[str, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")],
     store: StoreUri,
     overrides: Overrides = None,
@@ -31,7 +31,7 @@ def split(
 
 def tune(
     *,
-    study: Annotated[str, typer.Option("--study", help="Packaged study name, or path of a TOML file.")],
+    study: StudyGiven,
     store: StoreUri,
     overrides: Overrides = None,
     workers: Annotated[

@@ -31,9 +31,9 @@ def made_tables(
     }
     if inputs.selection is not None:
         made["selection_steps"] = selection_steps(inputs.selection, inputs.study)
-    if inputs.coefficients is not None:
-        for model, rows in inputs.coefficients.groupby("model_id"):
-            made[f"coefficients-{model}"] = rows
+    for name, frame in (("coefficients", inputs.coefficients), ("contrast", made["contrast"])):
+        if frame is not None and len(frame):
+            made |= {f"{name}-{model}": rows for model, rows in frame.groupby("model_id")}
     return {name: frame for name, frame in made.items() if len(frame)}
 
 

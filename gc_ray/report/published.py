@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -11,13 +12,14 @@ import pandas as pd
 from gc_ray.report.contrast import EVENTS
 from gc_ray.report.inputs import Inputs
 from gc_ray.report.paper import Number, Paper
-from gc_ray.report.words import number
+from gc_ray.report.words import number, p_text
 
 VARIANTS = ("leak_free", "as_published")
 TRAINING_KIND = {"leak_free": "oof", "as_published": "apparent"}
 LIMITS = ("", "_lower", "_upper")
 WHOLE_NUMBERS = ("patients", "events", "candidates", "features", "candidate_factors")
 NOTHING = (np.nan, np.nan, np.nan)
+NOT_FITTED = "not fitted"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ def comparison(paper: Paper, ours: Ours) -> pd.DataFrame:
             found = {variant: _ours(ours, printed, model, variant) for variant in VARIANTS}
             row |= _limits("ours", found["leak_free"]) | _limits("as_published", found["as_published"])
             row |= _size(ours, printed, model)
-            row["note"] = "" if np.isfinite(found["leak_free"][0]) else _why(ours, model)
+            row["note"] = "" if np.isfinite(found["leak_free"][0]) else _why(ours.inputs, model)
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -67,7 +69,7 @@ def in_words(rows: pd.DataFrame) -> pd.DataFrame:
         out.append(
             {
                 "in the paper": row["item"],
-                "what": row["metric"].replace("_", " "),
+                "what": _metric(row["metric"]),
                 "model": row["model"],
                 "cohort": row["cohort"],
                 "published": row["bound"] + (" " if row["bound"] else "") + _shown(row, "published"),
@@ -79,14 +81,19 @@ def in_words(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
+def _metric(name: str) -> str:
+    return re.sub(r"^p_", "P ", name).replace("_", " ").replace("auc", "AUC")
+
+
 def _shown(row: pd.Series, name: str) -> str:
     value, lower, upper = (row[f"{name}{limit}"] for limit in LIMITS)
     if pd.isna(value):
         return ""
     if row["metric"] in WHOLE_NUMBERS:
         return f"{value:.0f}"
-    digits = 4 if row["metric"].startswith("p_") else 3
-    return number(value, digits) + ("" if pd.isna(lower) else f" ({number(lower)} to {number(upper)})")
+    if row["metric"].startswith("p_"):
+        return f"{value:g}" if name == "published" else p_text(value)
+    return number(value) + ("" if pd.isna(lower) else f" ({number(lower)} to {number(upper)})")
 
 
 def _limits(name: str, values: tuple[float, ...]) -> dict[str, float]:
@@ -125,8 +132,9 @@ def _size(ours: Ours, printed: Number, model: str) -> dict[str, float]:
 
 
 def _count(ours: Ours, printed: Number, model: str, variant: str) -> tuple[float, ...]:
-    rows = _unit(ours, printed.cohort, model, variant)
-    rows = rows[(rows["metric"] == "auc") & (rows["subset"] == "all")]
+    rows = ours.tables["metrics"]  # of any model: all signatures of a study score the same patients
+    rows = rows[(rows["metric"] == "auc") & (rows["subset"] == "all") & (rows["kind"] != "resampling")]
+    rows = rows[(rows["cohort"] == printed.cohort) & (rows["variant"] == variant)]
     return (float(rows.iloc[0]["n" if printed.metric == "patients" else "events"]),) if len(rows) else NOTHING
 
 
@@ -194,14 +202,8 @@ def _terms(inputs: Inputs, model: str, variant: str) -> str:
     table = inputs.coefficients
     rows = [] if table is None else table[(table["model_id"] == model) & (table["variant"] == variant)]["term"]
     columns = dict.fromkeys(term.partition("=")[0] for term in rows if term != "(Intercept)")
-    return " ".join(columns) or not_fitted(inputs, model)
+    return " ".join(columns) or NOT_FITTED
 
 
-def _why(ours: Ours, model: str) -> str:
-    return not_fitted(ours.inputs, model) if model not in ours.inputs.models else "the data cannot give it"
-
-
-def not_fitted(inputs: Inputs, model: str) -> str:
-    """Why a model of the paper has no scores here."""
-    why = inputs.card.get("failed", {}).get(model)
-    return f"{model} could not be fitted: {why}" if why else f"there is no model {model}"
+def _why(inputs: Inputs, model: str) -> str:
+    return NOT_FITTED if model not in inputs.models else "the data cannot give it"

@@ -21,7 +21,7 @@ from gc_ray.report.inputs import Inputs
 from gc_ray.report.made import made_tables
 from gc_ray.report.page import SHOWN_ROWS, grid, page_file, template
 from gc_ray.report.paper import Item, Paper, Part
-from gc_ray.report.published import Ours, comparison, in_words, kept_predictors, not_fitted
+from gc_ray.report.published import Ours, comparison, in_words, kept_predictors
 
 READ = ("metrics", "tests", "cutoffs", "table_one")
 ENDINGS = (".csv", ".png", ".svg")
@@ -95,11 +95,17 @@ def _artefact(part: Part, pool: Mapping[str, bytes], inputs: Inputs) -> Artefact
 
 
 def _why_not(part: Part, inputs: Inputs) -> str:
-    models = {s.name for s in inputs.study.signature} - set(inputs.models)
-    for model in models:
+    for model in _unfitted(inputs):
         if part.source.endswith(f"-{model}"):
-            return not_fitted(inputs, model)
+            return f"{model} was not fitted"
     return "the run's data give no such table or figure"
+
+
+def _unfitted(inputs: Inputs) -> dict[str, str]:
+    """The study's signatures that have no scores here, and why."""
+    failed = inputs.card.get("failed", {})
+    names = [s.name for s in inputs.study.signature if s.name not in inputs.models]
+    return {name: failed.get(name, "no scores of it are in the store") for name in names}
 
 
 def _page(
@@ -114,6 +120,7 @@ def _page(
         report_id=report_id,
         version=__version__,
         statement=STATEMENT,
+        unfitted=_unfitted(inputs),
         comparison=grid("Published numbers and ours (95 % interval)", in_words(rows)),
         kept=grid("Predictors kept", kept),
         items=[_shown(shown) for shown in items],
@@ -168,6 +175,7 @@ def _index(paper: Paper, inputs: Inputs, report_id: str, items: list[Shown], fil
         "research_use_only": True,
         "report": report_id,
         "evaluation": inputs.identity,
+        "not_fitted": _unfitted(inputs),
         "items": [
             {
                 "label": shown.item.label,
