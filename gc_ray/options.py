@@ -16,7 +16,7 @@ from gc_ray.study import packaged_studies
 
 DONE, FAILED, BAD_INPUT, OVER_BUDGET = 0, 1, 2, 3
 # names as the modules that compute them have them: those load libraries that a shell must not wait for
-FEATURE_SET_NAMES = ("pyradiomics-ct", "guo2025", "ibsi-digital", IBSI)
+FEATURE_SET_NAMES = ("pyradiomics-ct", "guo2025", "ibsi-digital", *(f"ibsi-{one}" for one in "abcde"), "ibsi-ct")
 VOLUME_NAMES = ("guo2025", "cao2024")
 
 

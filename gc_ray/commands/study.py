@@ -8,7 +8,19 @@ from typing import Annotated, Literal
 import typer
 
 from gc_ray.errors import StudyError
-from gc_ray.options import DONE, FAILED, OVER_BUDGET, Overrides, Scans, StoreUri, StudyGiven, StudyName, Workers, faults, run_id
+from gc_ray.options import (
+    DONE,
+    FAILED,
+    OVER_BUDGET,
+    Overrides,
+    Scans,
+    StoreUri,
+    StudyGiven,
+    StudyName,
+    Workers,
+    faults,
+    run_id,
+)
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
