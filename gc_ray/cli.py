@@ -7,14 +7,30 @@ from __future__ import annotations
 
 import typer
 
-from gc_ray.commands.around import demo, doctor
+from gc_ray.commands.around import demo, doctor, show
 from gc_ray.commands.networks import embed, train
 from gc_ray.commands.scans import check, extract, merge, synth
 from gc_ray.commands.service import bundle, rescore
-from gc_ray.commands.study import evaluate, split, tune
+from gc_ray.commands.study import evaluate, reproduce, split, tune
 
-# the order of the help: around a study, the study itself, the service
-COMMANDS = (doctor, demo, synth, check, extract, merge, split, train, embed, tune, evaluate, bundle, rescore)
+# the order of the help: around a study, the study itself, a paper's whole way, the service
+COMMANDS = (
+    doctor,
+    show,
+    demo,
+    synth,
+    check,
+    extract,
+    merge,
+    split,
+    train,
+    embed,
+    tune,
+    evaluate,
+    reproduce,
+    bundle,
+    rescore,
+)
 
 app = typer.Typer(
     help="CT outcome studies on Ray: scans in, features and signatures out. For research use only.",

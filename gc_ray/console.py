@@ -6,23 +6,29 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gc_ray.models.bundle import Bundle
-from gc_ray.report.evaluate import Outcome
-from gc_ray.runtime.check import CohortCheck
-from gc_ray.runtime.controls import Controlled
-from gc_ray.runtime.demo import Demo
-from gc_ray.runtime.doctor import Diagnosis
 from gc_ray.runtime.progress import Epochs, Progress, duration
-from gc_ray.runtime.rescore import Rescored
-from gc_ray.runtime.split import Split
-from gc_ray.runtime.summary import Summary
-from gc_ray.runtime.tune import Tuned
+from gc_ray.runtime.show_lines import contents_lines
+
+if TYPE_CHECKING:  # every command loads this module; torch and the like only those that need them
+    from gc_ray.models.bundle import Bundle
+    from gc_ray.report.evaluate import Outcome
+    from gc_ray.runtime.check import CohortCheck
+    from gc_ray.runtime.controls import Controlled
+    from gc_ray.runtime.demo import Demo
+    from gc_ray.runtime.doctor import Diagnosis
+    from gc_ray.runtime.reproduce import Reproduced
+    from gc_ray.runtime.rescore import Rescored
+    from gc_ray.runtime.show import Contents
+    from gc_ray.runtime.split import Split
+    from gc_ray.runtime.summary import Summary
+    from gc_ray.runtime.tune import Tuned
 
 REDRAW_S = 0.2  # on a terminal, where lines are redrawn in place
 LINE_EVERY_S = 20.0  # in a log, where every show is new lines
@@ -45,6 +51,12 @@ def training() -> Iterator[tuple[Callable, Watch]]:
     """What ``train`` wants as ``tell`` and ``watch``: how the fit goes that is running, shown in the same way."""
     with _showing() as (show, every_s):
         yield Epochs(show, every_s).tell, lambda totals: Progress(totals, show, every_s).add
+
+
+def step(number: int, of: int, what: str) -> contextlib.AbstractContextManager[tuple[Callable, Watch]]:
+    """What ``reproduce`` wants as ``step``: a line for each step, and how the step goes while it lasts."""
+    show_lines(f"step {number} of {of}: {what}")
+    return training()
 
 
 @contextlib.contextmanager
@@ -131,6 +143,11 @@ def show_diagnosis(found: Diagnosis) -> None:
         say(console, "nothing is missing", "green")
 
 
+def show_contents(found: Contents) -> None:
+    """Print what a store holds, section by section."""
+    _lines(_console(), contents_lines(found))
+
+
 def show_written(done: int, patients: int) -> None:
     """Print how many patients are written, every tenth part."""
     if done * 10 // patients != (done - 1) * 10 // patients:
@@ -215,6 +232,23 @@ def show_tuned(found: Tuned, store: str) -> None:
     _lines(console, ["AUC: out of fold, mean of the outer folds; pooled: over all patients at once"])
     was = "stored" if found.new else "was stored before and is as it was"
     _lines(console, [f"study {found.study_id}, signatures {found.tune_id}: {was}: {store}"])
+
+
+def show_reproduced(found: Reproduced) -> None:
+    """Print what stands for each table and figure of a paper, what could not be fitted, and where to look."""
+    console = _console()
+    for name, why in found.failed.items():
+        say(console, f"{name}: not fitted: {why}", "red")
+    for item in found.items:
+        reasons = f"  {'; '.join(item['reasons'])}" if item["reasons"] else ""
+        _lines(console, [f"{item['label']:<12} {item['state']:<15} {len(item['files']):>3} files{reasons}"])
+    for number in found.numbers:
+        _lines(console, [f"{number['what']:<44} {number['value']:<8} {number['about']}"])
+    for name in found.over_budget:
+        say(console, f"{name} was over its failure budget: gc-ray show says which scans were lost, and why", "yellow")
+    was = "written" if found.new else "were there already"
+    _lines(console, [f"tables and figures {was}, beside the published numbers: {found.folder}/index.html"])
+    _lines(console, ["a comparison of methods on other patients, never a reproduction of the paper's data"])
 
 
 def show_bundle(bundle_id: str, made: Bundle, out: str) -> None:

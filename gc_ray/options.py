@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -12,24 +12,47 @@ from typing import Annotated
 import typer
 
 from gc_ray.errors import BundleError, ClusterError, MaskError, ScanError, StoreError, StudyError, TableError
+from gc_ray.study import packaged_studies
 
 DONE, FAILED, BAD_INPUT, OVER_BUDGET = 0, 1, 2, 3
 FAULTS_OF_INPUT = (TableError, StudyError, ScanError, MaskError, BundleError)  # end with BAD_INPUT
 FAULTS_OF_PLACE = (StoreError, ClusterError)  # end with FAILED: the input may be as it should be
+# names as the modules that compute them have them: those load libraries that a shell must not wait for
+FEATURE_SET_NAMES = ("pyradiomics-ct", "guo2025", "ibsi-digital", *(f"ibsi-{one}" for one in "abcde"), "ibsi-ct")
+VOLUME_NAMES = ("guo2025", "cao2024")
+
+
+def offered(names: Callable[[], tuple[str, ...]]) -> Callable[[str], list[str]]:
+    """What a shell is told that the value of an option may be; where no name fits, the shell offers files."""
+    return lambda incomplete: [name for name in names() if name.startswith(incomplete)]
+
 
 Scans = Annotated[
     list[str], typer.Option("--scans", help="Scans table: CSV or Parquet, local or s3://; once per site.")
 ]
 StoreUri = Annotated[str, typer.Option("--store", help="Where tables are kept: a folder or s3://bucket/prefix.")]
-StudyName = Annotated[str | None, typer.Option("--study", help="Packaged study name, or path of a TOML file.")]
+_STUDY = typer.Option(
+    "--study", help="Packaged study name, or path of a TOML file.", autocompletion=offered(packaged_studies)
+)
+StudyName = Annotated[str | None, _STUDY]
+StudyGiven = Annotated[str, _STUDY]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override one setting: section.key=value.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Scans at a time; all CPUs when left out.")]
 FeatureSets = Annotated[
     list[str] | None,
-    typer.Option("--feature-set", help="pyradiomics-ct, guo2025, ibsi-ct, or a PyRadiomics YAML; repeatable."),
+    typer.Option(
+        "--feature-set",
+        help="pyradiomics-ct, guo2025, ibsi-ct, or a PyRadiomics YAML; repeatable.",
+        autocompletion=offered(lambda: FEATURE_SET_NAMES),
+    ),
 ]
 Volumes = Annotated[
-    list[str] | None, typer.Option("--volumes", help="Network input: guo2025 or cao2024; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--volumes",
+        help="Network input: guo2025 or cao2024; repeatable.",
+        autocompletion=offered(lambda: VOLUME_NAMES),
+    ),
 ]
 SealKey = Annotated[
     Path | None, typer.Option(envvar="GC_RAY_SEAL_KEY_FILE", help="File with the secret that seals bundles (HMAC).")

@@ -1,4 +1,4 @@
-"""The commands around a study: what is installed, and the demo."""
+"""The commands around a study: what is installed, what a store holds, and the demo."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gc_ray.options import DONE, FAILED, AsJson, faults, run_id
+from gc_ray.store import open_store
 
 
 def doctor(*, as_json: AsJson = False) -> None:
@@ -20,6 +21,18 @@ def doctor(*, as_json: AsJson = False) -> None:
         found = diagnose()
         (console.show_json if as_json else console.show_diagnosis)(found)
     raise typer.Exit(FAILED if found.problems else DONE)
+
+
+def show(
+    store: Annotated[str, typer.Argument(help="A store: a folder or s3://bucket/prefix.")], *, as_json: AsJson = False
+) -> None:
+    """Say what is in a store, how complete it is, and what failed and why."""
+    with faults():
+        from gc_ray import console
+        from gc_ray.runtime.show import show as run
+
+        found = run(open_store(store))
+        (console.show_json if as_json else console.show_contents)(found)
 
 
 def demo(*, out: Annotated[Path, typer.Option(help="Where the cohort and its store go.")] = Path("demo")) -> None:

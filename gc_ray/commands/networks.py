@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gc_ray.options import DONE, OVER_BUDGET, Overrides, StoreUri, StudyName, faults, run_id
+from gc_ray.options import DONE, OVER_BUDGET, Overrides, StoreUri, StudyGiven, StudyName, faults, run_id
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
@@ -15,7 +15,7 @@ from gc_ray.study import load_study
 def train(
     *,
     kind: Annotated[Literal["autoencoder", "backbone", "head"], typer.Argument(help="Which network.")],
-    study: Annotated[str, typer.Option("--study", help="Packaged study name, or path of a TOML file.")],
+    study: StudyGiven,
     store: StoreUri,
     overrides: Overrides = None,
     workers: Annotated[
@@ -30,24 +30,14 @@ def train(
     """
     with faults():
         from gc_ray import console
-        from gc_ray.models.model_folder import read_model
-        from gc_ray.report.curve import curve_png
-        from gc_ray.runtime.networks import TASKS
-        from gc_ray.runtime.train import Place
-        from gc_ray.runtime.train import train as run
+        from gc_ray.runtime.train_network import train_network
 
         flags = [*([f"train.workers={workers}"] if workers is not None else []), *(["train.gpu=true"] if gpu else [])]
         settings, where = load_study(study, (*(overrides or ()), *flags)), open_store(store)
         with console.training() as (tell, watch):
-            card, new = run(TASKS[kind](where, settings), Place(where, settings.train), tell, run_id("train"), watch)
-        curve = read_model(where, card["model_id"])[0].tables["curve"]
-        if curve.num_rows:
-            where.put(f"models/{card['model_id']}/curve.png", curve_png(curve.to_pandas(), card["model_id"]))
-        console.show_model(card, new, store)
-        if kind == "head":
-            from gc_ray.runtime.heatmaps import draw_heatmaps
-
-            console.show_heatmaps(draw_heatmaps(where, settings, card["model_id"]), card["model_id"], store)
+            found = train_network(kind, where, settings, tell, run_id("train"), watch)
+        console.show_model(found.card, found.new, store)
+        console.show_heatmaps(found.heatmaps, found.card["model_id"], store)
 
 
 def embed(

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from gc_ray.options import DONE, OVER_BUDGET, Overrides, SealKey, SiteKey, StoreUri, faults, run_id
+from gc_ray.options import DONE, OVER_BUDGET, Overrides, SealKey, SiteKey, StoreUri, StudyGiven, faults, run_id
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
 
 def bundle(
     *,
-    study: Annotated[str, typer.Option("--study", help="Packaged study name, or path of a TOML file.")],
+    study: StudyGiven,
     store: StoreUri,
     model: Annotated[str, typer.Option("--model", help="The signature, as tune prints it.")],
     out: Annotated[str, typer.Option("--out", help="An empty place: a folder or s3://bucket/prefix.")],

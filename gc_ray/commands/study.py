@@ -1,20 +1,33 @@
-"""The commands of a study: cohorts and folds, signatures, the report."""
+"""The commands of a study: cohorts and folds, signatures, the report, and a paper's whole way."""
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Literal
 
 import typer
 
 from gc_ray.errors import StudyError
-from gc_ray.options import DONE, FAILED, OVER_BUDGET, Overrides, StoreUri, StudyName, faults, run_id
+from gc_ray.options import (
+    DONE,
+    FAILED,
+    OVER_BUDGET,
+    Overrides,
+    Scans,
+    StoreUri,
+    StudyGiven,
+    StudyName,
+    Workers,
+    faults,
+    run_id,
+)
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
 
 def split(
     *,
-    study: Annotated[str, typer.Option("--study", help="Packaged study name, or path of a TOML file.")],
+    study: StudyGiven,
     clinical: Annotated[str, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")],
     store: StoreUri,
     overrides: Overrides = None,
@@ -30,7 +43,7 @@ def split(
 
 def tune(
     *,
-    study: Annotated[str, typer.Option("--study", help="Packaged study name, or path of a TOML file.")],
+    study: StudyGiven,
     store: StoreUri,
     overrides: Overrides = None,
     workers: Annotated[
@@ -89,3 +102,29 @@ def evaluate(
         settings = load_study(study, tuple(overrides or ()))
         request = Request(settings, open_store(store), scores, clinical, tune, publish, dry_run)
         console.show_report(run(request, run_id("evaluate"), console.show_figures), dry_run)
+
+
+def reproduce(
+    *,
+    paper: Annotated[Literal["recurrence", "liver_metastasis"], typer.Argument(help="The study whose paper it is.")],
+    scans: Scans,
+    clinical: Annotated[str, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")],
+    store: StoreUri,
+    overrides: Overrides = None,
+    workers: Workers = None,
+) -> None:
+    """Run a paper's study on your cohort: split to report, then each table and figure beside the published numbers.
+
+    A comparison of methods, never a reproduction of the paper's data. The same command again takes up a run that was
+    cut off.
+    """
+    with faults():
+        from gc_ray import console
+        from gc_ray.runtime.reproduce import Request, Way
+        from gc_ray.runtime.reproduce import reproduce as run
+
+        settings = load_study(paper, tuple(overrides or ()))
+        request = Request(paper, settings, open_store(store), tuple(scans), clinical, workers)
+        found = run(request, Way(console.step, console.show_figures, run_id, time.monotonic))
+        console.show_reproduced(found)
+    raise typer.Exit(OVER_BUDGET if found.over_budget or found.failed else DONE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -58,20 +59,28 @@ def contrast_rows(unit: Unit, contrasts: tuple[str, ...]) -> tuple[list[dict], l
     """(metrics, tests) of how the score tells a level of a column from its other levels, among events only."""
     metrics, tests = [], []
     for contrast in contrasts:
-        column, _, level = contrast.partition("=")
-        if column not in unit.patients:
+        relabelled = among_events(unit, contrast)
+        if relabelled is None:
             continue
-        events = unit.part((unit.patients["outcome"].eq(1) & unit.patients[column].notna()).to_numpy())
-        if not len(events.score):
-            continue
-        y = events.patients[column].astype(str).eq(level).to_numpy()
-        relabelled = Unit(
-            *unit.key.values(), events.score, events.linear_predictor, events.patients.assign(outcome=y.astype(int))
-        )
         subset = f"events only, positive: {contrast}"
         metrics += discrimination(relabelled, subset)
         tests.append(_test(relabelled, "contrast", CONTRAST, lambda u=relabelled: _against_half(u), subset=subset))
     return metrics, tests
+
+
+def among_events(unit: Unit, contrast: str) -> Unit | None:
+    """The unit's events whose column is known, with the named level as the outcome; None where there are none.
+
+    contrast: column=level.
+    """
+    column, _, level = contrast.partition("=")
+    if column not in unit.patients:
+        return None
+    events = unit.part((unit.patients["outcome"].eq(1) & unit.patients[column].notna()).to_numpy())
+    if not len(events.score):
+        return None
+    named = events.patients[column].astype(str).eq(level).astype(int)
+    return replace(events, patients=events.patients.assign(outcome=named))
 
 
 def level_names(values: pd.Series, declared: object) -> pd.Series:

@@ -48,11 +48,11 @@ def report_of(done: Evaluation, told: Callable[[int, int], None] = lambda done, 
         drawn.append((plot, figure))
         files[f"figures/{plot.name}.svg"] = figure.svg.encode()
         files[f"figures/{plot.name}.png"] = figure.png
-        files[f"figures/{plot.name}.csv"] = _csv(plot.table)
+        files[f"figures/{plot.name}.csv"] = csv_bytes(plot.table)
         told(len(drawn), len(plots))
     files |= {f"figures/{picture.name}.png": picture.png for picture in done.inputs.pictures}
     for name, frame in _own_tables(done).items():
-        files[f"tables/{name}.csv"] = _csv(frame)
+        files[f"tables/{name}.csv"] = csv_bytes(frame)
     for name, table in done.tables.items():
         files[f"tables/{name}.parquet"] = _parquet(table)
     files[PAGE] = page(done, drawn).encode()
@@ -114,7 +114,8 @@ def _json(value: object) -> object:
     return value
 
 
-def _csv(frame: pd.DataFrame) -> bytes:
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """A table as CSV, the same bytes for the same table; lists are words with spaces between."""
     shown = frame.copy()
     for name in shown.columns:
         lists = shown[name].map(lambda value: hasattr(value, "tolist") or isinstance(value, list))

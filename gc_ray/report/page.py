@@ -77,23 +77,28 @@ def page(done: Evaluation, drawn: list[tuple[Plot, Drawn]]) -> str:
     if done.table_one_rule:
         sections["patients"].text.append(f"Tests of Table 1: {done.table_one_rule}.")
     shown = [s for s in sections.values() if s.figures or s.pictures or s.tables or s.calculators]
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_file), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.get_template("page.html.j2").render(
+    return template("page.html.j2").render(
         title=done.inputs.study.title or f"Evaluation of {', '.join(done.inputs.models)}",
         study_id=done.inputs.study.name,
         identity=done.inputs.identity,
         version=__version__,
         summary=summary(done),
         sections=shown,
-        style=_file("style.css"),
-        script=_file("nomogram.js"),
+        style=page_file("style.css"),
+        script=page_file("nomogram.js"),
         unknown=UNKNOWN,
     )
 
 
-def _file(name: str) -> str:
+def template(name: str) -> jinja2.Template:
+    """A template of a page; what it refers to and nobody gave is an error."""
+    return jinja2.Environment(
+        loader=jinja2.FunctionLoader(page_file), autoescape=True, undefined=jinja2.StrictUndefined
+    ).get_template(name)
+
+
+def page_file(name: str) -> str:
+    """The text of a file that pages are made from."""
     return resources.files("gc_ray.report.page_files").joinpath(name).read_text()
 
 
@@ -139,7 +144,7 @@ def _tables(done: Evaluation) -> dict[str, list[dict]]:
             _pivot("As published", published[published["subset"] == "all"], ["auc", "calibration_slope", "brier"])
         ],
         "checklists": [
-            _grid(name, rows[["item", "section", "topic", "answer", "source"]], folded=True)
+            grid(name, rows[["item", "section", "topic", "answer", "source"]], folded=True)
             for name, rows in done.frame("checklist").groupby("checklist", sort=False)
         ],
     }
@@ -150,7 +155,8 @@ def _is_survival(metric: str) -> bool:
     return metric in ("c_index", "hazard_ratio") or metric.startswith("auc_at_")
 
 
-def _grid(caption: str, frame: pd.DataFrame, folded: bool = False) -> dict:
+def grid(caption: str, frame: pd.DataFrame, folded: bool = False) -> dict:
+    """A table as the template takes it; folded: shown only when asked for."""
     rows = [{"mark": "", "cells": [str(cell) for cell in row]} for row in frame.itertuples(index=False)]
     columns = [name.replace("_", " ") for name in frame.columns]
     return {"caption": caption, "columns": columns, "rows": rows, "folded": folded or len(rows) > SHOWN_ROWS}
@@ -160,7 +166,7 @@ def _flags(flags: pd.DataFrame) -> list[dict]:
     """The serious doubts in full view, the notes folded."""
     found = []
     for severity, caption in (("serious", "Serious"), ("note", "Notes")):
-        table = _grid(caption, flags.loc[flags["severity"] == severity, ["about", "text"]], folded=severity == "note")
+        table = grid(caption, flags.loc[flags["severity"] == severity, ["about", "text"]], folded=severity == "note")
         for row in table["rows"]:
             row["mark"] = severity
         found.append(table)
@@ -178,7 +184,7 @@ def _pivot(caption: str, rows: pd.DataFrame, metrics: list[str]) -> dict:
         out.append({"cohort": f"{cohort} ({KINDS.get(kind, kind)})", "model": model, "events / n": size} | shown)
     frame = pd.DataFrame(out)
     empty = [name for name in frame.columns if (frame[name] == "").all()]
-    return _grid(f"{caption} (95 % interval)", frame.drop(columns=empty))
+    return grid(f"{caption} (95 % interval)", frame.drop(columns=empty))
 
 
 def _subsets(caption: str, rows: pd.DataFrame) -> dict:
@@ -193,7 +199,7 @@ def _subsets(caption: str, rows: pd.DataFrame) -> dict:
         }
         for _, row in rows.iterrows()
     ]
-    return _grid(caption, pd.DataFrame(out), folded=True)
+    return grid(caption, pd.DataFrame(out), folded=True)
 
 
 def _tests(caption: str, tests: pd.DataFrame, name: str) -> dict:
@@ -209,7 +215,7 @@ def _tests(caption: str, tests: pd.DataFrame, name: str) -> dict:
     frame = pd.DataFrame(out)
     empty = [column for column in frame.columns if frame[column].isin(("", "all")).all()]
     method = f": {rows['method'].iloc[0]}" if len(rows) else ""
-    return _grid(f"{caption}{method}", frame.drop(columns=empty), folded=True)
+    return grid(f"{caption}{method}", frame.drop(columns=empty), folded=True)
 
 
 def _cutoffs(cutoffs: pd.DataFrame) -> dict:
@@ -225,30 +231,30 @@ def _cutoffs(cutoffs: pd.DataFrame) -> dict:
         }
         for _, row in rows.iterrows()
     ]
-    return _grid("Cutoffs", pd.DataFrame(out))
+    return grid("Cutoffs", pd.DataFrame(out))
 
 
 def _table_one(table: pd.DataFrame) -> list[dict]:
     """Table 1 for reading, a table for each comparison."""
     found = []
     for comparison, rows in table.groupby("comparison", sort=False) if len(table) else ():
-        sizes = (rows["n"] + rows["missing"]).groupby(rows["group"], sort=False).first()
-        out = []
-        for (variable, level), cells in rows.groupby(["variable", "level"], sort=False):
-            one = cells.iloc[0]
-            line = {"variable": variable, "level": level}
-            line |= {f"{g} (n = {sizes[g]})": s for g, s in zip(cells["group"], cells["shown"], strict=True)}
-            first = not out or out[-1]["variable"] != variable
-            missing = int(cells["missing"].sum())
-            line |= {
-                "missing": missing,
-                "test": one["test"],
-                "P": p_text(one["p_value"]),
-                "SMD": number(one["smd"], 2),
-            }
-            out.append(line if first else line | dict.fromkeys(("missing", "test", "P", "SMD"), ""))
-        found.append(_grid(f"Table 1, by {comparison}", pd.DataFrame(out).fillna(""), folded=comparison != "cohort"))
+        found.append(grid(f"Table 1, by {comparison}", readable(rows), folded=comparison != "cohort"))
     return found
+
+
+def readable(rows: pd.DataFrame) -> pd.DataFrame:
+    """One comparison of Table 1 as it is printed: a line for each variable and level, a column for each group."""
+    sizes = (rows["n"] + rows["missing"]).groupby(rows["group"], sort=False).first()
+    out = []
+    for (variable, level), cells in rows.groupby(["variable", "level"], sort=False):
+        one = cells.iloc[0]
+        line = {"variable": variable, "level": level}
+        line |= {f"{g} (n = {sizes[g]})": s for g, s in zip(cells["group"], cells["shown"], strict=True)}
+        first = not out or out[-1]["variable"] != variable
+        test = {"missing": int(cells["missing"].sum()), "test": one["test"], "P": p_text(one["p_value"])}
+        test |= {"SMD": number(one["smd"], 2)}
+        out.append(line | (test if first else dict.fromkeys(test, "")))
+    return pd.DataFrame(out).fillna("")
 
 
 def _models(done: Evaluation) -> list[dict]:
@@ -267,12 +273,12 @@ def _models(done: Evaluation) -> list[dict]:
             }
             for _, row in rows.iterrows()
         ]
-        found.append(_grid("Coefficients", pd.DataFrame(out), folded=len(out) > SHOWN_ROWS // 3))
+        found.append(grid("Coefficients", pd.DataFrame(out), folded=len(out) > SHOWN_ROWS // 3))
     nomogram = done.frame("nomogram")
     if len(nomogram):
         points = nomogram[~nomogram["axis"].isin(("total_points", "risk"))]
         out = points[["model_id", "axis", "mark", "points"]].assign(points=points["points"].map("{:.2f}".format))
-        found.append(_grid("Points of the nomograms", out, folded=True))
+        found.append(grid("Points of the nomograms", out, folded=True))
     selection = done.inputs.selection
     if selection is not None and len(selection):
         rows = selection[selection["variant"] == "leak_free"]
@@ -280,7 +286,7 @@ def _models(done: Evaluation) -> list[dict]:
             stability=["" if pd.isna(v) else f"{v:.0%}" for v in rows["stability"]]
         )
         kept = out[rows["step"] == "kept"]
-        found.append(_grid("Features kept (all candidates: tables/selection.csv)", kept, folded=True))
+        found.append(grid("Features kept (all candidates: tables/selection.csv)", kept, folded=True))
     return found
 
 

@@ -14,7 +14,7 @@ from gc_ray.report.draw import COLOURS, GREY, PANEL, Plot, line_style, panels
 UNIT = ["study_id", "model_id", "variant", "cohort", "kind"]
 KINDS = {"oof": "out-of-fold", "final": "frozen model", "apparent": "in-sample"}
 AT_RISK_TICKS = 5  # most times at which numbers at risk are printed; more would not be legible
-GROUP_COLOUR = {"no event": COLOURS[0], "event": COLOURS[1], "low": COLOURS[0], "high": COLOURS[1]}
+GROUP_COLOUR = {"low": COLOURS[0], "high": COLOURS[1]}
 
 
 def curve_plots(metrics: pd.DataFrame, curves: pd.DataFrame, variant: str) -> Iterator[Plot]:
@@ -146,21 +146,21 @@ def draw_calibration(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_violins(table: pd.DataFrame) -> Figure:
-    """Distribution of a model's scores by outcome: a panel for each cohort."""
+def draw_violins(table: pd.DataFrame, names: tuple[str, str] = ("no event", "event")) -> Figure:
+    """Distribution of a model's scores in two groups, such as by outcome: a panel for each cohort."""
     figure, axes = _cohort_panels(table)
     for axis, (_, rows) in zip(axes, _cohorts(table), strict=True):
         widest = rows.loc[rows["curve"] == "violin", "x"].max()
-        for place, name in enumerate(("no event", "event")):
+        for place, name in enumerate(names):
             side = rows[rows["series"] == name]
             shape, quartiles = (side[side["curve"] == curve] for curve in ("violin", "quartiles"))
             width = 0.42 * shape["x"] / widest
-            axis.fill_betweenx(shape["y"], place - width, place + width, color=GROUP_COLOUR[name], alpha=0.35)
+            axis.fill_betweenx(shape["y"], place - width, place + width, color=COLOURS[place], alpha=0.35)
             if len(quartiles):
                 low, middle, high = quartiles.sort_values("x")["y"]
                 axis.plot([place, place], [low, high], color="black", linewidth=3)
                 axis.plot([place], [middle], "o", color="white", markeredgecolor="black", markersize=5)
-        axis.set(xticks=(0, 1), xticklabels=("no event", "event"), ylabel="score", xlim=(-0.6, 1.6))
+        axis.set(xticks=(0, 1), xticklabels=names, ylabel="score", xlim=(-0.6, 1.6))
     return figure
 
 

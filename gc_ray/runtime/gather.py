@@ -53,7 +53,7 @@ def gather(store: Store, study: Study) -> Gathered:
     All signatures share their patients, so that they can be compared. TableError or StudyError as the tables deserve:
     no split, no features, several scans of a patient, mixed settings or versions.
     """
-    kinds = _kinds(study)
+    kinds = kinds_of(study)
     splits = read_splits(store, study.name).to_pandas()
     splits = splits[splits["cohort"].isin(COHORTS)].sort_values("patient_id").set_index("patient_id")
     clinical = read_clinical(store, study.name).set_index("patient_id").loc[splits.index]
@@ -82,8 +82,11 @@ def gather(store: Store, study: Study) -> Gathered:
     return Gathered(checked(data), left_out, sources, said)
 
 
-def _kinds(study: Study) -> set[str]:
-    """The families that any signature, or any choice of the search, uses; head among them where its score is."""
+def kinds_of(study: Study) -> set[str]:
+    """The families that any signature, or any choice of the search, uses; head among them where its score is.
+
+    StudyError when the study has no signature.
+    """
     if not study.signature:
         raise StudyError(f"study {study.name}: tune wants signatures; add [[signature]] sections to the study file")
     kinds: set[str] = set()

@@ -12,8 +12,10 @@ import pytest
 
 from gc_ray.report.chart import calculator
 from gc_ray.report.compute import evaluate_all
-from gc_ray.report.files import PAGE, report_of
+from gc_ray.report.files import PAGE, Report, report_of
 from gc_ray.report.inputs import from_store
+from gc_ray.report.paper import read_paper
+from gc_ray.report.reproduction import reproduction_of
 
 pytestmark = pytest.mark.slow
 FLAGS = (
@@ -42,9 +44,15 @@ def inputs(run, quick):
 
 
 @pytest.fixture(scope="module")
-def page(inputs) -> str:
+def report(inputs) -> Report:
+    """The report of the run."""
+    return report_of(evaluate_all(inputs))
+
+
+@pytest.fixture(scope="module")
+def page(report) -> str:
     """The page of the run."""
-    return report_of(evaluate_all(inputs)).files[PAGE].decode()
+    return report.files[PAGE].decode()
 
 
 def opened(chromium: str, page: str, folder) -> tuple[str, str, list[str]]:
@@ -89,6 +97,18 @@ def test_the_page_opens_without_an_error_and_without_a_network(chromium, page, t
     assert asked == []
     for section in ("flags", "patients", "discrimination", "calibration", "survival", "checklists"):
         assert f'<section id="{section}"' in document
+
+
+def test_the_page_of_a_reproduction_opens_without_an_error_and_without_a_network(chromium, inputs, report, tmp_path):
+    """Figures stand in the page itself; every item of the paper has its place."""
+    paper = read_paper("recurrence")
+    made = reproduction_of(paper, inputs, report)
+    document, said, asked = opened(chromium, made.files[PAGE].decode(), tmp_path)
+    assert said == ""
+    assert asked == []
+    for item in paper.item:
+        assert f'<section id="{item.label.lower().replace(" ", "-")}"' in document
+    assert document.count("<svg") == sum(name.endswith(".svg") for name in made.files)
 
 
 @pytest.mark.parametrize("patient", range(3))
