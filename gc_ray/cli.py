@@ -9,12 +9,12 @@ import typer
 
 from gc_ray.commands.around import demo, doctor
 from gc_ray.commands.networks import embed, train
-from gc_ray.commands.scans import check, extract, merge, synth
+from gc_ray.commands.scans import check, extract, ingest, merge, synth
 from gc_ray.commands.service import bundle, rescore
 from gc_ray.commands.study import evaluate, split, tune
 
 # the order of the help: around a study, the study itself, the service
-COMMANDS = (doctor, demo, synth, check, extract, merge, split, train, embed, tune, evaluate, bundle, rescore)
+COMMANDS = (doctor, demo, synth, check, extract, ingest, merge, split, train, embed, tune, evaluate, bundle, rescore)
 
 app = typer.Typer(
     help="CT outcome studies on Ray: scans in, features and signatures out. For research use only.",
