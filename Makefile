@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 
-.PHONY: setup demo test test-fast test-slow lint format bench bench-extraction bench-networks bench-statistics profile docs clean
+.PHONY: setup demo test test-fast test-slow lint format bench bench-extraction bench-networks bench-statistics truth profile docs clean
 
 setup: $(READY)
 
@@ -53,6 +53,10 @@ bench-statistics: $(READY)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/selection.py
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/report.py
+
+# planted effects found, and nothing where nothing is: simulated tables and DICOM cohorts, docs/truth.md; resumes by seed
+truth: $(READY)
+	$(BIN)/python benchmarks/truth.py --seeds 50 --image-seeds 2
 
 # where the time of one scan goes: SCAN=stomach, or SCAN="image mask region"
 profile: $(READY)

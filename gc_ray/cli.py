@@ -9,7 +9,7 @@ import typer
 
 from gc_ray.commands.around import demo, doctor, show
 from gc_ray.commands.networks import embed, train
-from gc_ray.commands.scans import check, extract, merge, synth
+from gc_ray.commands.scans import check, extract, ingest, merge, synth
 from gc_ray.commands.service import bundle, rescore
 from gc_ray.commands.study import evaluate, reproduce, split, tune
 
@@ -21,6 +21,7 @@ COMMANDS = (
     synth,
     check,
     extract,
+    ingest,
     merge,
     split,
     train,

@@ -1,4 +1,4 @@
-"""The commands about scans: simulate them, look at them, extract them, join sites."""
+"""The commands about scans: simulate them, look at them, extract them, take features made elsewhere, join sites."""
 
 from __future__ import annotations
 
@@ -123,6 +123,31 @@ def extract(
             summary = run(request, watch, run_id("extract"), time.monotonic)
         console.show_summary(summary, store)
     raise typer.Exit(OVER_BUDGET if summary.over_budget else DONE)
+
+
+def ingest(
+    *,
+    features: Annotated[
+        str, typer.Option(help="Features table, CSV or Parquet: patient_id, and a number in every other column.")
+    ],
+    feature_set: Annotated[str, typer.Option(help="The name that the study file will call these features by.")],
+    store: StoreUri,
+) -> None:
+    """Bring a table of features made elsewhere into the store, as if they had been extracted here.
+
+    Also read where they are there: scan_id, site, phase, reader, repeat, roi. The outcome belongs into the clinical
+    table: a column of it left here would be taken for a feature.
+    """
+    with faults():
+        from gc_ray import console
+        from gc_ray.runtime.ingest import ingest as run
+
+        done = run(features, feature_set, open_store(store), run_id("ingest"))
+        console.show_lines(
+            f"{done.rows} rows of {len(done.features)} features, {done.features[0]} to {done.features[-1]}, "
+            f"{done.gaps} values missing; {done.added} rows new in {store}",
+            f"in the study file: tune.feature_set = {done.feature_set}, extract.feature_sets = []",
+        )
 
 
 def merge(

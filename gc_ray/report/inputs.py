@@ -55,9 +55,11 @@ class Inputs:
 
     @property
     def headline(self) -> str:
-        """The model that the report is about first: the one that the study names, else its last signature."""
+        """The model that comes first, of those with more than in-sample scores: the study's, else its last signature."""
+        clean = self.scores.loc[self.scores["variant"] == "leak_free", "model_id"]
+        models = list(dict.fromkeys(clean)) or self.models
         wanted = (self.study.evaluate.headline, *(s.name for s in reversed(self.study.signature)))
-        return next((name for name in wanted if name in self.models), self.models[-1])
+        return next((name for name in wanted if name in models), models[-1])
 
 
 def from_store(store: Store, study: Study, tune_id: str | None) -> Inputs:

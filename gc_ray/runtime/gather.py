@@ -60,6 +60,7 @@ def gather(store: Store, study: Study) -> Gathered:
     coding = _coding(store, study) if "clinical" in kinds else {}
     sources = {kind: _source(store, study, kind) for kind in ("radiomics", "deep", HEAD) if kind in kinds}
     families = {kind: _family(store, study, kind, sources[kind]) for kind in ("radiomics", "deep") if kind in kinds}
+    _check_names(study, families)
     head = _head(store, sources[HEAD]) if HEAD in kinds else {}
     kept, left_out = _complete(splits, clinical, coding, families, head)
     splits, clinical = splits[kept], clinical[kept]
@@ -144,6 +145,18 @@ def _family(store: Store, study: Study, kind: str, source: str) -> _Family:
     features = Features(names, frame.to_numpy()[at])
     between, within = _outlines(frame, chosen, study)
     return _Family(features, dict(zip(chosen["patient_id"], chosen["scan_id"], strict=True)), between, within)
+
+
+def _check_names(study: Study, families: dict[str, _Family]) -> None:
+    """TableError where a features table that was made elsewhere still holds a column of the outcome."""
+    said = study.clinical
+    for kind, family in families.items():
+        held = {said.outcome, said.outcome_months, said.time_months, said.event} & {*family.features.names}
+        if held:
+            raise TableError(
+                f"{kind}: {', '.join(sorted(held))} is the study's outcome and stands among the features; drop the "
+                "column from the features table and ingest it under another name"
+            )
 
 
 def _doubles(table: pa.Table, names: tuple[str, ...]) -> pd.DataFrame:

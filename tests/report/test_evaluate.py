@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from gc_ray.report.compute import evaluate_all
 from gc_ray.report.evaluate import Request, evaluate
 from gc_ray.report.files import INDEX, PAGE, report_of
 from gc_ray.report.inputs import Inputs, from_store
+from gc_ray.report.words import summary
 from gc_ray.store import open_store
 from gc_ray.study import Study
 from gc_ray.study_signatures import SignatureSettings
@@ -231,3 +233,14 @@ def test_a_scores_file_alone_is_enough(tmp_path, scores_file, quick):
     assert "in-sample scores" in page
     assert outcome.numbers[0]["what"] == "AUC, external"
     assert json.loads(store.get("runs/evaluate-y.json"))["report_id"] == outcome.report_id
+
+
+def test_a_model_with_in_sample_scores_only_never_comes_first(done):
+    """Where a fold kept nothing of the headline model, the first numbers are another's, and the page says why."""
+    scores = done.inputs.scores
+    lost = (scores["model_id"] == "dlfs") & (scores["variant"] == "leak_free")
+    inputs = replace(done.inputs, scores=scores[~lost])
+    assert (done.inputs.headline, inputs.headline) == ("dlfs", "latent_1")
+    said = summary(evaluate_all(inputs))
+    assert "Its first model, latent_1," in said["text"]
+    assert said["sentences"][0].startswith("dlfs has in-sample scores only")
