@@ -37,15 +37,18 @@ def demo(
 
     with faults():
         from gc_ray import console
+        from gc_ray.runtime.cluster import session
         from gc_ray.runtime.demo import Step, results_of, steps_of, walk
 
         steps, failed, begin = steps_of(out), False, time.monotonic()
-        for told in walk(steps, call):
-            if isinstance(told, Step):
-                console.show_step(steps.index(told) + 1, len(steps), told)
-                begin = time.monotonic()
-            else:
-                console.show_step_ended(told, time.monotonic() - begin)
-                failed = failed or told.failed
+        console.show_lines(f"{len(steps)} steps; each is a command that can be repeated by itself and resumes")
+        with session(None):
+            for told in walk(steps, call):
+                if isinstance(told, Step):
+                    console.show_step(steps.index(told) + 1, len(steps), told)
+                    begin = time.monotonic()
+                else:
+                    console.show_step_ended(told, time.monotonic() - begin)
+                    failed = failed or told.failed
         console.show_demo(results_of(out), str(out))
     raise typer.Exit(FAILED if failed else DONE)

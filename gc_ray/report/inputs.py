@@ -55,9 +55,11 @@ class Inputs:
 
     @property
     def headline(self) -> str:
-        """The model that the report is about first."""
+        """The model that the report is about first: the study's, or the last, of those with scores without a leak."""
+        sound = self.scores.loc[self.scores["variant"] == "leak_free", "model_id"]
+        models = list(dict.fromkeys(sound)) or self.models
         named = self.study.evaluate.headline
-        return named if named in self.models else self.models[-1]
+        return named if named in models else models[-1]
 
 
 def from_store(store: Store, study: Study, tune_id: str | None) -> Inputs:

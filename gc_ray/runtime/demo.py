@@ -10,7 +10,6 @@ from pathlib import Path
 
 from gc_ray.errors import BundleError
 from gc_ray.models.bundle import read_bundle
-from gc_ray.runtime import cluster
 from gc_ray.runtime.audit import read_scores
 from gc_ray.store import open_store
 
@@ -98,21 +97,20 @@ def _of_course(course: Course, out: Path) -> Iterator[Step]:
 
 
 def walk(steps: tuple[Step, ...], call: Callable[[tuple[str, ...]], int]) -> Iterator[Step | Ended]:
-    """Each step before it is taken, and how it ended; within one Ray session.
+    """Each step before it is taken, and how it ended.
 
     call: runs a command and gives its exit code. A study one of whose steps fails is left there, the other goes on.
     """
     lost: set[str] = set()
-    with cluster.session(None):
-        for step in steps:
-            if lost & {step.study, ""}:
-                yield Ended(step, None)
-                continue
-            yield step
-            ended = Ended(step, call(step.command))
-            yield ended
-            if ended.failed:
-                lost.add(step.study)
+    for step in steps:
+        if lost & {step.study, ""}:
+            yield Ended(step, None)
+            continue
+        yield step
+        ended = Ended(step, call(step.command))
+        yield ended
+        if ended.failed:
+            lost.add(step.study)
 
 
 @dataclass(frozen=True)
