@@ -176,6 +176,8 @@ def show_demo(results: tuple[Result, ...], out: str) -> None:
             how = "out of fold" if row["kind"] == "oof" else "never used before"
             size = f"{row['events']} events among {row['n']}, {how}"
             _lines(console, [f"  {'AUC, ' + row['cohort']:<16} {_estimate(row):<22} {size}"])
+        if not result.areas:
+            say(console, "  it could not be fitted: the step of the signatures says why", "yellow")
         fates = ", ".join(f"{n} {status}" for status, n in sorted(result.new_scans.items(), reverse=True))
         _lines(console, [f"  {'new scans':<16} {fates or 'none'}", f"  {'report':<16} {result.report}"])
     _lines(console, ["", *DEMO_WORTH, "", *(f"{what:<44}{out}/{where}" for what, where in DEMO_PLACES.items())])

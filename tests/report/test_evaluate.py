@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -51,6 +52,15 @@ def arrays(done, model: str = "dlfs", cohort: str = "external") -> tuple[np.ndar
 def test_every_table_keeps_its_contract(done, name):
     """Columns, types and a unique key, as declared."""
     assert tables.check(evaluation_tables.TABLES[name], done.tables[name]).num_rows > 0
+
+
+def test_the_report_is_never_about_in_sample_scores_first(done):
+    """A headline that could not be fitted without a leak gives way to the last model that could."""
+    scores = done.inputs.scores
+    lost = (scores["model_id"] == "dlfs") & (scores["variant"] == "leak_free")
+    assert done.inputs.headline == "dlfs"
+    assert replace(done.inputs, scores=scores[~lost]).headline == "latent_1"
+    assert replace(done.inputs, scores=scores[scores["variant"] == "as_published"]).headline == "dlfs"
 
 
 def test_metrics_are_those_of_the_statistics(done):

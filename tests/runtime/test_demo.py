@@ -82,4 +82,6 @@ def test_the_end_says_three_numbers_and_what_they_are_worth(capsys):
     assert "AUC, train       0.70 (0.50 to 0.90)    8 events among 17, out of fold" in shown
     assert "AUC, external    not estimable" in shown
     assert "new scans        4 scored, 1 refused" in shown
+    console.show_demo((Result("demo_recurrence", "dlfs", (), {}, "r/index.html"),), "d")
+    assert "it could not be fitted" in capsys.readouterr().out
     assert "no number here says anything about patients" in shown
