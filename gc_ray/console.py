@@ -160,7 +160,7 @@ def show_step(number: int, of: int, step: Step) -> None:
 def show_step_ended(ended: Ended, seconds: float) -> None:
     """Print how long a step of the demo took, or why it is missing."""
     if ended.code is None:
-        say(_console(), f"\n{ended.step.title}: left out, a step before it failed", "yellow")
+        say(_console(), f"{ended.step.title}: left out, a step before it failed", "yellow")
     elif ended.failed:
         say(_console(), f"        ended with {ended.code}; what is left of this study is left out", "red")
     else:
