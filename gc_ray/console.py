@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # every command loads this module; torch and the like only th
     from gc_ray.report.evaluate import Outcome
     from gc_ray.runtime.check import CohortCheck
     from gc_ray.runtime.controls import Controlled
-    from gc_ray.runtime.demo import Demo
+    from gc_ray.runtime.demo import Ended, Result, Step
     from gc_ray.runtime.doctor import Diagnosis
     from gc_ray.runtime.reproduce import Reproduced
     from gc_ray.runtime.rescore import Rescored
@@ -35,6 +35,19 @@ LINE_EVERY_S = 20.0  # in a log, where every show is new lines
 STATUSES = ("ok", "repaired", "refused", "failed")
 SHOWN = 3  # scans named for a reason; the others are counted
 REASONS = 10  # reasons printed after a run; all are in the ledger
+DEMO_WORTH = (
+    "The cohort is simulated and its effects were put in: no number here says anything about patients.",
+    "With 40 patients an interval holds almost any AUC; a study wants hundreds.",
+    "The backbone saw ten simulated patients for a few epochs: what it sees is hardly more than chance.",
+)
+DEMO_PLACES = {
+    "the cohort, as hospitals would send it": "cohort",
+    "what is true of it, and what was spoilt": "cohort/truth.json, defects.csv",
+    "every outline's fate, with its reason": "store/ledger/shards/*.parquet",
+    "1,925 features a row": "store/radiomics/guo2025/*/shard-*.parquet",
+    "frozen models": "bundles",
+    "risks of the new scans": "scored/scores/bundles/*/shard-*.parquet",
+}
 Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
 COLOURS = {"refused": "red", "error": "red", "repaired": "yellow", "warning": "yellow"}
 
@@ -154,20 +167,45 @@ def show_written(done: int, patients: int) -> None:
         _lines(_console(stderr=True), [f"wrote {done}/{patients} patients"])
 
 
-def show_demo(shown: Demo) -> None:
-    """Print where the demo's parts are and how to read them."""
-    _lines(
-        _console(),
-        [
-            "",
-            f"the cohort, as hospitals would send it     {shown.cohort}",
-            f"what was spoilt on purpose                 {shown.cohort}/defects.csv",
-            f"every outline's fate, with its reason      {shown.store}/ledger/shards/*.parquet",
-            f"1,925 features a row                       {shown.store}/radiomics/guo2025/*/shard-*.parquet",
-            f"network inputs, one object an outline      {shown.store}/volumes/",
-            "The cohort is simulated: it shows that the software runs, and says nothing about patients.",
-        ],
-    )
+def show_step(number: int, of: int, step: Step) -> None:
+    """Print which step of the demo begins, and the command that takes it."""
+    console = _console()
+    say(console, f"\n[{number:>2}/{of}] {step.title}", "bold")
+    say(console, f"        gc-ray {' '.join(step.command)}", "dim")
+
+
+def show_step_ended(ended: Ended, seconds: float) -> None:
+    """Print how long a step of the demo took, or why it is missing."""
+    if ended.code is None:
+        say(_console(), f"{ended.step.title}: left out, a step before it failed", "yellow")
+    elif ended.failed:
+        say(_console(), f"        ended with {ended.code}; what is left of this study is left out", "red")
+    else:
+        say(_console(), f"        done in {duration(seconds)}", "green")
+
+
+def show_demo(results: tuple[Result, ...], out: str) -> None:
+    """Print the three numbers of each study, what they are worth, and where to look."""
+    console = _console()
+    for result in results:
+        say(console, f"\n{result.study}, model {result.model}", "bold")
+        for row in result.areas:
+            how = "out of fold" if row["kind"] == "oof" else "never used before"
+            size = f"{row['events']} events among {row['n']}, {how}"
+            _lines(console, [f"  {'AUC, ' + row['cohort']:<16} {_estimate(row):<22} {size}"])
+        if not result.areas:
+            say(console, "  it could not be fitted: the step of the signatures says why", "yellow")
+        fates = ", ".join(f"{n} {status}" for status, n in sorted(result.new_scans.items(), reverse=True))
+        _lines(console, [f"  {'new scans':<16} {fates or 'none'}", f"  {'report':<16} {result.report}"])
+    _lines(console, ["", *DEMO_WORTH, "", *(f"{what:<44}{out}/{where}" for what, where in DEMO_PLACES.items())])
+
+
+def _estimate(row: dict) -> str:
+    if row["estimate"] is None:
+        return "not estimable"
+    if row["lower"] is None:
+        return f"{row['estimate']:.2f}, no interval"
+    return f"{row['estimate']:.2f} ({row['lower']:.2f} to {row['upper']:.2f})"
 
 
 def show_model(card: dict, new: bool, store: str) -> None:

@@ -249,19 +249,40 @@ def digest(settings: object) -> str:
 
 def _read(name: str) -> dict:
     if name in packaged_studies():
-        text = resources.files("gc_ray.studies").joinpath(f"{name}.toml").read_text()
-    else:
-        path = Path(name)
-        if not path.is_file():
-            known = ", ".join(packaged_studies())
-            raise StudyError(
-                f"study {name}: wanted a packaged study ({known}) or the path of a TOML file, found neither"
-            )
-        text = path.read_text()
+        return _parsed(name, _packaged(name))
+    path = Path(name)
+    if not path.is_file():
+        known = ", ".join(packaged_studies())
+        raise StudyError(f"study {name}: wanted a packaged study ({known}) or the path of a TOML file, found neither")
+    return _parsed(name, path.read_text())
+
+
+def _packaged(name: str) -> str:
+    return resources.files("gc_ray.studies").joinpath(f"{name}.toml").read_text()
+
+
+def _parsed(name: str, text: str) -> dict:
+    """The tables of a study file, laid over those of the packaged study that its ``like`` names."""
     try:
-        return tomllib.loads(text)
+        raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"study {name}: wanted TOML, it cannot be read: {error}") from error
+    if "like" not in raw:
+        return raw
+    model = raw.pop("like")
+    if model not in packaged_studies() or model == name:
+        known = ", ".join(packaged_studies())
+        raise StudyError(f"study {name}: like: wanted a packaged study ({known}), got {model}")
+    return _laid_over(_parsed(model, _packaged(model)), raw)
+
+
+def _laid_over(below: dict, above: dict) -> dict:
+    """Sections merged key by key; any other value, arrays too, is the upper one's."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(below.get(key), dict)
+        merged[key] = _laid_over(below[key], value) if both else value
+    return merged
 
 
 def _apply(raw: dict, override: str) -> None:

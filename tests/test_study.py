@@ -9,8 +9,8 @@ from gc_ray.study import digest, load_study, packaged_studies
 
 
 def test_packaged_studies_load_and_are_named_as_their_files():
-    """Both papers come with the package."""
-    assert packaged_studies() == ("liver_metastasis", "recurrence")
+    """Both papers come with the package, and what the demo makes of them."""
+    assert packaged_studies() == ("demo_liver_metastasis", "demo_recurrence", "liver_metastasis", "recurrence")
     for name in packaged_studies():
         assert load_study(name).name == name
 
@@ -37,6 +37,25 @@ def test_an_unknown_key_or_wrong_type_is_an_error(overrides, message):
     """No setting is ignored and none is coerced."""
     with pytest.raises(StudyError, match=message):
         load_study(None, overrides)
+
+
+def test_a_study_may_lie_over_a_packaged_one(tmp_path):
+    """What it does not say is the other's; a section is laid over key by key, an array replaces the other's."""
+    path = tmp_path / "mine.toml"
+    path.write_text('like = "recurrence"\nname = "mine"\n[split]\nfolds = 3\n[clinical]\nsubgroups = []')
+    mine, paper = load_study(str(path), ("head.views=2",)), load_study("recurrence")
+    assert (mine.name, mine.split.folds, mine.clinical.subgroups, mine.head.views) == ("mine", 3, (), 2)
+    assert mine.split.external_sites == paper.split.external_sites
+    assert (mine.clinical.rules, mine.signature) == (paper.clinical.rules, paper.signature)
+
+
+@pytest.mark.parametrize("model", ['"recurence"', "3", '["recurrence"]'])
+def test_a_study_like_none_says_what_was_wanted(tmp_path, model):
+    """Only what is packaged can be laid over: a file means the same on every machine."""
+    path = tmp_path / "mine.toml"
+    path.write_text(f"like = {model}")
+    with pytest.raises(StudyError, match=r"like: wanted a packaged study \(demo_liver.*recurrence\), got"):
+        load_study(str(path))
 
 
 RULE = {"reason": "too young", "include": {"column": "age", "is": ">=", "value": 18}}
@@ -83,7 +102,7 @@ def _toml(value: object) -> str:
 
 def test_an_unknown_study_or_broken_file_says_what_was_wanted(tmp_path):
     """The packaged names are listed; TOML errors carry their line."""
-    with pytest.raises(StudyError, match=r"\(liver_metastasis, recurrence\) or the path of a TOML file"):
+    with pytest.raises(StudyError, match=r"\(.*liver_metastasis, recurrence\) or the path of a TOML file"):
         load_study("recurence")
     broken = tmp_path / "x.toml"
     broken.write_text("name = ")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gc_ray.options import DONE, FAILED, AsJson, faults, run_id
+from gc_ray.options import DONE, FAILED, AsJson, faults
 from gc_ray.store import open_store
 
 
@@ -35,13 +35,33 @@ def show(
         (console.show_json if as_json else console.show_contents)(found)
 
 
-def demo(*, out: Annotated[Path, typer.Option(help="Where the cohort and its store go.")] = Path("demo")) -> None:
-    """Show the main job on a simulated cohort: DICOM in, ledger, features and network inputs out."""
+def demo(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="Where the cohort, the store and everything else go.")] = Path("demo"),
+) -> None:
+    """Show the whole way on a simulated cohort: both studies from DICOM to report, frozen model and new scans.
+
+    The same command again goes on where it was cut off; every step is a command that you can repeat by itself.
+    """
+    program = context.find_root().command
+
+    def call(command: tuple[str, ...]) -> int:
+        return program.main(list(command), prog_name="gc-ray", standalone_mode=False) or DONE
+
     with faults():
         from gc_ray import console
-        from gc_ray.runtime.demo import demo as run
+        from gc_ray.runtime.cluster import session
+        from gc_ray.runtime.demo import Step, results_of, steps_of, walk
 
-        with console.watching() as watch:
-            shown = run(out, watch, console.show_written, run_id("demo"), time.monotonic)
-        console.show_summary(shown.summary, str(shown.store))
-        console.show_demo(shown)
+        steps, failed, begin = steps_of(out), False, time.monotonic()
+        console.show_lines(f"{len(steps)} steps; each is a command that can be repeated by itself and resumes")
+        with session(None):
+            for told in walk(steps, call):
+                if isinstance(told, Step):
+                    console.show_step(steps.index(told) + 1, len(steps), told)
+                    begin = time.monotonic()
+                else:
+                    console.show_step_ended(told, time.monotonic() - begin)
+                    failed = failed or told.failed
+        console.show_demo(results_of(out), str(out))
+    raise typer.Exit(FAILED if failed else DONE)

@@ -42,9 +42,11 @@ def train(
 
 def embed(
     *,
-    model: Annotated[str, typer.Option("--model", help="The id of an autoencoder, as train prints it.")],
     store: StoreUri,
     study: StudyName = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The id of an autoencoder; the study's own when left out.")
+    ] = None,
     overrides: Overrides = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Actors; 0 = in this process; all CPUs when left out.")
@@ -59,8 +61,12 @@ def embed(
         from gc_ray.runtime.embed import embed as run
 
         flags = [*([f"embed.workers={workers}"] if workers is not None else []), *(["embed.gpu=true"] if gpu else [])]
-        settings = load_study(study, (*(overrides or ()), *flags))
+        settings, where = load_study(study, (*(overrides or ()), *flags)), open_store(store)
+        if model is None:
+            from gc_ray.runtime.networks import autoencoder_task
+
+            model = autoencoder_task(where, settings).model_id
         with console.watching() as watch:
-            summary = run(Request(model, settings, open_store(store), limit), watch, run_id("embed"), time.monotonic)
+            summary = run(Request(model, settings, where, limit), watch, run_id("embed"), time.monotonic)
         console.show_summary(summary, store)
     raise typer.Exit(OVER_BUDGET if summary.over_budget else DONE)

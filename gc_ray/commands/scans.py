@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from gc_ray.cohort.synthetic.published import RECURRENCE_RATE
 from gc_ray.errors import StudyError
 from gc_ray.options import (
     BAD_INPUT,
@@ -43,8 +44,13 @@ def synth(
     matrix: Annotated[int, typer.Option(help="Rows and columns of a slice.")] = 144,
     slices: Annotated[int | None, typer.Option(help="Slices of a scan; the site's own when left out.")] = None,
     slice_mm: Annotated[float | None, typer.Option(help="Slice thickness; the site's own when left out.")] = None,
+    recurrence_rate: Annotated[float, typer.Option(help="Expected share with a recurrence.")] = RECURRENCE_RATE,
+    first: Annotated[int, typer.Option(help="Patients to pass over: new ones of the same hospitals follow.")] = 0,
 ) -> None:
-    """Write a simulated gastric cohort as real DICOM, with SEG and RTSTRUCT outlines, tables and the known truth."""
+    """Write a simulated gastric cohort as real DICOM, with SEG and RTSTRUCT outlines, tables and the known truth.
+
+    A cohort that is there already, of the same settings, is left as it is.
+    """
     with faults():
         from gc_ray import console
         from gc_ray.cohort.synthetic.spec import CohortSpec
@@ -53,7 +59,7 @@ def synth(
         try:
             spec = CohortSpec(
                 patients, sites, seed, effect, source_patients, reread_share, defects,
-                matrix=matrix, slices=slices, slice_mm=slice_mm,
+                recurrence_rate=recurrence_rate, matrix=matrix, slices=slices, slice_mm=slice_mm, first=first,
             )  # fmt: skip
         except ValueError as error:
             raise StudyError(str(error)) from error

@@ -46,7 +46,9 @@ def icc(ratings: np.ndarray, kind: Literal["2,1", "3,1"] = "2,1") -> Agreement:
     stand_in = stand_in[..., None] if ratings.ndim == 3 else stand_in
     squares = _mean_squares(np.where(computable, ratings, stand_in))
     estimate = _absolute if kind == "2,1" else _consistent
-    return Agreement(*(np.where(computable, value, np.nan)[()] for value in estimate(*squares, *ratings.shape[:2])))
+    with np.errstate(divide="ignore", invalid="ignore"):  # readers who cross in a few subjects: no value, no limit
+        values = estimate(*squares, *ratings.shape[:2])
+    return Agreement(*(np.where(computable & np.isfinite(value), value, np.nan)[()] for value in values))
 
 
 def _mean_squares(ratings: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -55,11 +55,18 @@ class Inputs:
 
     @property
     def headline(self) -> str:
-        """The model that comes first, of those with more than in-sample scores: the study's, else its last signature."""
+        """The model that comes first, of those with more than in-sample scores."""
         clean = self.scores.loc[self.scores["variant"] == "leak_free", "model_id"]
-        models = list(dict.fromkeys(clean)) or self.models
-        wanted = (self.study.evaluate.headline, *(s.name for s in reversed(self.study.signature)))
-        return next((name for name in wanted if name in models), models[-1])
+        return self._first_of(list(dict.fromkeys(clean)) or self.models)
+
+    @property
+    def wanted(self) -> str:
+        """The model that should come first, whatever scores it has: the study's, else its last signature."""
+        return self._first_of(self.models)
+
+    def _first_of(self, models: list[str]) -> str:
+        order = (self.study.evaluate.headline, *(s.name for s in reversed(self.study.signature)))
+        return next((name for name in order if name in models), models[-1])
 
 
 def from_store(store: Store, study: Study, tune_id: str | None) -> Inputs:

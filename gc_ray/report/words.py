@@ -75,11 +75,11 @@ def summary(done: Evaluation) -> dict:
 def sentences(done: Evaluation) -> list[str]:
     """What a reader must know before the numbers: optimism, and the serious doubts."""
     metrics = done.frame("metrics")
-    named, shown = done.inputs.study.evaluate.headline, done.inputs.headline
+    wanted, shown = done.inputs.wanted, done.inputs.headline
     corrected = metrics[(metrics["metric"] == "auc_corrected") & (metrics["model_id"] == shown)]
     said = []
-    if named != shown and named in done.inputs.models:
-        said.append(f"{named} has in-sample scores only, since a fold kept nothing of it: {shown} comes first.")
+    if wanted != shown:
+        said.append(f"{wanted} has in-sample scores only, since a fold kept nothing of it: {shown} comes first.")
     for row in corrected.itertuples():
         if row.note:
             said.append(f"Optimism of {row.model_id} is {row.note}.")

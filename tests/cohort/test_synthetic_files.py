@@ -64,6 +64,33 @@ def test_same_seed_writes_the_same_bytes(cohort, tmp_path):
     assert digests(tmp_path) == digests(cohort[0])
 
 
+def test_a_cohort_that_is_there_is_left_and_one_that_was_cut_off_begun_anew(cohort, tmp_path):
+    """The same settings again write nothing; other settings, or a folder with other files, are refused."""
+    told = []
+    assert write_cohort(cohort[0], SPEC, lambda *progress: told.append(progress)) == cohort[1]
+    assert not told
+    with pytest.raises(StoreError, match="wanted a new or empty folder"):
+        write_cohort(cohort[0], replace(SPEC, seed=4))
+    small, out = replace(SPEC, patients=1, source_patients=0, matrix=64), tmp_path / "c"
+    with pytest.raises(KeyboardInterrupt):
+        write_cohort(out, small, interrupted)
+    assert not out.exists()
+    write_cohort(out, small)
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def interrupted(done: int, patients: int) -> None:
+    raise KeyboardInterrupt
+
+
+def test_later_patients_are_those_of_a_longer_cohort():
+    """New patients of the same hospitals: the same people, numbers and rows as if they had come at once."""
+    later = draw(replace(SPEC, first=3, patients=2, source_patients=0)).clinical
+    whole = draw(SPEC).clinical
+    assert later["patient_id"].tolist() == ["P0004", "P0005"]
+    assert later["age_years"].tolist() == whole["age_years"][3:5].tolist()
+
+
 def test_another_process_writes_the_same_bytes():
     """Nothing depends on the process: not on hash randomisation, not on the clock."""
     code = (

@@ -64,6 +64,14 @@ def test_features_without_spread_or_with_missing_ratings_are_nan():
     assert np.isnan(icc(np.full((5, 2), 3.0)).icc)
 
 
+@pytest.mark.parametrize("ratings", [[[0, 1], [1, 0]], [[3, 0], [1, 2], [1, 2]]])
+def test_readers_who_cross_in_a_few_subjects_give_no_limit_and_no_warning(ratings):
+    """A quotient that does not exist is NaN, never infinite."""
+    got = icc(np.array(ratings, float))
+    assert np.isnan(got.lower)
+    assert not np.isinf([got.icc, got.lower, got.upper]).any()
+
+
 def test_units_and_order_do_not_matter():
     """Another scale, another zero, another order of subjects or readers: the same agreement."""
     rng = np.random.default_rng(1)

@@ -86,7 +86,7 @@ def test_the_report_is_about_the_last_signature_unless_the_study_says_otherwise(
     made = tuple(SignatureSettings(name=name, families=("clinical",)) for name in ("radiomics", "clinical", "fused"))
     study = Study(signature=made)
     study = study.model_copy(update={"evaluate": study.evaluate.model_copy(update={"headline": named})})
-    scores = pd.DataFrame({"model_id": ["clinical", "fused", "radiomics"]})
+    scores = pd.DataFrame({"model_id": ["clinical", "fused", "radiomics"], "variant": "leak_free"})
     assert Inputs(study, scores, pd.DataFrame(), "").headline == expected
     assert Inputs(Study(), scores, pd.DataFrame(), "").headline == "radiomics"
 

@@ -145,6 +145,8 @@ def test_the_command_line_trains_and_embeds(network_store, tmp_path):
     done = gc_ray("embed", f"--model={model}", f"--store={uri}", "--workers=2")
     assert done.returncode == 0, done.stderr
     assert "26 results computed" in done.stdout
+    done = gc_ray("embed", "--study=recurrence", f"--store={uri}", *small, "--workers=0")
+    assert "0 results computed" in done.stdout, "the study's own autoencoder is another"
     for arguments, code, message in (
         (["embed", "--model=none", f"--store={uri}"], 2, "error: model none: wanted models/none/card.json"),
         ([*order, "--gpu", "--set=autoencoder.seed=1"], 1, "error: training: wanted a GPU"),

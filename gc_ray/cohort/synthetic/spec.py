@@ -41,7 +41,7 @@ SITES = (
 )
 
 LIMITS = {
-    "patients": (1, SOURCE_FIRST),
+    "patients": (1, SOURCE_FIRST // 2),
     "sites": (1, len(SITES)),
     "seed": (0, 2**63),
     "source_patients": (0, SOURCE_FIRST),
@@ -51,6 +51,7 @@ LIMITS = {
     "matrix": (LEAST_MATRIX, 1024),
     "slices": (1, 4096),
     "slice_mm": (0.3, 10),
+    "first": (0, SOURCE_FIRST // 2),
 }
 
 
@@ -64,6 +65,7 @@ class CohortSpec:
     reread_share: share of patients outlined by a second reader (RTSTRUCT) and again by the first (repeat 1).
     defects: share of scans with one defect. recurrence_rate: expected share with a recurrence.
     matrix: rows and columns. slices, slice_mm: instead of the site's 160 mm and slice thickness.
+    first: index of the first patient; a cohort of 5 from 40 on are new patients of the hospitals that had 40.
 
     Raises ValueError for a setting out of range.
     """
@@ -79,6 +81,7 @@ class CohortSpec:
     matrix: int = 144
     slices: int | None = None
     slice_mm: float | None = None
+    first: int = 0
 
     def __post_init__(self) -> None:
         for name, (least, most) in LIMITS.items():
@@ -118,7 +121,8 @@ def is_reread(spec: CohortSpec, index: int) -> bool:
 
 def patient_indices(spec: CohortSpec) -> list[int]:
     """The indices of all patients: first those of the outcome studies, then those of the source task."""
-    return [*range(spec.patients), *range(SOURCE_FIRST, SOURCE_FIRST + spec.source_patients)]
+    study = range(spec.first, spec.first + spec.patients)
+    return [*study, *range(SOURCE_FIRST, SOURCE_FIRST + spec.source_patients)]
 
 
 def patient_id(index: int) -> str:

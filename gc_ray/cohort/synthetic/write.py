@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -38,52 +39,74 @@ def write_patient(out: Path, spec: CohortSpec, index: int) -> None:
         path.write_bytes(data)
 
 
-def write_tables(out: Path, spec: CohortSpec) -> CohortFiles:
-    """Write everything but the images: manifests, clinical table, truth, defects, README.
-
-    Raises StoreError when the folder holds anything: its files would mix with the cohort's.
-    """
+def write_tables(out: Path, spec: CohortSpec) -> None:
+    """Write everything but the images: manifests, clinical table, truth, defects, README."""
     out.mkdir(parents=True, exist_ok=True)
-    if any(out.iterdir()):
-        raise StoreError(f"wanted a new or empty folder, {out.name} holds files: name another or empty it")
-    indices = patient_indices(spec)
-    study, source = indices[: spec.patients], indices[spec.patients :]
-    sites = {site.name: [i for i in study if site_of(spec, i) == site] for site in SITES[: spec.sites]}
+    files, indices = files_of(out, spec), patient_indices(spec)
     drawn = draw(spec)
     (out / "README.txt").write_bytes(README.encode())
-    (out / "truth.json").write_bytes(json.dumps(truth_of_cohort(spec, drawn), indent=2).encode() + b"\n")
-    return CohortFiles(
-        scans=_write_scans(out / "scans.csv", spec, indices),
-        site_scans=tuple(_write_scans(out / f"scans_site_{s}.csv", spec, of) for s, of in sites.items()),
-        source_scans=_write_scans(out / "scans_source.csv", spec, source) if source else None,
-        clinical=_write_csv(out / "clinical.csv", drawn.clinical),
-        truth=out / "truth.json",
-        truth_table=_write_csv(out / "truth.csv", drawn.truth),
-        defects=_write_csv(out / "defects.csv", _defects(spec, indices)),
-    )
+    files.truth.write_bytes(json.dumps(truth_of_cohort(spec, drawn), indent=2).encode() + b"\n")
+    study, source = indices[: spec.patients], indices[spec.patients :]
+    _write_scans(files.scans, spec, indices)
+    for site, path in zip(SITES, files.site_scans, strict=False):
+        _write_scans(path, spec, [i for i in study if site_of(spec, i) == site])
+    if files.source_scans is not None:
+        _write_scans(files.source_scans, spec, source)
+    _write_csv(files.clinical, drawn.clinical)
+    _write_csv(files.truth_table, drawn.truth)
+    _write_csv(files.defects, _defects(spec, indices))
 
 
 def write_cohort(out: Path, spec: CohortSpec, progress: Callable[[int, int], None] | None = None) -> CohortFiles:
-    """Write a whole cohort under ``out`` and return where its parts are.
+    """Write a whole cohort to ``out`` and return where its parts are.
 
-    progress: called with (patients written, patients in all) after each patient.
+    A cohort of these settings that is there already is left as it is; one that was cut off is begun anew.
+    progress: called with (patients written, patients in all) after each patient. StoreError when the folder holds
+    anything else: its files would mix with the cohort's.
     """
-    files = write_tables(out, spec)
+    if _held(out) == asdict(spec):
+        return files_of(out, spec)
+    if out.exists() and any(out.iterdir()):
+        raise StoreError(f"wanted a new or empty folder, {out.name} holds files: name another or empty it")
+    partial = out.with_name(f"{out.name}.partial")  # renamed when whole
+    shutil.rmtree(partial, ignore_errors=True)
+    write_tables(partial, spec)
     indices = patient_indices(spec)
     for done, index in enumerate(indices, start=1):
-        write_patient(out, spec, index)
+        write_patient(partial, spec, index)
         if progress is not None:
             progress(done, len(indices))
-    return files
+    partial.rename(out)
+    return files_of(out, spec)
 
 
-def _write_csv(path: Path, table: pd.DataFrame) -> Path:
+def files_of(out: Path, spec: CohortSpec) -> CohortFiles:
+    """Where the parts of a cohort in ``out`` are, written or not."""
+    return CohortFiles(
+        scans=out / "scans.csv",
+        site_scans=tuple(out / f"scans_site_{site.name}.csv" for site in SITES[: spec.sites]),
+        source_scans=out / "scans_source.csv" if spec.source_patients else None,
+        clinical=out / "clinical.csv",
+        truth=out / "truth.json",
+        truth_table=out / "truth.csv",
+        defects=out / "defects.csv",
+    )
+
+
+def _held(out: Path) -> dict | None:
+    """The settings of the cohort in a folder; None where there is none."""
+    try:
+        return json.loads((out / "truth.json").read_bytes())["specification"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
     table.to_csv(path, index=False, lineterminator="\n")
-    return path
 
 
-def _write_scans(path: Path, spec: CohortSpec, indices: Sequence[int]) -> Path:
-    return _write_csv(path, pd.DataFrame([row for i in indices for row in scan_rows(spec, i)]))
+def _write_scans(path: Path, spec: CohortSpec, indices: Sequence[int]) -> None:
+    _write_csv(path, pd.DataFrame([row for i in indices for row in scan_rows(spec, i)]))
 
 
 def _defects(spec: CohortSpec, indices: Sequence[int]) -> pd.DataFrame:
