@@ -57,10 +57,10 @@ def half_written(store: Store) -> int:
     return spoilt
 
 
-def extracted(uri: str, keys: list[tuple], expected: str, leave_out: tuple[str, ...] = ()) -> Verdict:
+def extracted(uri: str, keys: list[tuple], expected: str, half: int = 0, leave_out: tuple[str, ...] = ()) -> Verdict:
     """A store after ``extract`` of some outlines against one that was left in peace.
 
-    leave_out: columns of the ledger that tell where the scans lay.
+    half: what was found half-written. leave_out: columns of the ledger that tell where the scans lay.
     """
     store, peace = open_store(uri), open_store(expected)
     rows = (json.loads(store.get(entry.key)) for entry in store.list("ledger/commits"))
@@ -71,7 +71,7 @@ def extracted(uri: str, keys: list[tuple], expected: str, leave_out: tuple[str, 
     dropped = [*MEASURED, *leave_out]
     equal = same(found.drop_columns(dropped), ledger.read_ledger(peace).drop_columns(dropped))
     equal = equal and same(features, ledger.read_features(peace, FEATURES))
-    return Verdict(lost, doubled + len(set(commits) - set(keys)), half_written(store), equal)
+    return Verdict(lost, doubled + len(set(commits) - set(keys)), half, equal)
 
 
 def rescored(uri: str, keys: list[tuple], bundle_id: str, expected: str) -> Verdict:

@@ -13,6 +13,7 @@ from place import UP_S, Place, until
 
 AWAY_S = 20.0
 AFTER = 3  # results that are committed when the fault strikes: the command is in its midst
+SLICES = "/ct/"  # in the path of a scan's slice
 FULL_BYTES = 100  # the largest file that a worker can write on a "full" disk: less than any object of the store
 
 
@@ -21,7 +22,7 @@ class Fault:
     """One fault. strike: given the place, what a running command has in its arguments, and whether it still runs.
 
     codes: the exit codes that are right, the last of them 0; None stands for a killed command. local: scans and store
-    are folders, since the fault is one of a disk.
+    are folders, since the fault is one of a disk. after: results that are to be there first.
     """
 
     name: str
@@ -29,20 +30,35 @@ class Fault:
     strike: Callable[[Place, str, Callable[[], bool]], None]
     codes: tuple[int | None, ...] = (0,)
     local: bool = False
+    after: int = AFTER
 
 
 def kill_worker(place: Place, mark: str, runs: Callable[[], bool]) -> None:
-    """SIGKILL for one worker that has a scan in hand."""
-    busy: list[psutil.Process] = []
-    until(lambda: busy.extend(place.at_work("head") + place.at_work("second")) or busy, UP_S, "a worker is busy")
-    busy[0].kill()
+    """SIGKILL for one worker that is reading a scan."""
+    with place.proxy.holding(SLICES) as held:
+        until(lambda: readers(place, "head", held) + readers(place, "second", held), UP_S, "a scan is being read")
+        (readers(place, "head", held) + readers(place, "second", held))[0].kill()
 
 
 def kill_node(place: Place, mark: str, runs: Callable[[], bool]) -> None:
-    """SIGKILL for every process of the second node while one of its workers has a scan in hand."""
-    until(lambda: place.at_work("second"), UP_S, "the second node is busy")
-    for process in place.processes("second"):
-        _kill(process)
+    """SIGKILL for every process of the second node while one of its workers is reading a scan."""
+    with place.proxy.holding(SLICES) as held:
+        until(lambda: readers(place, "second", held), UP_S, "the second node reads a scan")
+        for process in place.processes("second"):
+            _kill(process)
+
+
+def readers(place: Place, node: str, ports: list[int]) -> list[psutil.Process]:
+    """The workers of a node that wait for the proxy at one of these ports of theirs."""
+    found = []
+    for process in place.workers(node):
+        try:
+            mine = {connection.laddr.port for connection in process.net_connections("tcp4")}
+        except psutil.Error:
+            continue
+        if mine & set(ports):
+            found.append(process)
+    return found
 
 
 def kill_driver(place: Place, mark: str, runs: Callable[[], bool]) -> None:
@@ -108,13 +124,15 @@ def _is(process: psutil.Process, mark: str) -> bool:
         return False
 
 
-# the second node does not come back, so its fault is the last
 FAULTS = {
-    "worker": Fault("a worker process killed", "in the middle of a scan", kill_worker),
+    "worker": Fault("a worker process killed", "reading a scan, after 3 results", kill_worker),
     "driver": Fault("the driver killed", "after 3 results; the same command again", kill_driver, (None, 0)),
     "away": Fault("S3 down for 20 s", "server killed after 3 results, then started again", s3_away),
     "frozen": Fault("S3 silent for 20 s", "server stopped after 3 results, then continued", s3_frozen),
-    "storm": Fault("S3 slow, failing, losing answers", "from 3 results on, to the end", s3_storm),
-    "disk": Fault("disk full", "from 3 results on; the same command again", disk_full, (1, 0), local=True),
-    "node": Fault("a node killed", "one of two, with all its processes, in the middle of a scan", kill_node),
+    "storm": Fault("S3 slow, failing, losing answers", "from beginning to end", s3_storm, after=0),
+    "disk": Fault(
+        "disk of the store full", "from 3 results on; the same command again", disk_full, (1, 0), local=True
+    ),
+    "scratch": Fault("disk of the workers full", "from 3 results on; the same command again", disk_full, (1, 0)),
+    "node": Fault("a node killed", "with all its processes, reading a scan, after 3 results", kill_node),
 }

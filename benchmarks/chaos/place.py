@@ -125,12 +125,6 @@ class Place:
         """A node's processes that have a scan in hand or wait for one."""
         return [process for process in self.processes(node) if _title(process).startswith("ray::")]
 
-    def at_work(self, node: str) -> list[psutil.Process]:
-        """A node's workers that have scans in hand."""
-        return [
-            process for process in self.workers(node) if "batch" in _title(process) or "run_one" in _title(process)
-        ]
-
 
 def until(there: Callable[[], object], limit_s: float, what: str) -> None:
     """Return once ``there()`` is true; TimeoutError after ``limit_s``."""

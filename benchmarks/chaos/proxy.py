@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SLOW_S = 1.0
+LOOK_S = 0.02  # between two looks whether a request may go on
 # share of the requests that meet each fault in a storm; those that a server acts on before it fails are the worst
-STORM = {"slow": 0.10, "503": 0.10, "500": 0.05}
+STORM = {"1 s late": 0.10, "503": 0.10, "500": 0.05}
 STORM_PUT = STORM | {"500 after it took effect": 0.20, "no answer after it took effect": 0.20}
 STORM_GET = STORM | {"answer cut in half": 0.05}
 HOP = {"connection", "transfer-encoding", "content-length", "expect", "keep-alive"}  # each connection has its own
@@ -32,6 +33,17 @@ class Proxy:
     faults: Counter = field(default_factory=Counter)
     chance: random.Random = field(default_factory=lambda: random.Random(7))
     lock: threading.Lock = field(default_factory=threading.Lock)
+    held: list[int] = field(default_factory=list)
+    hold: str = ""
+
+    @contextmanager
+    def holding(self, part: str) -> Iterator[list[int]]:
+        """Until the context ends, requests for paths with ``part`` wait; the list that takes their clients' ports."""
+        self.held, self.hold = [], part
+        try:
+            yield self.held
+        finally:
+            self.hold = ""
 
     def forget(self) -> None:
         """Count from nothing."""
@@ -57,9 +69,13 @@ class Proxy:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Pass one request on and its answer back, with the fault that falls to it."""
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        while self.hold and self.hold in request.path:
+            if request.client_address[1] not in self.held:
+                self.held.append(request.client_address[1])
+            time.sleep(LOOK_S)
         fault = self.draw(request.command, "If-None-Match" in request.headers)
         request.close_connection = True  # a connection kept alive would outlive the server behind it
-        if fault == "slow":
+        if fault == "1 s late":
             time.sleep(SLOW_S)
         if fault in ("503", "500"):
             return _reply(request, int(fault), [], b"")
@@ -71,7 +87,7 @@ class Proxy:
             return _reply(request, 500, [], b"")
         if fault == "no answer after it took effect":
             return None
-        if fault != "answer cut in half" and status < 300 and request.command == "GET":
+        if fault != "answer cut in half" and status == 200 and request.command == "GET":
             with self.lock:
                 self.whole[request.path.partition("?")[0]] += 1
         return _reply(request, status, headers, content, cut=fault == "answer cut in half")
