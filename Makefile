@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 
-.PHONY: setup demo test test-fast test-slow lint format bench bench-extraction bench-networks bench-statistics profile clean
+.PHONY: setup demo test test-fast test-slow lint format bench bench-extraction bench-networks bench-statistics chaos profile clean
 
 setup: $(READY)
 
@@ -53,6 +53,10 @@ bench-statistics: $(READY)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/selection.py
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/report.py
+
+# faults in the midst of real runs on two Ray nodes and an S3 server: ten minutes; nothing may be lost or doubled
+chaos: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos --out docs/faults.md
 
 # where the time of one scan goes: SCAN=stomach, or SCAN="image mask region"
 profile: $(READY)

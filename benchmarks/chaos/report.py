@@ -23,8 +23,9 @@ same command is given again.
   scans lay in a folder and for rescoring.
 - *seconds*: of all commands of the line together, from submission to end; the first line is what to compare with.
 - *lost*: outlines without a committed result, or without a row. *doubled*: results or rows beyond one an outline.
-- *equal*: ledger and features (for rescoring: scores) are Arrow-equal to those of an undisturbed run after sorting by
-  key, floats to the bit, statuses and reasons included; measured seconds and memory, and a score's time and run, aside.
+- *equal*: ledger and features (for rescoring: scores) are Arrow-equal to those of an undisturbed run after sorting
+  by key, floats to the bit, statuses and reasons included; measured seconds and memory, a score's time and run, and
+  the stamps of scans that lay elsewhere aside.
 - After each command every object of its store was read as what its name says: {half} was not whole.
 
 {versions}.

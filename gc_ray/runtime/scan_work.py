@@ -202,8 +202,8 @@ def _read(task: ScanTask, job: Job, folder: Path, trail: _Trail) -> Reading:
     except StoreError:
         reason = f"{_shown(row.image)} or its mask could not be fetched; check rights and network, and run again"
         return Reading("failed", trail.stage, reason, notes, geometry, sha256)
-    except Exception as error:
-        _stop_if_full(error, row)  # else one scan's fault must never cost another scan
+    except Exception as error:  # noqa: BLE001 - one scan's fault must never cost another scan
+        _stop_if_full(error, row)
         return Reading("failed", trail.stage, anonymous(error), notes, geometry, sha256)
 
 
