@@ -74,7 +74,7 @@ def told(ends: list[Ended], uri: str, here: Place) -> str:
     """Exit codes, the error in its own words, how much a second command had to do, and what requests met."""
     parts = ["; then ".join("killed" if end.code is None else f"exit {end.code}" for end in ends)]
     if ends[0].code == 1:
-        line = next(line for line in ends[0].said.splitlines() if line.startswith("error: "))
+        line = next((line for line in ends[0].said.splitlines() if line.startswith("error: ")), "no message")
         parts.append(f"`{re.sub(r'[0-9a-f]{12,}', '…', line.replace(uri, 'STORE'))}`")
     if len(ends) > 1 and (found := re.search(r"(\d+) results? computed", ends[-1].said)):
         parts.append(f"the second computed {found[1]}")

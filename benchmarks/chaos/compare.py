@@ -66,7 +66,7 @@ def extracted(uri: str, keys: list[tuple], expected: str, half: int = 0, leave_o
     rows = (json.loads(store.get(entry.key)) for entry in store.list("ledger/commits"))
     commits = Counter(_key(row) for row in rows)
     found, features = ledger.read_ledger(store), ledger.read_features(store, FEATURES)
-    lost = len(set(keys) - set(commits)) + len(set(keys) - {_key(row) for row in found.to_pylist()})
+    lost = len(set(keys) - (set(commits) & {_key(row) for row in found.to_pylist()}))
     doubled = _surplus(commits) + _surplus(Counter(_key(row) for row in features.to_pylist()))
     dropped = [*MEASURED, *leave_out]
     equal = same(found.drop_columns(dropped), ledger.read_ledger(peace).drop_columns(dropped))
@@ -81,7 +81,7 @@ def rescored(uri: str, keys: list[tuple], bundle_id: str, expected: str) -> Verd
     scores, wanted = (
         audit.read_scores(place, bundle_id).drop_columns(list(SCORED)) for place in (store, open_store(expected))
     )
-    lost = len(set(keys) - set(audits)) + len(set(keys) - {_key(row) for row in scores.to_pylist()})
+    lost = len(set(keys) - (set(audits) & {_key(row) for row in scores.to_pylist()}))
     doubled = _surplus(audits) + _surplus(Counter(_key(row) for row in scores.to_pylist()))
     return Verdict(lost, doubled, half_written(store), same(scores, wanted))
 

@@ -23,8 +23,8 @@ from proxy import Proxy, proxy_to
 
 ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "gc-ray-chaos"
-UP_S = 120.0  # for a server or a job's first result to come, on a loaded machine; 5-20 s on an idle one
-DONE_S = 420.0  # for a command to end
+UP_S = 300.0  # for a server or a first result to come, on a loaded machine; 5-20 s on an idle one
+DONE_S = 900.0  # for a command to end
 LOOK_S = 0.05  # between two looks at what is awaited
 
 
@@ -123,7 +123,8 @@ class Place:
 
     def workers(self, node: str) -> list[psutil.Process]:
         """A node's processes that have a scan in hand or wait for one."""
-        return [process for process in self.processes(node) if _title(process).startswith("ray::")]
+        titles = {process: _title(process) for process in self.processes(node)}
+        return [p for p, title in titles.items() if title.startswith("ray::") and "JobSupervisor" not in title]
 
 
 def until(there: Callable[[], object], limit_s: float, what: str) -> None:
