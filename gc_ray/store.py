@@ -185,8 +185,7 @@ class S3Store:
             tries, pause = tries + 1, min(2 * pause, PAUSES_S[1])
 
     def _fault(self, error: Exception, verb: str, key: str, tries: int) -> Exception:
-        response = getattr(error, "response", {})
-        if response.get("Error", {}).get("Code") in {"NoSuchKey", "404"}:
+        if _code(error) in {"NoSuchKey", "404"}:
             return FileNotFoundError(f"{self.uri}/{key}")
         if _status(error) == 412:
             return (FileExistsError if tries == 1 else _PerhapsOursError)(f"{self.uri}/{key}")
@@ -235,21 +234,26 @@ def _may_pass(error: Exception) -> bool:
     from botocore.parsers import ResponseParserError
 
     if isinstance(error, faults.ClientError):
-        return _status(error) in PASSING or error.response.get("Error", {}).get("Code") in PASSING_CODES
+        return _status(error) in PASSING or _code(error) in PASSING_CODES
     lost = (faults.HTTPClientError, faults.ConnectionError, faults.IncompleteReadError, faults.FlexibleChecksumError)
     return isinstance(error, (*lost, ResponseParserError)) and not isinstance(error, faults.SSLError)
 
 
 def _status(error: Exception) -> int | None:
-    return getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return _response(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
+
+
+def _code(error: Exception) -> str | None:
+    return _response(error).get("Error", {}).get("Code")
+
+
+def _response(error: Exception) -> dict:
+    return getattr(error, "response", None) or {}  # a lost connection has the attribute, and None in it
 
 
 def _s3_reason(error: Exception) -> str:
-    response = getattr(error, "response", None)
-    if response:
-        fault = response.get("Error", {})
-        return f"{fault.get('Code', '?')}: {fault.get('Message') or 'no message'}"
-    return str(error)
+    fault = _response(error).get("Error")
+    return f"{fault.get('Code', '?')}: {fault.get('Message') or 'no message'}" if fault else str(error)
 
 
 def _cannot(verb: str, root: str, key: str, reason: str) -> StoreError:

@@ -263,6 +263,16 @@ def test_an_outage_is_sat_out_as_long_as_patience_lasts(faulty):
     assert time.monotonic() - begin < 5
 
 
+@pytest.mark.parametrize("fault", ["hang up", "cut"])
+def test_an_answer_that_never_comes_whole_is_one_clear_line(faulty, fault):
+    """A lost connection has no answer to quote."""
+    store, server = faulty
+    store.put("a", b"x" * 100)
+    server.faults += [fault] * 50
+    with pytest.raises(StoreError, match=r"cannot read a: .+; check rights and the address"):
+        replace(store, patience_s=0.5).get("a")
+
+
 def test_what_another_try_cannot_change_is_not_tried_again(faulty):
     """A missing object is missing at once."""
     store, server = faulty
