@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 
-.PHONY: setup demo test test-fast test-slow lint format bench bench-extraction bench-networks bench-statistics truth profile docs clean
+.PHONY: setup demo test test-fast test-slow lint format bench bench-extraction bench-networks bench-statistics chaos truth profile docs clean
 
 setup: $(READY)
 
@@ -57,6 +57,10 @@ bench-statistics: $(READY)
 # planted effects found, and nothing where nothing is: simulated tables and DICOM cohorts, docs/truth.md; resumes by seed
 truth: $(READY)
 	$(BIN)/python benchmarks/truth.py --seeds 50 --image-seeds 2
+
+# faults in the midst of real runs on two Ray nodes and an S3 server: ten minutes; nothing may be lost or doubled
+chaos: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos --out docs/faults.md
 
 # where the time of one scan goes: SCAN=stomach, or SCAN="image mask region"
 profile: $(READY)

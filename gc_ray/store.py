@@ -6,14 +6,21 @@ import errno
 import functools
 import os
 import secrets
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlparse
 
 from gc_ray.errors import StoreError
 
 TEMPORARY = ".tmp-"  # objects being written; never listed, so that no reader takes them for whole
+OUTAGE_S = 120.0  # how long S3 may be away or overloaded before a call gives up: a restart takes seconds to a minute
+FIRST_S = 10.0  # the same for the first contact of a run, where an address is more likely wrong than away
+PAUSES_S = (0.1, 5.0)  # between two tries: the first, and the longest that doubling it leads to
+CONNECT_S, ANSWER_S = 5, 30  # after which one try counts as lost; an object of 50 MB comes and goes well within
+PASSING = {429, 500, 502, 503, 504}  # HTTP answers that another try may change
+PASSING_CODES = {"RequestTimeout", "ConditionalRequestConflict", "OperationAborted"}  # the same, of other answers
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,10 @@ class LocalStore:
         Path(self.root, key).unlink(missing_ok=True)
 
 
+class _PerhapsOursError(FileExistsError):
+    """The key is taken, it may be by an earlier try of the same call whose answer was lost."""
+
+
 @dataclass(frozen=True)
 class S3Store:
     """A store in an S3 bucket. Endpoint, region and credentials come from the usual AWS settings."""
@@ -104,6 +115,7 @@ class S3Store:
     prefix: str
     encryption: str = ""  # server-side, asked for with every object: AES256 or aws:kms; empty: the bucket's own
     kms_key: str = ""
+    patience_s: float = OUTAGE_S
 
     @property
     def uri(self) -> str:
@@ -112,44 +124,42 @@ class S3Store:
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object, replacing one of the same key."""
-        self._call("write", key, "put_object", Body=data, **self._sealed())
+        self._call("write", key, "put_object", Key=self._key(key), Body=data, **self._sealed())
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object unless the key is taken; True when this call wrote it."""
+        once = {"Key": self._key(key), "Body": data, "IfNoneMatch": "*"}
         try:
-            self._call("write", key, "put_object", Body=data, IfNoneMatch="*", **self._sealed())
+            self._call("write", key, "put_object", **once, **self._sealed())
+        except _PerhapsOursError:
+            return self.get(key) == data
         except FileExistsError:
             return False
         return True
 
     def get(self, key: str) -> bytes:
         """The bytes of an object; FileNotFoundError when there is none."""
-        return self._call("read", key, "get_object")["Body"].read()
+        return self._call("read", key, "get_object", Key=self._key(key))["Body"]
 
     def head(self, key: str, count: int) -> bytes:
         """The first ``count`` bytes of an object."""
-        return self._call("read", key, "get_object", Range=f"bytes=0-{count - 1}")["Body"].read()
+        return self._call("read", key, "get_object", Key=self._key(key), Range=f"bytes=0-{count - 1}")["Body"]
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """All objects below ``prefix`` (a folder, or one object), sorted by key."""
-        import botocore.exceptions
-
-        full = self._key(prefix)
-        pages = _s3_client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=full)
-        skip = len(self._key(""))
-        try:
-            for page in pages:
-                for item in page.get("Contents", ()):
-                    key = item["Key"]
-                    # S3 prefixes are plain text: scan_1 would also list scan_10
-                    if not full or key == full or key.startswith(full.rstrip("/") + "/"):
-                        yield Entry(key[skip:], item["Size"], item["ETag"].strip('"'))
-        except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
-            raise _cannot("list", self.uri, prefix, _s3_reason(error)) from error
+        full, skip, more = self._key(prefix), len(self._key("")), {}
+        while more is not None:
+            page = self._call("list", prefix, "list_objects_v2", Prefix=full, **more)
+            for item in page.get("Contents", ()):
+                key = item["Key"]
+                # S3 prefixes are plain text: scan_1 would also list scan_10
+                if not full or key == full or key.startswith(full.rstrip("/") + "/"):
+                    yield Entry(key[skip:], item["Size"], item["ETag"].strip('"'))
+            more = {"ContinuationToken": page["NextContinuationToken"]} if page.get("IsTruncated") else None
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens when there is none."""
-        self._call("delete", key, "delete_object")
+        self._call("delete", key, "delete_object", Key=self._key(key))
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
@@ -158,22 +168,28 @@ class S3Store:
         asked = {"ServerSideEncryption": self.encryption, "SSEKMSKeyId": self.kms_key}
         return {name: value for name, value in asked.items() if value}
 
-    def _call(self, verb: str, key: str, operation: str, **arguments):
-        import botocore.exceptions
+    def _call(self, verb: str, key: str, operation: str, **arguments) -> dict:
+        """The answer, its body read to the end; asked for again as long as a fault may pass and patience lasts."""
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
-        try:
-            call = getattr(_s3_client(), operation)
-            return call(Bucket=self.bucket, Key=self._key(key), **arguments)
-        except botocore.exceptions.ClientError as error:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            code = error.response.get("Error", {}).get("Code")
-            if code in {"NoSuchKey", "404"}:
-                raise FileNotFoundError(f"{self.uri}/{key}") from error
-            if status == 412:
-                raise FileExistsError(f"{self.uri}/{key}") from error
-            raise _cannot(verb, self.uri, key, _s3_reason(error)) from error
-        except botocore.exceptions.BotoCoreError as error:
-            raise _cannot(verb, self.uri, key, _s3_reason(error)) from error
+        end, tries, pause = time.monotonic() + self.patience_s, 1, PAUSES_S[0]
+        while True:
+            try:
+                answer = getattr(_s3_client(), operation)(Bucket=self.bucket, **arguments)
+                return answer | {"Body": answer["Body"].read()} if "Body" in answer else answer
+            except (ClientError, BotoCoreError, ResponseParserError) as error:
+                if not _may_pass(error) or time.monotonic() + pause > end:
+                    raise self._fault(error, verb, key, tries) from error
+            time.sleep(pause * (1 + secrets.randbelow(100) / 100) / 2)  # so that workers do not come back in step
+            tries, pause = tries + 1, min(2 * pause, PAUSES_S[1])
+
+    def _fault(self, error: Exception, verb: str, key: str, tries: int) -> Exception:
+        if _code(error) in {"NoSuchKey", "404"}:
+            return FileNotFoundError(f"{self.uri}/{key}")
+        if _status(error) == 412:
+            return (FileExistsError if tries == 1 else _PerhapsOursError)(f"{self.uri}/{key}")
+        return _cannot(verb, self.uri, key, _s3_reason(error))
 
 
 Store = LocalStore | S3Store
@@ -193,6 +209,8 @@ def open_store(uri: str) -> Store:
 
 def probe(store: Store) -> None:
     """Prove that the store can be written and read; raise StoreError, in one line, when it cannot."""
+    if isinstance(store, S3Store):
+        store = replace(store, patience_s=FIRST_S)
     key = f"runs/probe-{secrets.token_hex(8)}"
     store.put(key, b"probe")
     store.get(key)
@@ -204,17 +222,38 @@ def _s3_client():
     import boto3
     from botocore.config import Config
 
-    # standard retries cover throttling and the 409 that a racing conditional write may get
-    config = Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=32)
+    # tries are counted in S3Store: botocore's own end after seconds, and do not tell a lost answer from a taken key
+    once = {"mode": "standard", "total_max_attempts": 1}
+    config = Config(retries=once, max_pool_connections=32, connect_timeout=CONNECT_S, read_timeout=ANSWER_S)
     return boto3.client("s3", config=config)
 
 
+def _may_pass(error: Exception) -> bool:
+    """Whether the same call may succeed later: the server is away, overloaded, or its answer was cut off."""
+    from botocore import exceptions as faults
+    from botocore.parsers import ResponseParserError
+
+    if isinstance(error, faults.ClientError):
+        return _status(error) in PASSING or _code(error) in PASSING_CODES
+    lost = (faults.HTTPClientError, faults.ConnectionError, faults.IncompleteReadError, faults.FlexibleChecksumError)
+    return isinstance(error, (*lost, ResponseParserError)) and not isinstance(error, faults.SSLError)
+
+
+def _status(error: Exception) -> int | None:
+    return _response(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
+
+
+def _code(error: Exception) -> str | None:
+    return _response(error).get("Error", {}).get("Code")
+
+
+def _response(error: Exception) -> dict:
+    return getattr(error, "response", None) or {}  # a lost connection has the attribute, and None in it
+
+
 def _s3_reason(error: Exception) -> str:
-    response = getattr(error, "response", None)
-    if response:
-        fault = response.get("Error", {})
-        return f"{fault.get('Code', '?')}: {fault.get('Message') or 'no message'}"
-    return str(error)
+    fault = _response(error).get("Error")
+    return f"{fault.get('Code', '?')}: {fault.get('Message') or 'no message'}" if fault else str(error)
 
 
 def _cannot(verb: str, root: str, key: str, reason: str) -> StoreError:

@@ -3,12 +3,17 @@
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from gc_ray.errors import StoreError
-from gc_ray.store import LocalStore, open_store, probe
+from gc_ray.store import LocalStore, S3Store, open_store, probe
 
 
 def test_a_created_object_is_never_replaced(any_store):
@@ -138,6 +143,139 @@ def test_an_unreachable_endpoint_is_one_clear_line(monkeypatch):
     module._s3_client.cache_clear()
     try:
         with pytest.raises(StoreError, match="cannot read x: Could not connect to the endpoint URL"):
-            open_store("s3://bucket").get("x")
+            S3Store("bucket", "", patience_s=0.5).get("x")
     finally:
         module._s3_client.cache_clear()
+
+
+@dataclass
+class Faulty:
+    """A server that knows PUT, GET and create-only PUT, and does to each request what ``faults`` says next.
+
+    refuse: 503 and nothing else. lose: it takes effect, the answer is 500. hang up: it takes effect, no answer.
+    cut: half of the answer. taken: another writer's object appears first.
+    """
+
+    faults: deque = field(default_factory=deque)
+    objects: dict[str, bytes] = field(default_factory=dict)
+    requests: int = 0
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Act on one request."""
+        self.requests += 1
+        fault = self.faults.popleft() if self.faults else ""
+        body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        if fault == "taken":
+            self.objects[request.path] = b"another"
+        status, content = (503, b"") if fault == "refuse" else self.act(request, body)
+        request.close_connection = bool(fault)
+        if fault == "hang up":
+            return
+        request.send_response(500 if fault == "lose" else status)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
+
+    def act(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:
+        """(status, content) of a sound answer."""
+        if request.command == "GET":
+            return (200, self.objects[request.path]) if request.path in self.objects else (404, b"")
+        if request.headers.get("If-None-Match") and request.path in self.objects:
+            return 412, b""
+        self.objects[request.path] = body
+        return 200, b""
+
+
+@pytest.fixture
+def faulty(monkeypatch) -> tuple[S3Store, Faulty]:
+    """A store on a server of this process whose answers can be spoilt."""
+    import boto3
+
+    import gc_ray.store as module
+
+    state = Faulty()
+
+    class Speaks(BaseHTTPRequestHandler):
+        """HTTP for ``state``."""
+
+        protocol_version = "HTTP/1.1"
+
+        def do_PUT(self):
+            state.answer(self)
+
+        do_GET = do_PUT  # noqa: N815
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Speaks)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "a")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    module._s3_client.cache_clear()
+    yield open_store("s3://bucket/store"), state
+    module._s3_client.cache_clear()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("fault", ["lose", "hang up"])
+def test_a_create_whose_answer_was_lost_is_known_as_our_own(faulty, fault):
+    """The retry meets the object that the first try made: by its content it is this call's."""
+    store, server = faulty
+    server.faults.append(fault)
+    assert store.create("a", b"ours") is True
+    assert server.objects == {"/bucket/store/a": b"ours"}
+    assert store.create("a", b"ours") is False, "a key that was taken before is nobody's success"
+
+
+def test_a_create_that_another_won_during_the_retries_is_lost(faulty):
+    """Other content under the key after a lost answer is another writer's."""
+    store, server = faulty
+    server.faults += ["refuse", "taken"]
+    assert store.create("a", b"ours") is False
+    assert store.get("a") == b"another"
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(faulty):
+    """Half an object is never taken for the whole."""
+    store, server = faulty
+    store.put("a", bytes(range(200)))
+    server.faults += ["cut", "hang up", "cut"]
+    assert store.get("a") == bytes(range(200))
+    server.faults += ["cut"]
+    assert store.head("a", 200) == bytes(range(200))
+
+
+def test_an_outage_is_sat_out_as_long_as_patience_lasts(faulty):
+    """More refusals in a row than botocore's own tries; then patience ends in one clear line."""
+    store, server = faulty
+    server.faults += ["refuse"] * 7
+    store.put("a", b"x")
+    assert server.requests == 8
+    server.faults += ["refuse"] * 50
+    begin = time.monotonic()
+    with pytest.raises(StoreError, match=r"cannot write b: .*503.*; check rights, free space and the address"):
+        replace(store, patience_s=1.0).put("b", b"x")
+    assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize("fault", ["hang up", "cut"])
+def test_an_answer_that_never_comes_whole_is_one_clear_line(faulty, fault):
+    """A lost connection has no answer to quote."""
+    store, server = faulty
+    store.put("a", b"x" * 100)
+    server.faults += [fault] * 50
+    with pytest.raises(StoreError, match=r"cannot read a: .+; check rights and the address"):
+        replace(store, patience_s=0.5).get("a")
+
+
+def test_what_another_try_cannot_change_is_not_tried_again(faulty):
+    """A missing object is missing at once."""
+    store, server = faulty
+    with pytest.raises(FileNotFoundError):
+        store.get("nothing")
+    assert server.requests == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -29,6 +30,7 @@ from gc_ray.runtime.scratch import scratch
 from gc_ray.source import content_sha256, list_source, localise
 from gc_ray.store import Store
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LARGER = "larger"  # the outcome of a scan that needs more memory than it was promised
 
 
@@ -94,7 +96,8 @@ def process_scan(task: ScanTask, job: Job) -> list[dict]:
     """Compute and commit what is wanted of one scan; an outcome per product: product, status, stage, reason.
 
     A single outcome ``larger`` with the memory needed, and nothing computed, when the promised memory is too small.
-    Never raises for a fault of the scan. StoreError when the store cannot be written: then the run must stop.
+    Never raises for a fault of the scan. StoreError when the store, or this machine's temporary folder, cannot be
+    written: then the run must stop.
     """
     begin = time.perf_counter()
     _reset_peak_memory()
@@ -200,7 +203,17 @@ def _read(task: ScanTask, job: Job, folder: Path, trail: _Trail) -> Reading:
         reason = f"{_shown(row.image)} or its mask could not be fetched; check rights and network, and run again"
         return Reading("failed", trail.stage, reason, notes, geometry, sha256)
     except Exception as error:  # noqa: BLE001 - one scan's fault must never cost another scan
+        _stop_if_full(error, row)
         return Reading("failed", trail.stage, anonymous(error), notes, geometry, sha256)
+
+
+def _stop_if_full(error: Exception, row: ScanRow) -> None:
+    # not a fault of the scan: a machine without space would fail all that it is given, faster than others compute
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        raise StoreError(
+            f"{row.scan_id}: cannot be copied to a worker's temporary folder: {os.strerror(error.errno)}; free space "
+            "there, or name another disk with TMPDIR"
+        ) from error
 
 
 def _needed(reading: Reading, task: ScanTask, job: Job) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import shutil
 import time
 from dataclasses import replace
@@ -135,6 +136,26 @@ def test_a_store_that_cannot_be_written_ends_the_run(rows, job, monkeypatch):
     broken = Job(open_store("/proc/gc_ray"), job.products, job.code_version, job.timeout_s)
     with pytest.raises(StoreError, match="cannot write"):
         process_scan(task(rows[0], broken), broken)
+
+
+@pytest.mark.slow
+def test_a_full_temporary_folder_ends_the_run_and_is_no_fault_of_the_scan(rows, job, s3_store):
+    """A machine that cannot hold a copy of a scan would fail every scan it is given: nothing is committed."""
+    places = {}
+    for name, uri in (("image_uri", rows[0].image_uri), ("mask_uri", rows[0].mask_uri)):
+        places[name] = f"{s3_store.uri}/{Path(uri).name}"
+        for path in sorted(Path(uri).rglob("*.dcm")) or [Path(uri)]:
+            s3_store.put(path.relative_to(Path(uri).parent).as_posix(), path.read_bytes())
+    scan = task(replace(rows[0], **places), job)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(StoreError, match=r"^P\w+: cannot be copied .* File too large; free space there"):
+            process_scan(scan, job)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert entries(job) == []
+    assert {found["status"] for found in process_scan(scan, job)} == {"ok"}
 
 
 def test_an_anonymous_error_names_kind_and_place_only():
