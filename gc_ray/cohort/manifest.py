@@ -60,7 +60,7 @@ COLUMNS = pa.schema([(f.name, pa.int32() if f.name == "repeat" else pa.string())
 
 @dataclass(frozen=True, eq=False)
 class Scans(Sequence[ScanRow]):
-    """Rows of the scans table in file order, kept as columns: a million take 200 MB and become objects when asked for.
+    """Rows of the scans table in file order, kept as columns: a million take 200 MB, objects are made when asked for.
 
     table: the columns of ``COLUMNS``.
     """
@@ -89,9 +89,12 @@ class Scans(Sequence[ScanRow]):
         return ScanRow(**self.table.slice(range(len(self))[place], 1).to_pylist()[0])
 
     def __iter__(self) -> Iterator[ScanRow]:
-        for start in range(0, len(self), STRETCH):
-            part = self.table.slice(start, STRETCH)
-            yield from map(ScanRow, *(column.to_pylist() for column in part.columns))
+        for part in self.stretches():
+            yield from map(ScanRow, *(column.to_pylist() for column in part.table.columns))
+
+    def stretches(self) -> Iterator[Scans]:
+        """The rows, so many at a time that their objects are few."""
+        return (self[start : start + STRETCH] for start in range(0, len(self), STRETCH))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Scans) and self.table.equals(other.table)

@@ -6,7 +6,8 @@ import contextlib
 import logging
 import os
 import resource
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ray
@@ -16,6 +17,7 @@ from ray.exceptions import RayError, RayTaskError
 from gc_ray.errors import ClusterError
 
 OBJECT_STORE_BYTES = 300 << 20  # voxels never enter it; only task descriptions and outcomes do
+AHEAD = 1000  # short tasks that wait at a time; a million at once would be gigabytes of the driver
 MIN_FILE_BYTES = 2 << 30  # Ray maps its object store and logs as files; a lower limit kills it without a word
 ONE_THREAD = {
     name: "1"
@@ -64,20 +66,29 @@ def session(cpus: int | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def map_chunks(function: Callable[[Any], Any], items: list, chunk: int, lost: Callable[[Any], Any]) -> list:
+def map_chunks(function: Callable[[Any], Any], items: Sequence, chunk: int, lost: Callable[[Any], Any]) -> list:
     """``[function(item) for item in items]`` on the session's CPUs, ``chunk`` short pieces of work to a task.
 
     Where a task's process dies its items are done again one by one; ``lost(item)`` stands for one that kills its
     process again.
     """
     run = ray.remote(num_cpus=1, max_retries=0)(lambda part: [function(item) for item in part])
-    parts = [items[i : i + chunk] for i in range(0, len(items), chunk)]
-    results = []
-    for part, ref in zip(parts, [run.remote(part) for part in parts], strict=True):
+    results, waiting = [], deque()
+
+    def collect() -> None:
+        part, ref = waiting.popleft()
         try:
-            results += _answer(ref)
+            results.extend(_answer(ref))
         except RayError:
-            results += [found for item in part for found in _alone(run, item, lost)]
+            results.extend(found for item in part for found in _alone(run, item, lost))
+
+    for start in range(0, len(items), chunk):
+        part = list(items[start : start + chunk])
+        waiting.append((part, run.remote(part)))
+        if len(waiting) == AHEAD:
+            collect()
+    while waiting:
+        collect()
     return results
 
 

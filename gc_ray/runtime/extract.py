@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from gc_ray import ledger
-from gc_ray.cohort.manifest import ScanRow
+from gc_ray.cohort.manifest import ScanRow, Scans
 from gc_ray.runtime import cluster
 from gc_ray.runtime.manifests import read_manifests
-from gc_ray.runtime.plan import Done, Planned, plan_scan
+from gc_ray.runtime.plan import Planned, plan_waves, read_history, results_of
 from gc_ray.runtime.products import code_version, describe, library_versions, products_of
 from gc_ray.runtime.scan_work import Job, process_scan
 from gc_ray.runtime.summary import Summary, summarise
@@ -55,10 +57,10 @@ def extract(
     probe(request.store)
     for product in job.products.values():
         describe(product, request.store)
-    tell = watch(Counter(row.site for row in rows for _ in job.products))
+    tell = watch({site: n * len(job.products) for site, n in rows.count("site").items()})
     computed = 0
     with cluster.session(request.workers):
-        for wave in _waves(rows, settings.wave_scans):
+        for wave in look_and_plan(rows, job, request, tell):
             for site, status in compute_wave(wave, job, request, work):
                 computed += status != "unchanged"
                 tell(site, status)
@@ -68,47 +70,43 @@ def extract(
     return summary
 
 
-def compute_wave(wave: list[ScanRow], job: Job, request: Request, work: Work) -> Iterator[tuple[str, str]]:
-    """(site, status) of every product of some outlines, as they are committed; within ``cluster.session``."""
-    done = Done({_key(r): r for r in _ledger_rows(request.store)}, frozenset(ledger.known_contents(request.store)))
-    surveys = cluster.map_chunks(survey_scan, wave, SURVEY_CHUNK, lambda row: Survey("", 0))
-    plans = [plan_scan(row, survey, done, job, request.verify) for row, survey in zip(wave, surveys, strict=True)]
-    for row, plan in zip(wave, plans, strict=True):
-        for _ in range(len(job.products) - (len(plan.task.wanted) if plan else 0)):
-            yield row.site, "unchanged"
-    planned: list[Planned] = [plan for plan in plans if plan]
-    for outcome in run_wave(planned, Way(job, work, request.study.extract.attempts, request.workers)):
-        yield planned[outcome["scan"]].task.row.site, outcome["status"]
+def look_and_plan(
+    scans: Scans, job: Job, request: Request, tell: Callable[[str, str], None]
+) -> Iterator[list[Planned]]:
+    """``plan_waves`` for a cohort, with a first look at its sources by the workers; within ``cluster.session``."""
+
+    def look(asked: list[tuple[ScanRow, str]]) -> list[Survey]:
+        return cluster.map_chunks(_survey, asked, SURVEY_CHUNK, lambda _: Survey("", 0))
+
+    history, size = read_history(request.store, scans, job), request.study.extract.wave_scans
+    return plan_waves(history, job, look, tell, size=size, verify=request.verify)
 
 
-def _waves(rows: list[ScanRow], size: int) -> Iterator[list[ScanRow]]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+def compute_wave(wave: list[Planned], job: Job, request: Request, work: Work) -> Iterator[tuple[str, str]]:
+    """(site, status) of every product of a wave as it is committed; within ``cluster.session``."""
+    for outcome in run_wave(wave, Way(job, work, request.study.extract.attempts, request.workers)):
+        yield wave[outcome["scan"]].task.row.site, outcome["status"]
 
 
-def _ledger_rows(store: Store) -> list[dict]:
-    return ledger.read_ledger(store).to_pylist()
+def _survey(asked: tuple[ScanRow, str]) -> Survey:
+    return survey_scan(*asked)
 
 
-def _key(row: dict) -> tuple:
-    return tuple(row[name] for name in ledger.KEY)
-
-
-def _summarise(rows: list[ScanRow], job: Job, request: Request, run: str, computed: int, seconds: float) -> Summary:
+def _summarise(scans: Scans, job: Job, request: Request, run: str, computed: int, seconds: float) -> Summary:
     """Count the ledger against the manifests; a result that no ledger row accounts for is an error of ours."""
-    wanted = {(*row.key, name): row for row in rows for name in job.products}
-    found = []
-    for r in _ledger_rows(request.store):
-        if wanted.pop(_key(r), None) is not None:
-            found.append(r)
-    if wanted:
-        raise RuntimeError(
-            f"{len(wanted)} results have no ledger row, the first is {next(iter(wanted))}; report this bug"
-        )
-    return summarise(found, run, computed, request.study.extract.failure_budget, seconds)
+    held = ledger.read_ledger(request.store, ("site", "status", "reason"))
+    found = results_of(scans, held, job)
+    for name, where in found.items():
+        if where.null_count:
+            lost = scans[pc.indices_nonzero(where.is_null())[0].as_py()]
+            raise RuntimeError(
+                f"{where.null_count} results have no ledger row, the first is {(*lost.key, name)}; report this bug"
+            )
+    asked = pa.concat_tables([held.take(where) for where in found.values()])
+    return summarise(asked, run, computed, request.study.extract.failure_budget, seconds)
 
 
-def _record(request: Request, rows: list[ScanRow], summary: Summary) -> None:
+def _record(request: Request, rows: Scans, summary: Summary) -> None:
     """Write the run record, last of all: its presence says that the run came to its end."""
     record = {
         "run": summary.run,
