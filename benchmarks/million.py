@@ -51,7 +51,7 @@ def write_shards(store: Path, start: int, ids: list[str]) -> None:
     whose = [{"scan_id": i, "reader": "R1", "repeat": 0, "roi": "", "patient_id": i, "site": "a"} for i in ids]
     ledger = {
         "feature_set": product, "phase": "portal_venous", "status": "ok", "stage": "done", "reason": "", "notes": [],
-        "missing": "{}", "geometry": GEOMETRY, "mask_voxels": 9, "object": f"radiomics/{product}/{settings}/staged/{SHA}",
+        "missing": "{}", "geometry": GEOMETRY, "mask_voxels": 9, "object": SHA,
         "source_stamp": STAMP, "source_sha256": SHA, "settings_hash": settings, "code_version": CODE, "generation": 1,
         "seconds": 3.2, "peak_mb": 700.0,
     }  # fmt: skip
@@ -110,7 +110,6 @@ def plan(folder: Path, store: str) -> None:
 
 def rescoring(folder: Path) -> None:
     """What ``rescore`` does of a cohort that is scored, but for looking at sources, drift and the run record."""
-    from gc_ray.runtime import plan as planning
     from gc_ray.runtime import rescore
     from gc_ray.runtime.manifests import read_manifests
 

@@ -15,9 +15,11 @@ from ray.data import DataContext
 from ray.exceptions import RayError, RayTaskError
 
 from gc_ray.errors import ClusterError
+from gc_ray.runtime.exposure import check_dashboard
 
 OBJECT_STORE_BYTES = 300 << 20  # voxels never enter it; only task descriptions and outcomes do
 AHEAD = 1000  # short tasks that wait at a time; a million at once would be gigabytes of the driver
+FIRST_WORKER_S = 900  # for the first worker of an autoscaled cluster: a machine boots and installs in some minutes
 MIN_FILE_BYTES = 2 << 30  # Ray maps its object store and logs as files; a lower limit kills it without a word
 ONE_THREAD = {
     name: "1"
@@ -44,7 +46,7 @@ def session(cpus: int | None) -> Iterator[None]:
     common = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": {"env_vars": ONE_THREAD}}
     if address:
         try:
-            ray.init(address=address, **common)
+            joined = ray.init(address=address, **common)
         except ConnectionError as error:
             raise ClusterError(
                 f"wanted to join the Ray cluster at {address} (RAY_ADDRESS), it does not answer; start it, or unset "
@@ -61,6 +63,8 @@ def session(cpus: int | None) -> Iterator[None]:
         )
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # a crashed block is the ledger's business
     try:
+        if address:
+            check_dashboard(joined.dashboard_url)
         yield
     finally:
         ray.shutdown()
@@ -130,9 +134,28 @@ def quiet_data(no_progress_s: float) -> Iterator[None]:
         context.issue_detectors_config.detectors = detectors
 
 
-def node_memory() -> int:
-    """The most memory, in bytes, that one task can be promised on any node that is up."""
-    return int(max((node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"]), default=0))
+def node_memory(patience_s: float = FIRST_WORKER_S) -> int:
+    """The most memory, in bytes, that one task can be promised on any node that is up and takes tasks.
+
+    A head without CPU slots takes none: where there is nothing else yet, a worker is asked for and waited for.
+    ClusterError when none has come up after ``patience_s``.
+    """
+    found = task_memory(ray.nodes())
+    if not found:
+        asked = ray.remote(num_cpus=1)(lambda: None).remote()  # what waits makes the autoscaler start a node
+        ray.wait([asked], timeout=patience_s)
+        found = task_memory(ray.nodes())
+    if not found:
+        raise ClusterError(
+            f"wanted a node with a CPU slot, none came up within {patience_s:g} s; `ray status` says what is pending"
+        )
+    return found
+
+
+def task_memory(nodes: list[dict]) -> int:
+    """The most memory of a living node with CPU slots, as ``ray.nodes()`` tells them; 0 when there is none."""
+    resources = (node["Resources"] for node in nodes if node["Alive"])
+    return int(max((held.get("memory", 0) for held in resources if held.get("CPU", 0) > 0), default=0))
 
 
 def _check_file_limit() -> None:

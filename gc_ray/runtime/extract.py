@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,15 +14,17 @@ from gc_ray import ledger
 from gc_ray.cohort.manifest import ScanRow, Scans
 from gc_ray.runtime import cluster
 from gc_ray.runtime.manifests import read_manifests
-from gc_ray.runtime.plan import Planned, plan_waves, read_history, results_of
+from gc_ray.runtime.plan import plan_waves, read_history, results_of
 from gc_ray.runtime.products import code_version, describe, library_versions, products_of
+from gc_ray.runtime.ray_tasks import RayTasks
 from gc_ray.runtime.scan_work import Job, process_scan
 from gc_ray.runtime.summary import Summary, summarise
 from gc_ray.runtime.survey import Survey, survey_scan
-from gc_ray.runtime.waves import Way, Work, run_wave
+from gc_ray.runtime.waves import Way, Work, run_waves
 from gc_ray.store import Store, probe
 from gc_ray.study import Study
 
+Tell = Callable[[str, str], None]  # of (site, status)
 SURVEY_CHUNK = 16  # scans one survey task looks at: listing is short work, a task for each would be mostly overhead
 
 
@@ -58,34 +61,35 @@ def extract(
     for product in job.products.values():
         describe(product, request.store)
     tell = watch({site: n * len(job.products) for site, n in rows.count("site").items()})
-    computed = 0
+    compact, computed = partial(ledger.compact, request.store), 0
     with cluster.session(request.workers):
-        for wave in look_and_plan(rows, job, request, tell):
-            for site, status in compute_wave(wave, job, request, work):
-                computed += status != "unchanged"
-                tell(site, status)
-            ledger.compact(request.store)
+        for site, status in look_and_compute(rows, job, request, tell, work, after=compact):
+            computed += status != "unchanged"
+            tell(site, status)
     summary = _summarise(rows, job, request, run, computed, clock() - begin)
     _record(request, rows, summary)
     return summary
 
 
-def look_and_plan(
-    scans: Scans, job: Job, request: Request, tell: Callable[[str, str], None]
-) -> Iterator[list[Planned]]:
-    """``plan_waves`` for a cohort, with a first look at its sources by the workers; within ``cluster.session``."""
+def look_and_compute(
+    scans: Scans, job: Job, request: Request, tell: Tell, work: Work = process_scan, *, after: Callable[[], object]
+) -> Iterator[tuple[str, str]]:
+    """(site, status) of every product that is computed, as it is committed; within ``cluster.session``.
+
+    tell: hears of those that are unchanged. after: called when a wave has ended.
+    """
 
     def look(asked: list[tuple[ScanRow, str]]) -> list[Survey]:
         return cluster.map_chunks(_survey, asked, SURVEY_CHUNK, lambda _: Survey("", 0))
 
-    history, size = read_history(request.store, scans, job), request.study.extract.wave_scans
-    return plan_waves(history, job, look, tell, size=size, verify=request.verify)
-
-
-def compute_wave(wave: list[Planned], job: Job, request: Request, work: Work) -> Iterator[tuple[str, str]]:
-    """(site, status) of every product of a wave as it is committed; within ``cluster.session``."""
-    for outcome in run_wave(wave, Way(job, work, request.study.extract.attempts, request.workers)):
-        yield wave[outcome["scan"]].task.row.site, outcome["status"]
+    cluster.node_memory()  # a cluster without a worker is waited for here, where it has an end
+    settings = request.study.extract
+    history = read_history(request.store, scans, job)
+    planned = plan_waves(history, job, look, tell, size=settings.wave_scans, verify=request.verify)
+    way = Way(job, work, settings.attempts, request.workers)
+    with cluster.quiet_data(no_progress_s=4 * (job.timeout_s + job.grace_s)):
+        for plan, outcome in run_waves(planned, way, RayTasks(way), settings.wave_scans, after):
+            yield plan.task.row.site, outcome["status"]
 
 
 def _survey(asked: tuple[ScanRow, str]) -> Survey:

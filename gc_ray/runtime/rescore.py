@@ -25,7 +25,7 @@ from gc_ray.runtime.bundled import Computed, check_codes, compute_networks, prod
 from gc_ray.runtime.clinical_table import fetch_clinical
 from gc_ray.runtime.drift import write_drift
 from gc_ray.runtime.extract import Request as Extraction
-from gc_ray.runtime.extract import compute_wave, look_and_plan
+from gc_ray.runtime.extract import look_and_compute
 from gc_ray.runtime.incoming import Waiting, find_series, pseudonym
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Planned, plan_scan, read_history, results_of
@@ -230,9 +230,8 @@ def _extract(request: Request, ready: _Ready, job: Job, watch: Watch) -> None:
         return
     extraction = Extraction((), request.store, load_study(None), request.workers)
     with cluster.session(request.workers):
-        for wave in look_and_plan(todo, job, extraction, tell):
-            for site, status in compute_wave(wave, job, extraction, process_scan):
-                tell(site, status)
+        for site, status in look_and_compute(todo, job, extraction, tell, after=lambda: None):
+            tell(site, status)
 
 
 def _plans(store: Store, ready: _Ready, job: Job) -> list[Planned]:
