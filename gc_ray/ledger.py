@@ -2,6 +2,7 @@
 
 A worker writes one staged object (whole, under a name of its own), then creates the ledger row that names it. Rows
 are compacted into Parquet shards; readers see shards plus staged rows and take the last generation of each key.
+Commits are never deleted, so they grow for ever: a mark beside each that no shard holds yet says which to read.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
+from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gc_ray import tables
+from gc_ray import shards, tables
 from gc_ray.errors import TableError
+from gc_ray.joins import first_of_each
 from gc_ray.store import Store
 
-SHARD_ROWS = 2000  # most rows of one shard: about 40 MB of 1,925 float64 columns, still one GET
-SMALL_SHARD = 500  # shards below this are merged with the next ones, so that scheduled small runs do not pile up
-THREADS = 16  # concurrent small GETs; latency, not bandwidth, is what reading staged rows costs
+SHARDS = "ledger/shards"
+COMMITS = "ledger/commits"
+MARKS = "ledger/loose"  # an empty object for each commit that no shard holds yet
+CONTENTS = "ledger/contents"
 USABLE = ("ok", "repaired")
 KEY = tables.LEDGER.key
 
@@ -35,13 +39,15 @@ def settings_folder(feature_set: str, settings_hash: str) -> str:
 def commit_name(row: dict) -> str:
     """The object whose creation commits a ledger row: one per scan key, feature set and generation."""
     key = "\x1f".join(str(row[name]) for name in KEY)
-    return f"ledger/commits/{hashlib.sha256(key.encode()).hexdigest()[:32]}.g{row['generation']:04d}.json"
+    return f"{COMMITS}/{hashlib.sha256(key.encode()).hexdigest()[:32]}.g{row['generation']:04d}.json"
 
 
 def commit(store: Store, row: dict) -> bool:
     """Create the ledger row; False when this generation of the key is committed already (the row is then dropped)."""
     tables.build(tables.LEDGER, [row])
-    return store.create(commit_name(row), json.dumps(row, sort_keys=True).encode())
+    name = commit_name(row)
+    store.put(_mark(name), b"")  # before it: a commit without its mark would go unseen
+    return store.create(name, json.dumps(row, sort_keys=True).encode())
 
 
 def read_commit(store: Store, row: dict) -> dict | None:
@@ -52,15 +58,23 @@ def read_commit(store: Store, row: dict) -> dict | None:
         return None
 
 
+def read_commits(store: Store, rows: list[dict]) -> list[dict]:
+    """The whole rows of some committed ones, of which key and generation are given."""
+    return [json.loads(data) for data in shards.get_all(store, [commit_name(row) for row in rows])]
+
+
 def note_content(store: Store, key_id: str, stamp: str, sha256: str) -> None:
     """Remember that a source with this stamp has this content, so that a moved cohort is hashed only once."""
-    store.create(f"ledger/contents/{key_id}.{stamp}.{sha256}", b"")
+    store.create(f"{CONTENTS}/{key_id}.{stamp}.{sha256}", b"")
 
 
 def known_contents(store: Store) -> set[tuple[str, str, str]]:
     """Every (key id, stamp, content digest) that was noted."""
-    names = (entry.key.rpartition("/")[2] for entry in store.list("ledger/contents"))
-    return {tuple(name.split(".")) for name in names}
+    names = [entry.key for entry in store.list(CONTENTS)]
+    packed = shards.read_shards(store, [name for name in names if name.endswith(".parquet")])
+    notes = [name.rpartition("/")[2] for name in names if not name.endswith(".parquet")]
+    notes += (note for table in packed for note in table["note"].to_pylist())
+    return {tuple(note.split(".")) for note in notes}
 
 
 def stage_features(store: Store, row: dict, settings_hash: str, values: Iterable[float]) -> str:
@@ -74,12 +88,16 @@ def stage_volume(store: Store, row: dict, settings_hash: str) -> str:
     """Write one scan's network input as a Parquet object of its own; the name to put into its ledger row."""
     table = tables.build(tables.VOLUMES, [row])
     folder = settings_folder(f"volumes/{row['recipe']}", settings_hash)
-    return _stage(store, folder, row, _parquet(table), "parquet")
+    return _stage(store, folder, row, shards.parquet(table), "parquet")
 
 
-def read_ledger(store: Store) -> pa.Table:
-    """The last generation of every ledger row, sorted by key."""
-    return _last_generation(tables.LEDGER, _history(store)[0])
+def read_ledger(store: Store, columns: tuple[str, ...] | None = None) -> pa.Table:
+    """The last generation of every ledger row, sorted by key; of its columns key, generation and ``columns``."""
+    kind = tables.LEDGER
+    if columns is not None:
+        wanted = {*KEY, "generation", *columns}
+        kind = replace(kind, columns=tuple(c for c in kind.columns if c.name in wanted))
+    return shards.retry_when_moved(lambda: _read_ledger(store, kind))
 
 
 def read_features(store: Store, feature_set: str, settings_hash: str | None = None) -> pa.Table:
@@ -88,7 +106,9 @@ def read_features(store: Store, feature_set: str, settings_hash: str | None = No
     TableError when the store holds none, when it holds several settings hashes and none was asked for, or when the
     rows were computed by different versions of code or libraries.
     """
-    rows = [r for r in read_ledger(store).to_pylist() if r["feature_set"] == feature_set and r["status"] in USABLE]
+    held = read_ledger(store, ("status", "settings_hash", "code_version"))
+    held = held.filter((pc.field("feature_set") == feature_set) & pc.field("status").isin(USABLE))
+    rows = held.to_pylist()
     hashes = sorted({r["settings_hash"] for r in rows})
     chosen = settings_hash or (hashes[0] if len(hashes) == 1 else None)
     if chosen not in hashes:
@@ -116,7 +136,7 @@ def read_deep(store: Store, model_id: str) -> pa.Table:
 
 def add_features(store: Store, folder: str, rows: pa.Table) -> None:
     """Write finished radiomics rows, such as another store's, as shards; the caller commits their ledger rows."""
-    _replace_shards(store, tables.RADIOMICS, folder, [], rows)
+    shards.add_rows(store, tables.RADIOMICS, folder, rows)
 
 
 def read_volume(store: Store, row: dict) -> dict:
@@ -145,21 +165,13 @@ def compact(store: Store) -> int:
 
     Safe at any time and beside other runs: shards are written before what they replace is deleted, and readers drop
     a row that they see twice. The commit objects stay: they are what makes a generation impossible to commit again.
+    Costs what is new, not what is there.
     """
-    history, loose, small = _history(store)
-    folders = {(r["feature_set"], r["settings_hash"]) for r in loose if r["status"] in USABLE}
-    last = {_identity(r): r for r in _last_generation(tables.LEDGER, history).to_pylist()}
-    for feature_set, settings_hash in sorted(folders):
-        if not feature_set.startswith("volumes/"):
-            _compact_features(store, settings_folder(feature_set, settings_hash), last)
-    if loose:
-        old = [(name, _read_parquet(store, name)) for name in small]
-        _replace_shards(store, tables.LEDGER, "ledger/shards", old, tables.build(tables.LEDGER, loose))
-    return len(loose)
+    return shards.retry_when_moved(lambda: _compact(store))
 
 
 def _features_of(store: Store, feature_set: str, settings_hash: str, wanted: set[tuple]) -> pa.Table:
-    found = _retry_when_moved(lambda: _read_rows(store, settings_folder(feature_set, settings_hash)))
+    found = shards.retry_when_moved(lambda: _read_rows(store, settings_folder(feature_set, settings_hash)))
     kept = _take(found, [i for i, identity in enumerate(_identities(found)) if identity in wanted])
     if kept.num_rows != len(wanted):
         raise TableError(
@@ -169,56 +181,71 @@ def _features_of(store: Store, feature_set: str, settings_hash: str, wanted: set
     return tables.check(tables.RADIOMICS, kept)
 
 
-def _compact_features(store: Store, folder: str, last: dict[tuple, dict]) -> None:
-    names = _feature_names(store, folder)
-    committed_objects = {row["object"] for row in last.values()}
-    staged = [entry.key for entry in store.list(f"{folder}/staged")]
-    ready = [name for name in staged if name in committed_objects]
-    if not ready:
-        return
-    fresh = _widen(_get_all(store, ready), names)
-    small = [(name, t) for name, t in _shards(store, folder) if t.num_rows < SMALL_SHARD]
-    old = [(name, _take(t, [i for i, r in enumerate(_identities(t)) if r in last])) for name, t in small]
-    _replace_shards(store, tables.RADIOMICS, folder, old, fresh)
-    for name in ready:
-        store.delete(name)
+def _compact(store: Store) -> int:
+    names, loose = _loose(store)
+    objects: dict[str, set[str]] = {}
+    for row in loose:
+        if row["status"] in USABLE and not row["feature_set"].startswith("volumes/"):
+            folder = settings_folder(row["feature_set"], row["settings_hash"])
+            objects.setdefault(folder, set()).add(row["object"])
+    for folder in sorted(objects):
+        _compact_features(store, folder, objects[folder])
+    if loose:
+        marks = [_mark(name) for name in names]
+        if len(loose) > shards.SHARD_ROWS:  # a crash after the first of several shards must not hide what is left
+            shards.mark_all(store, marks)
+        shards.add_rows(store, tables.LEDGER, SHARDS, tables.build(tables.LEDGER, loose))
+        shards.delete_all(store, marks)
+    _compact_contents(store)
+    return len(loose)
 
 
-def _replace_shards(store: Store, kind: tables.Table, folder: str, old: list[tuple[str, pa.Table]], fresh) -> None:
-    merged = _unique(kind, pa.concat_tables([t for _, t in old] + [fresh]))
-    written = set()
-    for start in range(0, merged.num_rows, SHARD_ROWS):
-        data = _parquet(tables.check(kind, merged.slice(start, SHARD_ROWS)))
-        name = f"{folder}/shard-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
-        store.create(name, data)
-        written.add(name)
-    for name, _ in old:
-        if name not in written:
-            store.delete(name)
+def _compact_features(store: Store, folder: str, committed: set[str]) -> None:
+    ready = [entry.key for entry in store.list(f"{folder}/staged") if entry.key in committed]
+    if ready:
+        fresh = _widen(shards.get_all(store, ready), _feature_names(store, folder))
+        shards.add_rows(store, tables.RADIOMICS, folder, fresh)
+        shards.delete_all(store, ready)
 
 
-def _history(store: Store) -> tuple[pa.Table, list[dict], list[str]]:
-    """(all generations, the rows no shard holds yet, the names of small shards)."""
+def _compact_contents(store: Store) -> None:
+    notes = [entry.key for entry in store.list(CONTENTS) if not entry.key.endswith(".parquet")]
+    if len(notes) >= shards.SMALL_SHARD:
+        data = shards.parquet(pa.table({"note": [name.rpartition("/")[2] for name in notes]}))
+        store.create(f"{CONTENTS}/{hashlib.sha256(data).hexdigest()[:16]}.parquet", data)
+        shards.delete_all(store, notes)
 
-    def read() -> tuple[pa.Table, list[dict], list[str]]:
-        shards = list(_shards(store, "ledger/shards"))
-        sharded = pa.concat_tables([t for _, t in shards] or [tables.build(tables.LEDGER, [])])
-        sharded = _unique(tables.LEDGER, sharded)
-        known = {commit_name(r) for r in sharded.select([*KEY, "generation"]).to_pylist()}
-        names = [e.key for e in store.list("ledger/commits") if e.key not in known]
-        loose = [json.loads(data) for data in _get_all(store, names)]
-        table = tables.check(tables.LEDGER, pa.concat_tables([sharded, tables.build(tables.LEDGER, loose)]))
-        return table, loose, [name for name, t in shards if t.num_rows < SMALL_SHARD]
 
-    return _retry_when_moved(read)
+def _read_ledger(store: Store, kind: tables.Table) -> pa.Table:
+    # loose rows first: one that moves into a shard in between is then seen twice, never missed
+    _, loose = _loose(store)
+    names = [column.name for column in kind.columns]
+    parts = shards.read_shards(store, shards.shard_names(store, SHARDS), names)
+    fresh = pa.Table.from_pylist([{name: row[name] for name in names} for row in loose], schema=kind.schema())
+    order = [*((name, "ascending") for name in kind.key), ("generation", "descending")]
+    ordered = pa.concat_tables([*parts, fresh]).combine_chunks().sort_by(order)
+    return tables.check(kind, first_of_each(ordered, kind.key).combine_chunks())
+
+
+def _loose(store: Store) -> tuple[list[str], list[dict]]:
+    """Names and rows of the commits that no shard holds yet; of all commits in a store that has no shard."""
+    names = [f"{COMMITS}/{entry.key.rpartition('/')[2]}" for entry in store.list(MARKS)]
+    if not shards.shard_names(store, SHARDS):
+        names = [entry.key for entry in store.list(COMMITS)]
+    found = shards.get_present(store, names)
+    return [name for name, _ in found], [json.loads(data) for _, data in found]
+
+
+def _mark(commit: str) -> str:
+    return f"{MARKS}/{commit.rpartition('/')[2]}"
 
 
 def _read_rows(store: Store, folder: str) -> pa.Table:
     # staged rows are listed first: one that moves into a shard in between is then seen twice, never missed
-    staged = _get_all(store, [entry.key for entry in store.list(f"{folder}/staged")])
+    staged = shards.get_all(store, [entry.key for entry in store.list(f"{folder}/staged")])
     names = _feature_names(store, folder)
-    parts = [table for _, table in _shards(store, folder)] + [_widen(staged, names)]
-    return _unique(tables.RADIOMICS, pa.concat_tables(parts))
+    parts = [*shards.read_shards(store, shards.shard_names(store, folder)), _widen(staged, names)]
+    return shards.unique(tables.RADIOMICS, pa.concat_tables(parts))
 
 
 def _widen(staged: list[bytes], names: tuple[str, ...]) -> pa.Table:
@@ -234,13 +261,6 @@ def _widen(staged: list[bytes], names: tuple[str, ...]) -> pa.Table:
 
 def _feature_names(store: Store, folder: str) -> tuple[str, ...]:
     return tuple(json.loads(store.get(f"{folder}/settings.json"))["names"])
-
-
-def _shards(store: Store, folder: str) -> Iterable[tuple[str, pa.Table]]:
-    for entry in store.list(folder):
-        name = entry.key.removeprefix(f"{folder}/")
-        if name.startswith("shard-"):
-            yield entry.key, _read_parquet(store, entry.key)
 
 
 def _stage(store: Store, folder: str, row: dict, data: bytes, ending: str) -> str:
@@ -260,46 +280,8 @@ def _identities(table: pa.Table) -> list[tuple]:
     return list(zip(*(table.column(name).to_pylist() for name in columns), strict=True))
 
 
-def _unique(kind: tables.Table, table: pa.Table) -> pa.Table:
-    """Each key and generation once: a reader may see a row both staged and in a shard, or in two shards."""
-    first = {identity: i for i, identity in reversed(list(enumerate(_identities(table))))}
-    return tables.sort_by_key(kind, _take(table, sorted(first.values())))
-
-
 def _take(table: pa.Table, rows: list[int]) -> pa.Table:
     return table.take(pa.array(rows, pa.int64()))  # typed, since pyarrow cannot take an empty list of no type
-
-
-def _last_generation(kind: tables.Table, table: pa.Table) -> pa.Table:
-    last: dict[tuple, tuple[int, int]] = {}
-    for i, (*key, generation) in enumerate(_identities(table)):
-        last[tuple(key)] = max(last.get(tuple(key), (0, 0)), (generation, i))
-    return tables.sort_by_key(kind, _take(table, sorted(i for _, i in last.values())))
-
-
-def _retry_when_moved(read: Callable):
-    """Read again when an object listed a moment ago is gone: another run has just compacted it into a new shard."""
-    for _ in range(4):
-        try:
-            return read()
-        except FileNotFoundError:
-            continue
-    return read()
-
-
-def _get_all(store: Store, names: list[str]) -> list[bytes]:
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(store.get, names))
-
-
-def _read_parquet(store: Store, name: str) -> pa.Table:
-    return pq.read_table(io.BytesIO(store.get(name)))
-
-
-def _parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
 
 
 def _ipc(table: pa.Table) -> bytes:

@@ -13,8 +13,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # lower may be imported by higher, never the other way round
 LEVELS = [
-    {"errors", "kernels", "settings"},
+    {"errors", "joins", "kernels", "settings"},
     {"store", "tables", "imaging", "study_cohort", "study_signatures"},
+    {"shards"},
     {"source", "ledger", "cohort_tables", "evaluation_tables", "study"},
     {"merge", "cohort", "features", "models", "evaluate"},
     {"report"},

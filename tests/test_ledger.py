@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gc_ray import ledger, tables
+from gc_ray import ledger, shards, tables
 from gc_ray.errors import TableError
 from gc_ray.store import open_store
 
@@ -183,7 +183,7 @@ def test_an_empty_store_has_an_empty_ledger(store):
 
 def test_a_full_shard_is_left_alone(store, monkeypatch):
     """Shards of enough rows are never rewritten, so compaction costs what is new, not what is there."""
-    monkeypatch.setattr(ledger, "SMALL_SHARD", 3)
+    monkeypatch.setattr(shards, "SMALL_SHARD", 3)
     for scan in range(4):
         add(store, scan)
     ledger.compact(store)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import difflib
 import hashlib
 import io
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass, fields
+from typing import overload
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gc_ray.errors import TableError
 from gc_ray.tables import SCANS
 
+STRETCH = 10_000  # rows turned into Python objects at a time
 REQUIRED = ("scan_id", "patient_id", "site", "phase", "image", "mask")
+TEXT = pd.StringDtype("pyarrow")  # a third of the memory of Python's strings
 DEFAULTS = {"reader": "R1", "repeat": "0", "roi": "", "series_uid": ""}
 
 
@@ -49,7 +55,56 @@ class ScanRow:
         return hashlib.sha256("\x1f".join(map(str, self.key)).encode()).hexdigest()[:24]
 
 
-def parse_manifest(data: bytes, name: str, folder: str) -> list[ScanRow]:
+COLUMNS = pa.schema([(f.name, pa.int32() if f.name == "repeat" else pa.string()) for f in fields(ScanRow)])
+
+
+@dataclass(frozen=True, eq=False)
+class Scans(Sequence[ScanRow]):
+    """Rows of the scans table in file order, kept as columns: a million take 200 MB, objects are made when asked for.
+
+    table: the columns of ``COLUMNS``.
+    """
+
+    table: pa.Table
+
+    @classmethod
+    def of(cls, rows: Iterable[ScanRow]) -> Scans:
+        """These rows."""
+        columns = list(zip(*map(astuple, rows), strict=True)) or [()] * len(COLUMNS)
+        return cls(pa.table([pa.array(c, f.type) for c, f in zip(columns, COLUMNS, strict=True)], schema=COLUMNS))
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    @overload
+    def __getitem__(self, place: int) -> ScanRow: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Scans: ...
+
+    def __getitem__(self, place: int | slice) -> ScanRow | Scans:
+        if isinstance(place, slice):
+            first, last, _ = place.indices(len(self))
+            return Scans(self.table.slice(first, max(last - first, 0)))
+        return ScanRow(**self.table.slice(range(len(self))[place], 1).to_pylist()[0])
+
+    def __iter__(self) -> Iterator[ScanRow]:
+        for part in self.stretches():
+            yield from map(ScanRow, *(column.to_pylist() for column in part.table.columns))
+
+    def stretches(self) -> Iterator[Scans]:
+        """The rows, so many at a time that their objects are few."""
+        return (self[start : start + STRETCH] for start in range(0, len(self), STRETCH))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scans) and self.table.equals(other.table)
+
+    def count(self, column: str) -> dict[str, int]:
+        """How many rows there are for each value of a column."""
+        return {found["values"]: found["counts"] for found in pc.value_counts(self.table[column]).to_pylist()}
+
+
+def parse_manifest(data: bytes, name: str, folder: str) -> Scans:
     """The rows of one manifest, in file order.
 
     data: the file's bytes, CSV or Parquet by the ending of ``name``. folder: the address that relative paths start
@@ -65,30 +120,37 @@ def parse_manifest(data: bytes, name: str, folder: str) -> list[ScanRow]:
     if frame.empty:
         raise TableError(f"{name}: wanted at least one scan, the table has no rows")
     _check_values(frame, name)
-    rows = [_row(record, folder) for record in frame[[c.name for c in SCANS.columns]].to_dict("records")]
-    _check_keys(rows, name)
-    return rows
+    columns = {c.name: pa.array(frame.pop(c.name), pa.string()) for c in SCANS.columns}
+    columns |= {"repeat": columns["repeat"].cast(pa.int32())}
+    columns |= {f"{name}_uri": _resolve(columns[name], folder) for name in ("image", "mask")}
+    return _checked(Scans(pa.table(columns).select(COLUMNS.names).cast(COLUMNS)), name)
 
 
-def join_manifests(manifests: list[list[ScanRow]]) -> list[ScanRow]:
+def join_manifests(manifests: list[Scans]) -> Scans:
     """The rows of several manifests (one per site) as one cohort; TableError when two of them share a scan key."""
-    rows = [row for manifest in manifests for row in manifest]
-    _check_keys(rows, "the manifests together" if len(manifests) > 1 else "the manifest")
-    return rows
+    if len(manifests) == 1:
+        return manifests[0]
+    return _checked(Scans(pa.concat_tables([scans.table for scans in manifests])), "the manifests together")
 
 
 def _read_frame(data: bytes, name: str) -> pd.DataFrame:
     try:
         if name.lower().endswith(".parquet"):
-            frame = pq.read_table(io.BytesIO(data)).to_pandas()
-            frame = frame.astype(object).where(frame.notna(), "").astype(str)
+            frame = pq.read_table(io.BytesIO(data)).to_pandas(types_mapper={pa.string(): TEXT}.get)
+            frame = frame.apply(_as_text)
         else:
             # text throughout: a scan_id such as 007 must keep its zeros, and NA is somebody's initials
-            frame = pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False, encoding="utf-8-sig")
+            frame = pd.read_csv(io.BytesIO(data), dtype=TEXT, keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise TableError(f"{name}: wanted a CSV or Parquet scans table, it cannot be read: {reason}") from error
     return frame.apply(lambda column: column.str.strip())
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    if column.dtype != TEXT:
+        column = column.astype(object).where(column.notna(), "").astype(str).astype(TEXT)
+    return column.fillna("")
 
 
 def _check_columns(found: list[str], name: str) -> None:
@@ -116,31 +178,31 @@ def _check_values(frame: pd.DataFrame, name: str) -> None:
         raise TableError(f"{name}: repeat must be 0, 1, 2, .., row {wrong[0] + 2} has '{value}'")
 
 
-def _row(record: dict, folder: str) -> ScanRow:
-    record["repeat"] = int(record["repeat"])
-    return ScanRow(**record, image_uri=_resolve(record["image"], folder), mask_uri=_resolve(record["mask"], folder))
+def _resolve(text: pa.Array, folder: str) -> pa.Array:
+    """Where files are: absolute paths and addresses as they stand, all others below the manifest's folder."""
+    placed = pc.or_(pc.match_substring(text, "://"), pc.starts_with(text, "/"))
+    here = pc.binary_join_element_wise(folder.rstrip("/"), text, "/") if folder else text
+    return pc.if_else(placed, pc.replace_substring_regex(text, "^file://", ""), here)
 
 
-def _resolve(text: str, folder: str) -> str:
-    if "://" in text or PurePosixPath(text).is_absolute():
-        return text.removeprefix("file://")
-    return f"{folder.rstrip('/')}/{text}" if folder else text
-
-
-def _check_keys(rows: list[ScanRow], name: str) -> None:
-    seen: dict[tuple, ScanRow] = {}
-    scans: dict[str, ScanRow] = {}
-    for row in rows:
-        if row.key in seen:
+def _checked(scans: Scans, name: str) -> Scans:
+    """The rows themselves; TableError when a key stands twice or the rows of one scan disagree."""
+    rows = scans.table
+    keys = rows.group_by(list(SCANS.key), use_threads=False).aggregate([([], "count_all")])
+    if keys.num_rows < rows.num_rows:
+        first = keys.filter(pc.greater(keys["count_all"], 1)).slice(0, 1).to_pylist()[0]
+        raise TableError(
+            f"{name}: scan {first['scan_id']} reader {first['reader']} repeat {first['repeat']} roi '{first['roi']}' "
+            "stands twice; give each outline its own reader, repeat or roi"
+        )
+    ids = len(pc.unique(rows["scan_id"]))
+    for field in ("patient_id", "site", "phase", "image_uri", "series_uid") if ids < rows.num_rows else ():
+        pairs = rows.group_by(["scan_id", field], use_threads=False).aggregate([])
+        if pairs.num_rows > ids:
+            named = pairs["scan_id"].to_numpy()
+            _, places = np.unique(named.astype(str), return_index=True)
             raise TableError(
-                f"{name}: scan {row.scan_id} reader {row.reader} repeat {row.repeat} roi '{row.roi}' stands twice; "
-                "give each outline its own reader, repeat or roi"
+                f"{name}: rows of scan {np.delete(named, places)[0]} disagree on {field.removesuffix('_uri')}; "
+                "one scan is one image of one patient"
             )
-        seen[row.key] = row
-        first = scans.setdefault(row.scan_id, row)
-        for field in ("patient_id", "site", "phase", "image_uri", "series_uid"):
-            if getattr(first, field) != getattr(row, field):
-                raise TableError(
-                    f"{name}: rows of scan {row.scan_id} disagree on {field.removesuffix('_uri')}; "
-                    "one scan is one image of one patient"
-                )
+    return scans

@@ -1,22 +1,20 @@
-"""Results of rescoring: one create-only object each, which is the commit, and the scores compacted from them."""
+"""Results of rescoring: one create-only object each, which is the commit, and the scores compacted from them.
+
+As in the ledger, a mark beside each result that no shard holds yet spares the listing of all results there are.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from gc_ray import tables
+from gc_ray import shards, tables
 from gc_ray.cohort.manifest import ScanRow
 from gc_ray.store import Store
 
-SMALL_SHARD = 500  # rows; shards below it are merged with what is new, so that small runs do not pile up
-THREADS = 16  # concurrent small GETs; latency is what they cost
-TRIES = 4  # readings of a folder that another run compacts at the same time
+MARKS = "scores/loose/"  # an empty object for each result that no shard holds yet
 
 
 def audit_name(bundle_id: str, row: ScanRow, input_hash: str) -> str:
@@ -32,34 +30,28 @@ def committed(store: Store, bundle_id: str) -> set[str]:
 def commit(store: Store, name: str, result: dict) -> bool:
     """Create a result, a row of RESCORES; False when it was committed already, by whomever: that one stands."""
     tables.build(tables.RESCORES, [result])
+    store.put(_mark(name), b"")
     return store.create(name, json.dumps(result, sort_keys=True, allow_nan=False).encode())
 
 
-def read_scores(store: Store, bundle_id: str) -> pa.Table:
-    """Every result of a bundle once, sorted by key: RESCORES."""
-    return _all(store, bundle_id)[0]
+def read_scores(store: Store, bundle_id: str, columns: tuple[str, ...] | None = None) -> pa.Table:
+    """Every result of a bundle once, sorted by key: RESCORES, or its key and ``columns``."""
+    kind = tables.RESCORES
+    if columns is not None:
+        wanted = {*kind.key, *columns}
+        kind = replace(kind, columns=tuple(c for c in kind.columns if c.name in wanted))
+    return shards.retry_when_moved(lambda: _read(store, bundle_id, kind))
 
 
 def compact(store: Store, bundle_id: str) -> int:
     """Bring results into ``scores/bundles/<bundle_id>/``; how many were in no shard yet. Safe beside other runs."""
-    _, small, loose = _all(store, bundle_id)
-    if not loose.num_rows:
-        return 0
-    whole = _unique(pa.concat_tables([*(table for _, table in small), loose]))
-    sink = io.BytesIO()
-    pq.write_table(whole, sink, compression="zstd")
-    name = f"{_folder(bundle_id)}/shard-{hashlib.sha256(sink.getvalue()).hexdigest()[:16]}.parquet"
-    store.create(name, sink.getvalue())
-    for old, _ in small:
-        if old != name:
-            store.delete(old)
-    return loose.num_rows
+    return shards.retry_when_moved(lambda: _compact(store, bundle_id))
 
 
 def rebuild(store: Store, bundle_id: str) -> int:
     """Write the scores of a bundle anew, from the audit objects alone; how many results there are."""
-    for entry in list(store.list(_folder(bundle_id))):
-        store.delete(entry.key)
+    for name in shards.shard_names(store, _folder(bundle_id)):
+        store.delete(name)
     return compact(store, bundle_id)
 
 
@@ -67,32 +59,33 @@ def _folder(bundle_id: str) -> str:
     return f"scores/bundles/{bundle_id}"
 
 
-def _all(store: Store, bundle_id: str) -> tuple[pa.Table, list[tuple[str, pa.Table]], pa.Table]:
-    """(every result, small shards by name, results in no shard)."""
-    for left in reversed(range(TRIES)):
-        try:
-            names = [entry.key for entry in store.list(_folder(bundle_id))]
-            shards = [(name, pq.read_table(io.BytesIO(store.get(name)))) for name in names]
-            break
-        except FileNotFoundError:  # another run has just merged it
-            if not left:
-                raise
-    held = pa.concat_tables([table for _, table in shards] or [tables.RESCORES.schema().empty_table()])
-    known = {_file(row) for row in held.select(["scan_id", "reader", "repeat", "roi", "input_hash"]).to_pylist()}
-    new = [name for name in sorted(committed(store, bundle_id)) if name.rpartition("/")[2] not in known]
-    with ThreadPoolExecutor(THREADS) as pool:
-        loose = tables.build(tables.RESCORES, [json.loads(data) for data in pool.map(store.get, new)])
-    small = [(name, table) for name, table in shards if table.num_rows < SMALL_SHARD]
-    return _unique(pa.concat_tables([held, loose])), small, loose
+def _mark(name: str) -> str:
+    return f"{MARKS}{name.removeprefix('audit/')}"
 
 
-def _file(row: dict) -> str:
-    key = "\x1f".join(str(row[name]) for name in tables.SCAN_KEY)
-    return f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.{row['input_hash']}.json"
+def _loose(store: Store, bundle_id: str) -> tuple[list[str], list[dict]]:
+    """Names and rows of the results that no shard holds yet; of all results where there is no shard."""
+    names = [f"audit/{entry.key.removeprefix(MARKS)}" for entry in store.list(f"{MARKS}{bundle_id}")]
+    if not shards.shard_names(store, _folder(bundle_id)):
+        names = sorted(committed(store, bundle_id))
+    found = shards.get_present(store, names)
+    return [name for name, _ in found], [json.loads(data) for _, data in found]
 
 
-def _unique(found: pa.Table) -> pa.Table:
-    keys = zip(*(found.column(name).to_pylist() for name in tables.RESCORES.key), strict=True)
-    first = {key: i for i, key in reversed(list(enumerate(keys)))}
-    kept = found.take(pa.array(sorted(first.values()), pa.int64()))
-    return tables.sort_by_key(tables.RESCORES, tables.check(tables.RESCORES, kept))
+def _read(store: Store, bundle_id: str, kind: tables.Table) -> pa.Table:
+    _, loose = _loose(store, bundle_id)  # first: a result that moves in between is seen twice, never missed
+    names = [column.name for column in kind.columns]
+    parts = shards.read_shards(store, shards.shard_names(store, _folder(bundle_id)), names)
+    fresh = pa.Table.from_pylist([{name: row[name] for name in names} for row in loose], schema=kind.schema())
+    return tables.check(kind, shards.unique(kind, pa.concat_tables([*parts, fresh])))
+
+
+def _compact(store: Store, bundle_id: str) -> int:
+    names, loose = _loose(store, bundle_id)
+    if loose:
+        marks = [_mark(name) for name in names]
+        if len(loose) > shards.SHARD_ROWS:  # a crash after the first of several shards must not hide what is left
+            shards.mark_all(store, marks)
+        shards.add_rows(store, tables.RESCORES, _folder(bundle_id), tables.build(tables.RESCORES, loose))
+        shards.delete_all(store, marks)
+    return len(loose)

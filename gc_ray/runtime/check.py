@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from gc_ray.cohort.clinical import check_clinical
 from gc_ray.cohort.findings import Finding
-from gc_ray.cohort.manifest import ScanRow
+from gc_ray.cohort.manifest import ScanRow, Scans
 from gc_ray.errors import MaskError, ScanError, TableError
 from gc_ray.imaging.read import survey_ct, survey_mask
 from gc_ray.runtime import cluster
@@ -87,9 +87,9 @@ def _crashed(row: ScanRow) -> Verdict:
     return replace(_verdict(row), verdict="refused", text=text)
 
 
-def _shared_series(verdicts: list[Verdict], rows: list[ScanRow]) -> list[Finding]:
+def _shared_series(verdicts: list[Verdict], rows: Scans) -> list[Finding]:
     """Scans that are one and the same series under two names."""
-    patients = {row.scan_id: row.patient_id for row in rows}
+    patients = dict(zip(*(rows.table[name].to_pylist() for name in ("scan_id", "patient_id")), strict=True))
     scans = defaultdict(set)
     for verdict in verdicts:
         if verdict.series_uid:
@@ -104,9 +104,9 @@ def _shared_series(verdicts: list[Verdict], rows: list[ScanRow]) -> list[Finding
     return found
 
 
-def _clinical_findings(uri: str, study: Study, rows: list[ScanRow]) -> list[Finding]:
+def _clinical_findings(uri: str, study: Study, rows: Scans) -> list[Finding]:
     text, _ = fetch_clinical(uri)
-    values, findings = check_clinical(text, study.clinical, {row.patient_id for row in rows})
+    values, findings = check_clinical(text, study.clinical, set(rows.count("patient_id")))
     if study.clinical.outcome and all(finding.level != "error" for finding in findings):
         try:
             divide(values, site_of(text), study)

@@ -6,7 +6,8 @@ import contextlib
 import logging
 import os
 import resource
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ray
@@ -14,8 +15,11 @@ from ray.data import DataContext
 from ray.exceptions import RayError, RayTaskError
 
 from gc_ray.errors import ClusterError
+from gc_ray.runtime.exposure import check_dashboard
 
 OBJECT_STORE_BYTES = 300 << 20  # voxels never enter it; only task descriptions and outcomes do
+AHEAD = 1000  # short tasks that wait at a time; a million at once would be gigabytes of the driver
+FIRST_WORKER_S = 900  # for the first worker of an autoscaled cluster: a machine boots and installs in some minutes
 MIN_FILE_BYTES = 2 << 30  # Ray maps its object store and logs as files; a lower limit kills it without a word
 ONE_THREAD = {
     name: "1"
@@ -42,7 +46,7 @@ def session(cpus: int | None) -> Iterator[None]:
     common = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": {"env_vars": ONE_THREAD}}
     if address:
         try:
-            ray.init(address=address, **common)
+            joined = ray.init(address=address, **common)
         except ConnectionError as error:
             raise ClusterError(
                 f"wanted to join the Ray cluster at {address} (RAY_ADDRESS), it does not answer; start it, or unset "
@@ -59,25 +63,36 @@ def session(cpus: int | None) -> Iterator[None]:
         )
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # a crashed block is the ledger's business
     try:
+        if address:
+            check_dashboard(joined.dashboard_url)
         yield
     finally:
         ray.shutdown()
 
 
-def map_chunks(function: Callable[[Any], Any], items: list, chunk: int, lost: Callable[[Any], Any]) -> list:
+def map_chunks(function: Callable[[Any], Any], items: Sequence, chunk: int, lost: Callable[[Any], Any]) -> list:
     """``[function(item) for item in items]`` on the session's CPUs, ``chunk`` short pieces of work to a task.
 
     Where a task's process dies its items are done again one by one; ``lost(item)`` stands for one that kills its
     process again.
     """
     run = ray.remote(num_cpus=1, max_retries=0)(lambda part: [function(item) for item in part])
-    parts = [items[i : i + chunk] for i in range(0, len(items), chunk)]
-    results = []
-    for part, ref in zip(parts, [run.remote(part) for part in parts], strict=True):
+    results, waiting = [], deque()
+
+    def collect() -> None:
+        part, ref = waiting.popleft()
         try:
-            results += _answer(ref)
+            results.extend(_answer(ref))
         except RayError:
-            results += [found for item in part for found in _alone(run, item, lost)]
+            results.extend(found for item in part for found in _alone(run, item, lost))
+
+    for start in range(0, len(items), chunk):
+        part = list(items[start : start + chunk])
+        waiting.append((part, run.remote(part)))
+        if len(waiting) == AHEAD:
+            collect()
+    while waiting:
+        collect()
     return results
 
 
@@ -119,9 +134,28 @@ def quiet_data(no_progress_s: float) -> Iterator[None]:
         context.issue_detectors_config.detectors = detectors
 
 
-def node_memory() -> int:
-    """The most memory, in bytes, that one task can be promised on any node that is up."""
-    return int(max((node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"]), default=0))
+def node_memory(patience_s: float = FIRST_WORKER_S) -> int:
+    """The most memory, in bytes, that one task can be promised on any node that is up and takes tasks.
+
+    A head without CPU slots takes none: where there is nothing else yet, a worker is asked for and waited for.
+    ClusterError when none has come up after ``patience_s``.
+    """
+    found = task_memory(ray.nodes())
+    if not found:
+        asked = ray.remote(num_cpus=1)(lambda: None).remote()  # what waits makes the autoscaler start a node
+        ray.wait([asked], timeout=patience_s)
+        found = task_memory(ray.nodes())
+    if not found:
+        raise ClusterError(
+            f"wanted a node with a CPU slot, none came up within {patience_s:g} s; `ray status` says what is pending"
+        )
+    return found
+
+
+def task_memory(nodes: list[dict]) -> int:
+    """The most memory of a living node with CPU slots, as ``ray.nodes()`` tells them; 0 when there is none."""
+    resources = (node["Resources"] for node in nodes if node["Alive"])
+    return int(max((held.get("memory", 0) for held in resources if held.get("CPU", 0) > 0), default=0))
 
 
 def _check_file_limit() -> None:

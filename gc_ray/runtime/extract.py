@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from gc_ray import ledger
-from gc_ray.cohort.manifest import ScanRow
+from gc_ray.cohort.manifest import ScanRow, Scans
 from gc_ray.runtime import cluster
 from gc_ray.runtime.manifests import read_manifests
-from gc_ray.runtime.plan import Done, Planned, plan_scan
+from gc_ray.runtime.plan import plan_waves, read_history, results_of
 from gc_ray.runtime.products import code_version, describe, library_versions, products_of
+from gc_ray.runtime.ray_tasks import RayTasks
 from gc_ray.runtime.scan_work import Job, process_scan
 from gc_ray.runtime.summary import Summary, summarise
 from gc_ray.runtime.survey import Survey, survey_scan
-from gc_ray.runtime.waves import Way, Work, run_wave
+from gc_ray.runtime.waves import Way, Work, run_waves
 from gc_ray.store import Store, probe
 from gc_ray.study import Study
 
+Tell = Callable[[str, str], None]  # of (site, status)
 SURVEY_CHUNK = 16  # scans one survey task looks at: listing is short work, a task for each would be mostly overhead
 
 
@@ -55,60 +60,57 @@ def extract(
     probe(request.store)
     for product in job.products.values():
         describe(product, request.store)
-    tell = watch(Counter(row.site for row in rows for _ in job.products))
-    computed = 0
+    tell = watch({site: n * len(job.products) for site, n in rows.count("site").items()})
+    compact, computed = partial(ledger.compact, request.store), 0
     with cluster.session(request.workers):
-        for wave in _waves(rows, settings.wave_scans):
-            for site, status in compute_wave(wave, job, request, work):
-                computed += status != "unchanged"
-                tell(site, status)
-            ledger.compact(request.store)
+        for site, status in look_and_compute(rows, job, request, tell, work, after=compact):
+            computed += status != "unchanged"
+            tell(site, status)
     summary = _summarise(rows, job, request, run, computed, clock() - begin)
     _record(request, rows, summary)
     return summary
 
 
-def compute_wave(wave: list[ScanRow], job: Job, request: Request, work: Work) -> Iterator[tuple[str, str]]:
-    """(site, status) of every product of some outlines, as they are committed; within ``cluster.session``."""
-    done = Done({_key(r): r for r in _ledger_rows(request.store)}, frozenset(ledger.known_contents(request.store)))
-    surveys = cluster.map_chunks(survey_scan, wave, SURVEY_CHUNK, lambda row: Survey("", 0))
-    plans = [plan_scan(row, survey, done, job, request.verify) for row, survey in zip(wave, surveys, strict=True)]
-    for row, plan in zip(wave, plans, strict=True):
-        for _ in range(len(job.products) - (len(plan.task.wanted) if plan else 0)):
-            yield row.site, "unchanged"
-    planned: list[Planned] = [plan for plan in plans if plan]
-    for outcome in run_wave(planned, Way(job, work, request.study.extract.attempts, request.workers)):
-        yield planned[outcome["scan"]].task.row.site, outcome["status"]
+def look_and_compute(
+    scans: Scans, job: Job, request: Request, tell: Tell, work: Work = process_scan, *, after: Callable[[], object]
+) -> Iterator[tuple[str, str]]:
+    """(site, status) of every product that is computed, as it is committed; within ``cluster.session``.
+
+    tell: hears of those that are unchanged. after: called when a wave has ended.
+    """
+
+    def look(asked: list[tuple[ScanRow, str]]) -> list[Survey]:
+        return cluster.map_chunks(_survey, asked, SURVEY_CHUNK, lambda _: Survey("", 0))
+
+    cluster.node_memory()  # a cluster without a worker is waited for here, where it has an end
+    settings = request.study.extract
+    history = read_history(request.store, scans, job)
+    planned = plan_waves(history, job, look, tell, size=settings.wave_scans, verify=request.verify)
+    way = Way(job, work, settings.attempts, request.workers)
+    with cluster.quiet_data(no_progress_s=4 * (job.timeout_s + job.grace_s)):
+        for plan, outcome in run_waves(planned, way, RayTasks(way), settings.wave_scans, after):
+            yield plan.task.row.site, outcome["status"]
 
 
-def _waves(rows: list[ScanRow], size: int) -> Iterator[list[ScanRow]]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+def _survey(asked: tuple[ScanRow, str]) -> Survey:
+    return survey_scan(*asked)
 
 
-def _ledger_rows(store: Store) -> list[dict]:
-    return ledger.read_ledger(store).to_pylist()
-
-
-def _key(row: dict) -> tuple:
-    return tuple(row[name] for name in ledger.KEY)
-
-
-def _summarise(rows: list[ScanRow], job: Job, request: Request, run: str, computed: int, seconds: float) -> Summary:
+def _summarise(scans: Scans, job: Job, request: Request, run: str, computed: int, seconds: float) -> Summary:
     """Count the ledger against the manifests; a result that no ledger row accounts for is an error of ours."""
-    wanted = {(*row.key, name): row for row in rows for name in job.products}
-    found = []
-    for r in _ledger_rows(request.store):
-        if wanted.pop(_key(r), None) is not None:
-            found.append(r)
-    if wanted:
-        raise RuntimeError(
-            f"{len(wanted)} results have no ledger row, the first is {next(iter(wanted))}; report this bug"
-        )
-    return summarise(found, run, computed, request.study.extract.failure_budget, seconds)
+    held = ledger.read_ledger(request.store, ("site", "status", "reason"))
+    found = results_of(scans, held, job)
+    for name, where in found.items():
+        if where.null_count:
+            lost = scans[pc.indices_nonzero(where.is_null())[0].as_py()]
+            raise RuntimeError(
+                f"{where.null_count} results have no ledger row, the first is {(*lost.key, name)}; report this bug"
+            )
+    asked = pa.concat_tables([held.take(where) for where in found.values()])
+    return summarise(asked, run, computed, request.study.extract.failure_budget, seconds)
 
 
-def _record(request: Request, rows: list[ScanRow], summary: Summary) -> None:
+def _record(request: Request, rows: Scans, summary: Summary) -> None:
     """Write the run record, last of all: its presence says that the run came to its end."""
     record = {
         "run": summary.run,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gc_ray.cohort.manifest import ScanRow, join_manifests, parse_manifest
+from gc_ray.cohort.manifest import Scans, join_manifests, parse_manifest
 from gc_ray.errors import TableError
 from gc_ray.source import parent_of, read_bytes
 
 
-def read_manifests(uris: tuple[str, ...]) -> list[ScanRow]:
+def read_manifests(uris: tuple[str, ...]) -> Scans:
     """The outlines of all manifests together; TableError when one cannot be read or two of them clash."""
     manifests = []
     for uri in uris:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from gc_ray import ledger
 from gc_ray.cohort.clinical import check_clinical
-from gc_ray.cohort.manifest import ScanRow, join_manifests
+from gc_ray.cohort.manifest import STRETCH, ScanRow, Scans, join_manifests
 from gc_ray.errors import StudyError, TableError
+from gc_ray.joins import places
 from gc_ray.models.bundle import Bundle
 from gc_ray.models.domain import REFUSED, geometry_of, judge
 from gc_ray.models.frozen_sites import freed, known_sites
@@ -23,10 +26,10 @@ from gc_ray.runtime.bundled import Computed, check_codes, compute_networks, prod
 from gc_ray.runtime.clinical_table import fetch_clinical
 from gc_ray.runtime.drift import write_drift
 from gc_ray.runtime.extract import Request as Extraction
-from gc_ray.runtime.extract import compute_wave
+from gc_ray.runtime.extract import look_and_compute
 from gc_ray.runtime.incoming import Waiting, find_series, pseudonym
 from gc_ray.runtime.manifests import read_manifests
-from gc_ray.runtime.plan import Done, plan_scan
+from gc_ray.runtime.plan import Planned, plan_scan, read_history, results_of
 from gc_ray.runtime.products import code_version, describe
 from gc_ray.runtime.scan_work import Job, process_scan
 from gc_ray.runtime.survey import Survey
@@ -78,19 +81,20 @@ class Rescored:
 
 
 @dataclass(frozen=True)
-class _Scan:
-    """An outline that has what it needs. clinical: one row with the bundle's columns, None where it needs none."""
+class _Ready:
+    """Outlines that have what they need. stamps: of their sources. clinical: by patient, None where none is used."""
 
-    row: ScanRow
+    scans: Scans
+    stamps: list[str]
     clinical: pd.DataFrame | None
-    stamp: str
 
 
 @dataclass(frozen=True)
 class _Todo:
     """A scan to be scored. rows: of the ledger, one for each product. input_hash: names what is scored."""
 
-    scan: _Scan
+    row: ScanRow
+    clinical: pd.DataFrame | None
     rows: list[dict]
     input_hash: str
 
@@ -104,10 +108,10 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     check_codes(bundle)
     rows, waiting = _rows(request)
     text = fetch_clinical(request.clinical) if request.clinical else None
-    scans, more = _ready(request, rows, text)
+    ready, more = _ready(request, rows, text)
     job = Job(store, products_of(bundle), code_version(), ExtractSettings().timeout_s)
-    _extract(request, scans, job, watch)
-    todo, failed, already = _unscored(request, scans, job)
+    _extract(request, ready, job, watch)
+    todo, failed, already = _unscored(request, ready, job)
     done, lost = _score(request, todo, watch, run)
     ledger.compact(store)
     audit.compact(store, bundle.bundle_id)
@@ -121,13 +125,15 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     return found
 
 
-def _rows(request: Request) -> tuple[list[ScanRow], list[Waiting]]:
+def _rows(request: Request) -> tuple[Scans, list[Waiting]]:
     """The outlines that the bundle is about: of manifests those of its reader, repeat and region."""
     wanted = ScansSettings.model_validate(request.bundle.scoring["scans"])
     manifests = tuple(uri for uri in request.scans if uri.lower().endswith(MANIFESTS))
-    rows = read_manifests(manifests) if manifests else []
-    rows = [row for row in rows if (row.reader, row.repeat) == (wanted.reader, wanted.repeat)]
-    rows = [row for row in rows if not wanted.roi or row.roi == wanted.roi]
+    parts: list[Scans] = []
+    if manifests:
+        asked = (pc.field("reader") == wanted.reader) & (pc.field("repeat") == wanted.repeat)
+        asked &= (pc.field("roi") == wanted.roi) | (not wanted.roi)
+        parts.append(Scans(read_manifests(manifests).table.filter(asked)))
     waiting: list[Waiting] = []
     for prefix in (uri for uri in request.scans if uri not in manifests):
         if request.site_key is None:
@@ -140,33 +146,48 @@ def _rows(request: Request) -> tuple[list[ScanRow], list[Waiting]]:
                 f"give --site, one of {', '.join(known)} or another name for a new site"
             )
         found, more = find_series(prefix.rstrip("/"), request.store, request.site_key, wanted, request.site)
-        rows, waiting = [*rows, *found], [*waiting, *more]
-    return join_manifests([rows]), waiting
+        parts.append(Scans.of(found))
+        waiting += more
+    return join_manifests(parts), waiting
 
 
-def _ready(
-    request: Request, rows: list[ScanRow], text: tuple[pd.DataFrame, str] | None
-) -> tuple[list[_Scan], list[Waiting]]:
+def _ready(request: Request, rows: Scans, text: tuple[pd.DataFrame, str] | None) -> tuple[_Ready, list[Waiting]]:
     """(scans with all that they need, scans that wait for a file or a clinical value)."""
     coding = request.bundle.scoring["coding"]
-    clinical = text and _clinical(request, *text) if coding else None
+    clinical = _clinical(request, *text) if text and coding else None
+    lost = _lost(request.bundle, clinical, rows.count("patient_id")) if coding else {}
+    kept, stamps, waiting = [], [], []
     with ThreadPoolExecutor(THREADS) as pool:
-        sources = list(pool.map(lambda row: (list_source(row.image_uri), list_source(row.mask_uri)), rows))
-    ready, waiting = [], []
-    for row, (image, mask) in zip(rows, sources, strict=True):
-        own = None
-        if clinical is not None and row.patient_id in clinical.index:
-            own = clinical.loc[[row.patient_id]]
-        lost = missing_clinical(request.bundle, None if own is None else own.iloc[0]) if coding else []
-        if not image.parts or not mask.parts:
-            waiting.append(
-                Waiting(row.scan_id, "its image is not there" if not image.parts else "it has no mask yet")
-            )
-        elif lost:
-            waiting.append(Waiting(row.scan_id, f"its patient has no {', '.join(lost[:5])} in the clinical table"))
-        else:
-            ready.append(_Scan(row, own, joint_stamp([image, mask])))
-    return ready, waiting
+        looks = (look for part in rows.stretches() for look in pool.map(_stamp, part))
+        for i, (row, (stamp, absent)) in enumerate(zip(rows, looks, strict=True)):
+            if absent:
+                waiting.append(Waiting(row.scan_id, absent))
+            elif row.patient_id in lost:
+                names = ", ".join(lost[row.patient_id][:5])
+                waiting.append(Waiting(row.scan_id, f"its patient has no {names} in the clinical table"))
+            else:
+                kept.append(i)
+                stamps.append(stamp)
+    return _Ready(Scans(rows.table.take(pa.array(kept, pa.int64()))), stamps, clinical), waiting
+
+
+def _stamp(row: ScanRow) -> tuple[str, str]:
+    """(stamp of image and mask, which of them is not there)."""
+    image, mask = list_source(row.image_uri), list_source(row.mask_uri)
+    if not image.parts:
+        return "", "its image is not there"
+    return joint_stamp([image, mask]), "" if mask.parts else "it has no mask yet"
+
+
+def _lost(bundle: Bundle, clinical: pd.DataFrame | None, patients: Iterable[str]) -> dict[str, list[str]]:
+    """By patient that cannot be scored: the clinical columns that are wanted."""
+    if clinical is None:
+        return dict.fromkeys(patients, missing_clinical(bundle, None))
+    nothing = missing_clinical(bundle, None)
+    known = set(clinical.index)
+    empty = clinical[clinical.isna().any(axis="columns")]
+    lost = {patient: missing_clinical(bundle, row) for patient, row in empty.iterrows()}
+    return {p: names for p, names in lost.items() if names} | {p: nothing for p in patients if p not in known}
 
 
 def _clinical(request: Request, text: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -198,47 +219,64 @@ def _outcomes(request: Request, text: tuple[pd.DataFrame, str] | None) -> pd.Ser
     return _by_pseudonym(request, values.where(values.isin((0, 1))))
 
 
-def _extract(request: Request, scans: list[_Scan], job: Job, watch: Watch) -> None:
+def _extract(request: Request, ready: _Ready, job: Job, watch: Watch) -> None:
     """Bring the store up to date with the scans; nothing is started when it is."""
     if not job.products:
         return
-    store = request.store
-    rows = {(*_key(r), r["feature_set"]): r for r in ledger.read_ledger(store).to_pylist()}
-    done = Done(rows, frozenset(ledger.known_contents(store)))
-    plans = [plan_scan(scan.row, Survey(scan.stamp, 0), done, job, verify=False) for scan in scans]
-    todo = [(scan.row, plan.task) for scan, plan in zip(scans, plans, strict=True) if plan]
-    if not todo:
+    plans = _plans(request.store, ready, job)
+    if not plans:
         return
     for product in job.products.values():
-        describe(product, store)
-    tell = watch(Counter(row.site for row, _ in todo for _ in job.products))
+        describe(product, request.store)
+    todo = Scans.of(plan.task.row for plan in plans)
+    tell = watch({site: n * len(job.products) for site, n in todo.count("site").items()})
     if request.workers == 0:
-        for row, task in todo:
-            for outcome in process_scan(task, job):
-                tell(row.site, outcome["status"])
+        for plan in plans:
+            for outcome in process_scan(plan.task, job):
+                tell(plan.task.row.site, outcome["status"])
         return
-    extraction = Extraction((), store, load_study(None), request.workers)
-    size = extraction.study.extract.wave_scans
+    extraction = Extraction((), request.store, load_study(None), request.workers)
     with cluster.session(request.workers):
-        for start in range(0, len(todo), size):
-            wave = [row for row, _ in todo[start : start + size]]
-            for site, status in compute_wave(wave, job, extraction, process_scan):
-                tell(site, status)
+        for site, status in look_and_compute(todo, job, extraction, tell, after=lambda: None):
+            tell(site, status)
 
 
-def _unscored(request: Request, scans: list[_Scan], job: Job) -> tuple[list[_Todo], list[Waiting], int]:
+def _plans(store: Store, ready: _Ready, job: Job) -> list[Planned]:
+    """The work that the store does not hold yet, going by stamps."""
+    history, plans = read_history(store, ready.scans, job), []
+    for first in range(0, len(ready.scans), STRETCH):
+        done, last = history.part(first, first + STRETCH), first + STRETCH
+        for row, stamp in zip(ready.scans[first:last], ready.stamps[first:last], strict=True):
+            if plan := plan_scan(row, Survey(stamp, 0), done, job, verify=False):
+                plans.append(plan)
+    return plans
+
+
+def _unscored(request: Request, ready: _Ready, job: Job) -> tuple[list[_Todo], list[Waiting], int]:
     """(scans not scored yet with these inputs, those that could not be extracted, how many are scored)."""
-    bundle_id, store = request.bundle.bundle_id, request.store
-    held = {(*_key(row), row["feature_set"]): row for row in ledger.read_ledger(store).to_pylist()}
-    known, todo, failed = audit.committed(store, bundle_id), [], []
-    for scan in scans:
-        rows = [held[*scan.row.key, name] for name in job.products]
-        reasons = [row["reason"] for row in rows if row["status"] == "failed"]
-        work = _Todo(scan, rows, _input_hash(request.bundle, scan, rows))
-        if reasons:
-            failed.append(Waiting(scan.row.scan_id, reasons[0]))
-        elif audit.audit_name(bundle_id, scan.row, work.input_hash) not in known:
-            todo.append(work)
+    bundle_id, store, scans = request.bundle.bundle_id, request.store, ready.scans
+    held = ledger.read_ledger(store, ("status", "reason", "source_sha256"))
+    found = results_of(scans, held, job)
+    reasons = {}
+    for where in reversed(found.values()):
+        own = held.select(["status", "reason"]).take(where)
+        for i in pc.indices_nonzero(pc.equal(own["status"], "failed")).to_pylist():
+            reasons[i] = own["reason"][i].as_py()
+    first = next(iter(found.values()), None)
+    hashes = _input_hashes(request.bundle, ready, ready.stamps if first is None else held["source_sha256"].take(first).to_pylist())
+    asked = scans.table.select(SCAN_KEY).append_column("input_hash", pa.array(hashes, pa.string()))
+    known = places(asked, audit.read_scores(store, bundle_id, ()), (*SCAN_KEY, "input_hash"))
+    new = [i for i in pc.indices_nonzero(known.is_null()).to_pylist() if i not in reasons]
+    rows = [
+        ledger.read_commits(store, held.take(where.take(pa.array(new, pa.int64()))).to_pylist())
+        for where in found.values()
+    ]
+    todo = []
+    for n, i in enumerate(new):
+        row = scans[i]
+        clinical = None if ready.clinical is None else ready.clinical.loc[[row.patient_id]]
+        todo.append(_Todo(row, clinical, [of_product[n] for of_product in rows], hashes[i]))
+    failed = [Waiting(scans[i].scan_id, reason) for i, reason in sorted(reasons.items())]
     return todo, failed, len(scans) - len(todo) - len(failed)
 
 
@@ -247,10 +285,10 @@ def _score(request: Request, todo: list[_Todo], watch: Watch, run: str) -> tuple
     if not todo:
         return Counter(), []
     bundle, store, done, failed = request.bundle, request.store, Counter(), []
-    tell = watch(Counter(work.scan.row.site for work in todo))
+    tell = watch(Counter(work.row.site for work in todo))
     computed = compute_networks(bundle, store, [work.rows for work in todo], request.workers, run)
     for work in todo:
-        row = work.scan.row
+        row = work.row
         result = _result(request, work, computed, run)
         if isinstance(result, Waiting):
             failed.append(result)
@@ -261,16 +299,25 @@ def _score(request: Request, todo: list[_Todo], watch: Watch, run: str) -> tuple
     return done, failed
 
 
-def _input_hash(bundle: Bundle, scan: _Scan, theirs: list[dict]) -> str:
-    """A digest of what is scored: content of scan and mask, clinical values, phase, and site where it matters."""
-    content = theirs[0]["source_sha256"] if theirs else scan.stamp
-    clinical = {} if scan.clinical is None else {c: str(v) for c, v in scan.clinical.iloc[0].items()}
-    site = [scan.row.site] if known_sites(bundle.harmonisation) else []
-    return digest([content, clinical, scan.row.phase, *site])
+def _input_hashes(bundle: Bundle, ready: _Ready, contents: list[str]) -> list[str]:
+    """For each scan a digest of what is scored: content of scan and mask, clinical values, phase, and site where it matters."""
+    clinical = {}
+    if ready.clinical is not None:
+        names, values = list(ready.clinical.columns), ready.clinical.to_numpy()
+        clinical = {
+            p: dict(zip(names, map(str, row), strict=True))
+            for p, row in zip(ready.clinical.index, values, strict=True)
+        }
+    names = ("phase", "site") if known_sites(bundle.harmonisation) else ("phase",)
+    patients, *more = (ready.scans.table[name].to_pylist() for name in ("patient_id", *names))
+    return [
+        digest([content, clinical.get(patient, {}), *whose])
+        for content, patient, *whose in zip(contents, patients, *more, strict=True)
+    ]
 
 
 def _result(request: Request, work: _Todo, computed: Computed, run: str) -> dict | Waiting:
-    bundle, scan, row, theirs = request.bundle, work.scan, work.scan.row, work.rows
+    bundle, row, theirs = request.bundle, work.row, work.rows
     result = {name: getattr(row, name) for name in (*SCAN_KEY, "patient_id", "site", "phase")} | {
         "bundle_id": bundle.bundle_id, "study_id": bundle.card["study"], "model_id": bundle.model,
         "input_hash": work.input_hash, "status": "refused", "score": None, "linear_predictor": None,
@@ -285,7 +332,7 @@ def _result(request: Request, work: _Todo, computed: Computed, run: str) -> dict
         return Waiting(row.scan_id, fault)
     features, site = freed(bundle.harmonisation, features, row.site)
     try:
-        scored = score(bundle, features, scan.clinical, head)
+        scored = score(bundle, features, work.clinical, head)
     except TableError as error:
         return result | {"reasons": [str(error)]}
     geometry = geometry_of(json.loads(theirs[0]["geometry"]), theirs[0]["mask_voxels"]) if theirs else {}
@@ -299,7 +346,3 @@ def _risk(bundle: Bundle, scored: Scored) -> dict:
     found = asdict(replace(scored, values={}))
     del found["values"]
     return found | {"status": "scored", "risk_group": high if scored.score > bundle.cutoff["cutoff"] else low}
-
-
-def _key(row: dict) -> tuple:
-    return tuple(row[name] for name in SCAN_KEY)

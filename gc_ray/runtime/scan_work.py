@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import math
 import os
@@ -70,6 +71,11 @@ class Job:
     timeout_s: float
     grace_s: float = 30.0
 
+    @functools.cached_property
+    def settings_hashes(self) -> dict[str, str]:
+        """The resume key of each product, computed once: a planner asks for it scan by scan."""
+        return {name: settings_hash(product) for name, product in self.products.items()}
+
 
 @dataclass
 class _Trail:
@@ -126,7 +132,7 @@ def ledger_row(task: ScanTask, wanted: Wanted, job: Job, reading: Reading) -> di
         "object": "",
         "source_stamp": task.stamp,
         "source_sha256": reading.sha256,
-        "settings_hash": settings_hash(job.products[wanted.product]),
+        "settings_hash": job.settings_hashes[wanted.product],
         "code_version": job.code_version,
         "seconds": 0.0,
         "peak_mb": 0.0,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 LOST = ("refused", "failed")
 
 
@@ -24,13 +27,13 @@ class Summary:
     seconds: float
 
 
-def summarise(rows: list[dict], run: str, computed: int, failure_budget: float, seconds: float) -> Summary:
+def summarise(rows: pa.Table, run: str, computed: int, failure_budget: float, seconds: float) -> Summary:
     """The summary of a run over the ledger rows of what it was asked for."""
-    counts = Counter((row["site"], row["status"]) for row in rows)
+    grouped = rows.group_by(["site", "status"]).aggregate([([], "count_all")]).to_pylist()
+    counts = Counter({(row["site"], row["status"]): row["count_all"] for row in grouped})
     lost = defaultdict(set)
-    for row in rows:
-        if row["status"] in LOST:
-            lost[row["reason"]].add(row["scan_id"])
+    for row in rows.select(["scan_id", "reason"]).filter(pc.is_in(rows["status"], pa.array(LOST))).to_pylist():
+        lost[row["reason"]].add(row["scan_id"])
     share = sum(n for (_, status), n in counts.items() if status in LOST) / max(counts.total(), 1)
     by_frequency = sorted(lost.items(), key=lambda item: (-len(item[1]), item[0]))
     reasons = tuple((reason, tuple(sorted(scans))) for reason, scans in by_frequency)

@@ -28,10 +28,14 @@ class Survey:
     memory: int
 
 
-def survey_scan(row: ScanRow) -> Survey:
-    """The survey of one scan; a source that is not there counts as empty, its own task will say what is wrong."""
+def survey_scan(row: ScanRow, settled: str = "") -> Survey:
+    """The survey of one scan; a source that is not there counts as empty, its own task will say what is wrong.
+
+    settled: the stamp with which there is nothing to do, so that no header is read.
+    """
     image, mask = list_source(row.image_uri), list_source(row.mask_uri)
-    return Survey(joint_stamp([image, mask]), scan_bytes(volume_bytes(image)))
+    stamp = joint_stamp([image, mask])
+    return Survey(stamp, 0 if stamp == settled else scan_bytes(volume_bytes(image)))
 
 
 def volume_bytes(source: Source) -> int:

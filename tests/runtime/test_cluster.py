@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from gc_ray.runtime.exposure import own_addresses
 from gc_ray.store import open_store
 
 pytestmark = pytest.mark.slow
@@ -87,17 +88,16 @@ def two_nodes():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def start(environment: dict, *options: str) -> subprocess.Popen:
+def start(environment: dict, *options: str, cpus: int = 1, ip: str = "127.0.0.1") -> subprocess.Popen:
     """One Ray node in the foreground of its own process group, with ports that clash with no other."""
     common = [
-        "--node-ip-address=127.0.0.1",
-        "--num-cpus=1",
+        f"--node-ip-address={ip}",
+        f"--num-cpus={cpus}",
         "--object-store-memory=100000000",
         "--disable-usage-stats",
     ]
     return subprocess.Popen(
-        [RAY, "start", "--block", "--node-ip-address=127.0.0.1", *options, *common]
-        + [f"--{name}={free_port()}" for name in PORTS],
+        [RAY, "start", "--block", *options, *common] + [f"--{name}={free_port()}" for name in PORTS],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -153,3 +153,64 @@ def test_a_bad_argument_fails_the_submitted_job_with_one_line(two_nodes, tmp_pat
     assert done.returncode == 1
     assert "error: none.csv: wanted a scans table, there is no such file; mend --scans" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+JOIN = """
+from gc_ray.errors import ClusterError
+from gc_ray.runtime import cluster
+try:
+    with cluster.session(None):
+        print("joined")
+        print("memory", cluster.node_memory(patience_s=float({patience})))
+except ClusterError as error:
+    print("refused:", error)
+"""
+
+
+@pytest.fixture
+def open_head():
+    """A head without CPU slots whose dashboard listens to other machines and asks for no token."""
+    ip = next((found for found in own_addresses() if "." in found), None)
+    if ip is None:
+        pytest.skip("this machine has no address but loopback")
+    folder = tempfile.mkdtemp(prefix="gco", dir="/tmp")
+    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {"RAY_AUTH_MODE": "disabled"}
+    gcs, jobs = free_port(), free_port()
+    nodes = Nodes(f"{ip}:{gcs}", f"http://{ip}:{jobs}", environment | {"RAY_ADDRESS": f"{ip}:{gcs}"})
+    dashboard = [f"--dashboard-port={jobs}", "--dashboard-host=0.0.0.0", "--memory=9000000000"]
+    head = start(environment, "--head", f"--port={gcs}", f"--temp-dir={folder}", *dashboard, cpus=0, ip=ip)
+    try:
+        wait_for(lambda: nodes.alive() == 1)
+        yield nodes, ip
+    finally:
+        stop(head)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def join(nodes: Nodes, patience_s: float, **settings: str) -> subprocess.Popen:
+    """A driver that joins and asks for how much memory to plan with."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", JOIN.format(patience=patience_s)],
+        env=nodes.environment | settings,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_an_open_dashboard_is_refused_and_a_head_alone_is_no_place_to_plan_by(open_head):
+    """Nobody joins by accident; who does knowingly waits for the first worker, and for no longer than was said."""
+    nodes, ip = open_head
+    assert join(nodes, 1).communicate(timeout=120)[0].startswith("refused: the Ray dashboard listens on ")
+    accepted = {"GC_RAY_OPEN_DASHBOARD": "1"}
+    alone = join(nodes, 1, **accepted).communicate(timeout=120)[0]
+    assert alone.startswith("joined\nrefused: wanted a node with a CPU slot, none came up within 1 s")
+    driver = join(nodes, UP_S, **accepted)
+    assert driver.stdout.readline() == "joined\n"
+    plain = {k: v for k, v in nodes.environment.items() if k != "RAY_ADDRESS"}
+    worker = start(plain, f"--address={nodes.gcs}", "--memory=2000000000", ip=ip)
+    try:
+        assert driver.communicate(timeout=2 * UP_S)[0] == "memory 2000000000\n"
+    finally:
+        driver.kill()
+        stop(worker)
