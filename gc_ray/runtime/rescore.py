@@ -263,7 +263,8 @@ def _unscored(request: Request, ready: _Ready, job: Job) -> tuple[list[_Todo], l
         for i in pc.indices_nonzero(pc.equal(own["status"], "failed")).to_pylist():
             reasons[i] = own["reason"][i].as_py()
     first = next(iter(found.values()), None)
-    hashes = _input_hashes(request.bundle, ready, ready.stamps if first is None else held["source_sha256"].take(first).to_pylist())
+    contents = ready.stamps if first is None else held["source_sha256"].take(first).to_pylist()
+    hashes = _input_hashes(request.bundle, ready, contents)
     asked = scans.table.select(SCAN_KEY).append_column("input_hash", pa.array(hashes, pa.string()))
     known = places(asked, audit.read_scores(store, bundle_id, ()), (*SCAN_KEY, "input_hash"))
     new = [i for i in pc.indices_nonzero(known.is_null()).to_pylist() if i not in reasons]
@@ -300,7 +301,7 @@ def _score(request: Request, todo: list[_Todo], watch: Watch, run: str) -> tuple
 
 
 def _input_hashes(bundle: Bundle, ready: _Ready, contents: list[str]) -> list[str]:
-    """For each scan a digest of what is scored: content of scan and mask, clinical values, phase, and site where it matters."""
+    """For each scan a digest of what is scored: its content, clinical values, phase, and site where that matters."""
     clinical = {}
     if ready.clinical is not None:
         names, values = list(ready.clinical.columns), ready.clinical.to_numpy()
