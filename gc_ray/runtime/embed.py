@@ -11,6 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from gc_ray import ledger
 from gc_ray.errors import StudyError, TableError
 from gc_ray.models.autoencoder import EMBED_BATCH, Pair, autoencoder_network, encode
@@ -186,10 +189,10 @@ def _write_off(store: Store, item: dict) -> Outcome:
 
 def _finish(request: Request, feature_set: str, keys: set[tuple], computed: int, end: tuple[str, float]) -> Summary:
     run, seconds = end
-    rows = [r for r in ledger.read_ledger(request.store).to_pylist() if r["feature_set"] == feature_set]
-    rows = [row for row in rows if _key(row) in keys]
-    if len(rows) != len(keys):
-        raise RuntimeError(f"{len(keys) - len(rows)} scans have no ledger row; report this bug")
+    rows = ledger.read_ledger(request.store).filter(pc.field("feature_set") == feature_set)
+    rows = rows.filter(pa.array([_key(row) in keys for row in rows.select(SCAN_KEY).to_pylist()], pa.bool_()))
+    if rows.num_rows != len(keys):
+        raise RuntimeError(f"{len(keys) - rows.num_rows} scans have no ledger row; report this bug")
     summary = summarise(rows, run, computed, request.study.embed.failure_budget, seconds)
     record = {
         "run": run,
