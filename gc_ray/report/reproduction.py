@@ -22,6 +22,7 @@ from gc_ray.report.made import made_tables
 from gc_ray.report.page import SHOWN_ROWS, grid, page_file, template
 from gc_ray.report.paper import Item, Paper, Part
 from gc_ray.report.published import Ours, comparison, in_words, kept_predictors
+from gc_ray.study import Study, load_study
 
 READ = ("metrics", "tests", "cutoffs", "table_one")
 ENDINGS = (".csv", ".png", ".svg")
@@ -108,6 +109,20 @@ def _unfitted(inputs: Inputs) -> dict[str, str]:
     return {name: failed.get(name, "no scores of it are in the store") for name in names}
 
 
+def changed_settings(study: Study, packaged: Study) -> list[str]:
+    """The settings in which a study is not the packaged one, with their value where it is short."""
+    found = []
+    for section, values in study.model_dump(mode="json").items():
+        asked = packaged.model_dump(mode="json")[section]
+        pairs = {section: (values, asked)}
+        if isinstance(values, dict):
+            pairs = {f"{section}.{name}": (value, asked[name]) for name, value in values.items()}
+        for name, (value, before) in pairs.items():
+            if value != before:
+                found.append(name if isinstance(value, dict | list) else f"{name} = {value}")
+    return found
+
+
 def _page(
     paper: Paper, inputs: Inputs, report_id: str, items: list[Shown], compared: tuple[pd.DataFrame, pd.DataFrame]
 ) -> str:
@@ -121,6 +136,7 @@ def _page(
         version=__version__,
         statement=STATEMENT,
         unfitted=_unfitted(inputs),
+        changed=changed_settings(inputs.study, load_study(paper.study)),
         comparison=grid("Published numbers and ours (95 % interval)", in_words(rows)),
         kept=grid("Predictors kept", kept),
         items=[_shown(shown) for shown in items],
@@ -176,6 +192,7 @@ def _index(paper: Paper, inputs: Inputs, report_id: str, items: list[Shown], fil
         "report": report_id,
         "evaluation": inputs.identity,
         "not_fitted": _unfitted(inputs),
+        "changed": changed_settings(inputs.study, load_study(paper.study)),
         "items": [
             {
                 "label": shown.item.label,

@@ -17,7 +17,7 @@ from gc_ray.report.inputs import Inputs, from_store
 from gc_ray.report.paper import read_paper
 from gc_ray.report.publish import publish
 from gc_ray.report.published import Ours, comparison, in_words
-from gc_ray.report.reproduction import STATEMENT, reproduction_of
+from gc_ray.report.reproduction import STATEMENT, changed_settings, reproduction_of
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
@@ -217,6 +217,16 @@ def test_the_page_says_that_it_compares_methods(made):
     assert "://" not in page.replace("http://www.w3.org", "")
     assert "<b>clis</b>: no factor was left" in page
     assert json.loads(made.files[INDEX])["not_fitted"]["clis"] == "no factor was left"
+
+
+def test_settings_that_are_not_the_packaged_study_s_are_said(made):
+    """A run that was made short is not taken for the paper's recipe."""
+    packaged = load_study("recurrence")
+    assert changed_settings(packaged, packaged) == []
+    short = load_study("recurrence", ("head.epochs=3", 'name="pilot"', "head.hidden=[8]"))
+    assert changed_settings(short, packaged) == ["name = pilot", "head.hidden", "head.epochs = 3"]
+    assert "evaluate.bootstrap = 50" in json.loads(made.files[INDEX])["changed"]
+    assert "evaluate.bootstrap = 50" in made.files[PAGE].decode()
 
 
 def test_nothing_of_a_single_patient_is_in_a_reproduction(made, inputs):
