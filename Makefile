@@ -5,8 +5,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
+AUDIT := build/audit
 
-.PHONY: setup demo test test-fast test-slow lint format bench bench-extraction bench-networks bench-statistics profile clean
+.PHONY: setup demo test test-fast test-slow lint format bench bench-extraction bench-networks bench-statistics bench-scale profile audit sbom clean
 
 setup: $(READY)
 
@@ -53,6 +54,27 @@ bench-statistics: $(READY)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/selection.py
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/report.py
+
+# a million rows of a manifest on one core; the planner on 100 workers that do not exist
+bench-scale: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/million.py
+	$(BIN)/python benchmarks/fleet.py
+
+# the tools have a place of their own, so that what they need changes nothing of what is audited
+$(AUDIT)/.ready:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	touch $@
+
+# known vulnerabilities of exactly the versions that are tested
+audit: $(AUDIT)/.ready
+	@$(AUDIT)/bin/pip-audit --requirement constraints.txt --strict --no-deps --disable-pip --progress-spinner off || \
+	  { echo "audit: vulnerabilities are listed above, or the advisory service (pypi.org) was not reached: not passed"; exit 1; }
+
+# all that is installed, with versions and licences, as CycloneDX
+sbom: $(READY) $(AUDIT)/.ready
+	mkdir -p dist
+	$(AUDIT)/bin/cyclonedx-py environment $(BIN)/python --output-reproducible --of JSON -o dist/gc-ray.cdx.json
 
 # where the time of one scan goes: SCAN=stomach, or SCAN="image mask region"
 profile: $(READY)
