@@ -5,8 +5,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
+AUDIT := build/audit
 
-.PHONY: setup demo test test-fast test-slow lint format bench bench-extraction bench-networks bench-statistics chaos truth profile docs clean
+.PHONY: setup demo test test-fast test-slow lint format docs clean profile audit sbom
+.PHONY: bench bench-extraction bench-networks bench-statistics bench-scale chaos fuzz truth
 
 setup: $(READY)
 
@@ -61,6 +63,27 @@ truth: $(READY)
 # faults in the midst of real runs on two Ray nodes and an S3 server: ten minutes; nothing may be lost or doubled
 chaos: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos --out docs/faults.md
+
+# a million rows of a manifest on one core; the planner on 100 workers that do not exist
+bench-scale: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/million.py
+	$(BIN)/python benchmarks/fleet.py
+
+# the tools have a place of their own, so that what they need changes nothing of what is audited
+$(AUDIT)/.ready:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	touch $@
+
+# known vulnerabilities of exactly the versions that are tested
+audit: $(AUDIT)/.ready
+	@$(AUDIT)/bin/pip-audit --requirement constraints.txt --strict --no-deps --disable-pip --progress-spinner off || \
+	  { echo "audit: vulnerabilities are listed above, or the advisory service (pypi.org) was not reached: not passed"; exit 1; }
+
+# all that is installed, with versions and licences, as CycloneDX
+sbom: $(READY) $(AUDIT)/.ready
+	mkdir -p dist
+	$(AUDIT)/bin/cyclonedx-py environment $(BIN)/python --output-reproducible --of JSON -o dist/gc-ray.cdx.json
 
 # where the time of one scan goes: SCAN=stomach, or SCAN="image mask region"
 profile: $(READY)

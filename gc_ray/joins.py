@@ -14,6 +14,8 @@ def first_of_each(found: pa.Table, key: tuple[str, ...]) -> pa.Table:
     if found.num_rows < 2:
         return found
     new = functools.reduce(pc.or_, (pc.not_equal(found[name][1:], found[name][:-1]) for name in key))
+    if pc.all(new).as_py():
+        return found  # as it mostly is: no copy
     return found.filter(pa.chunked_array([pa.array([True]), *new.chunks]))
 
 

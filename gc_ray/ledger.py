@@ -220,10 +220,10 @@ def _read_ledger(store: Store, kind: tables.Table) -> pa.Table:
     # loose rows first: one that moves into a shard in between is then seen twice, never missed
     _, loose = _loose(store)
     names = [column.name for column in kind.columns]
-    parts = shards.read_shards(store, shards.shard_names(store, SHARDS), names)
     fresh = pa.Table.from_pylist([{name: row[name] for name in names} for row in loose], schema=kind.schema())
     order = [*((name, "ascending") for name in kind.key), ("generation", "descending")]
-    ordered = pa.concat_tables([*parts, fresh]).combine_chunks().sort_by(order)
+    held = pa.concat_tables([*shards.read_shards(store, shards.shard_names(store, SHARDS), names), fresh])
+    ordered = held.combine_chunks().sort_by(order)
     return tables.check(kind, first_of_each(ordered, kind.key).combine_chunks())
 
 

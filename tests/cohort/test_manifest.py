@@ -5,7 +5,7 @@ import io
 import pandas as pd
 import pytest
 
-from gc_ray.cohort.manifest import join_manifests, parse_manifest
+from gc_ray.cohort.manifest import Scans, join_manifests, parse_manifest
 from gc_ray.errors import TableError
 
 HEAD = "scan_id,patient_id,site,phase,image,mask"
@@ -84,3 +84,23 @@ def test_the_key_id_tells_keys_apart_whatever_their_parts():
     rows = parse(f"{HEAD},reader", "a,P1,A,pv,x,y,b1", "ab,P1,A,pv,z,y,1")
     assert rows[0].key_id != rows[1].key_id
     assert parse(HEAD, ROW)[0].key_id == parse(HEAD, ROW, folder="/moved")[0].key_id
+
+
+def test_rows_kept_as_columns_are_a_sequence_of_rows():
+    """Length, places from either end, slices, iteration and counts are those of a list of the same rows."""
+    scans = parse(HEAD, *(f"{i},P{i % 2},A,pv,ct/{i},seg/{i}" for i in range(5)))
+    rows = list(scans)
+    assert len(scans) == 5 and scans[0] == rows[0] and scans[-1] == rows[4]
+    assert list(scans[1:3]) == rows[1:3] and list(scans[4:9]) == rows[4:] and len(scans[:None]) == 5
+    assert Scans.of(rows) == scans and len(Scans.of([])) == 0
+    assert scans.count("patient_id") == {"P0": 3, "P1": 2}
+    with pytest.raises(IndexError):
+        scans[5]
+
+
+def test_the_first_scan_whose_rows_disagree_is_named_however_many_there_are():
+    """A slip in a long table is found by its name."""
+    lines = [f"{i},P{i},A,pv,x,y,R{r}" for i in range(50) for r in (1, 2)]
+    lines[61] = lines[61].replace("P30", "P31")
+    with pytest.raises(TableError, match="rows of scan 30 disagree on patient_id"):
+        parse(f"{HEAD},reader", *lines)
