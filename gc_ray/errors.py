@@ -5,16 +5,37 @@ Every class is a ``ValueError``: the input is at fault, not the program. Message
 to the scan's folder or the manifest and never repeat a DICOM header value other than a UID or an ROI name.
 """
 
+from __future__ import annotations
 
-class ScanError(ValueError):
+import unicodedata
+
+LONGEST = 2000  # characters of a message; a list of a foreign file's names could fill a terminal
+UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode's controls, lone surrogates, line and paragraph separators
+
+
+def one_line(text: str) -> str:
+    """Text that is safe to print and store: what would break or steer a line replaced, the middle left out if long."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST * 3 // 4]} ... {text[-LONGEST // 5 :]}"  # the end says what to do
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in UNPRINTABLE else c for c in text)
+
+
+class InputError(ValueError):
+    """Input that is turned down; the message is one printable line whatever of the input it repeats."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+class ScanError(InputError):
     """The CT cannot be used as it is: geometry, pixels or files."""
 
 
-class MaskError(ValueError):
+class MaskError(InputError):
     """The region of interest cannot be used on this scan: missing, empty, off the grid or ambiguous."""
 
 
-class TableError(ValueError):
+class TableError(InputError):
     """A table does not have the columns, types, keys or values that its schema asks for."""
 
 
@@ -22,17 +43,17 @@ class LeakError(TableError):
     """An out-of-fold score was asked for a patient on whom the signature was fitted."""
 
 
-class StudyError(ValueError):
+class StudyError(InputError):
     """A study file or a setting is unknown, of the wrong type or contradicts another."""
 
 
-class BundleError(ValueError):
+class BundleError(InputError):
     """A frozen model's parts are missing, changed or of another schema."""
 
 
-class StoreError(ValueError):
+class StoreError(InputError):
     """The store cannot be read or written: address, rights, space or a conflicting object."""
 
 
-class ClusterError(ValueError):
+class ClusterError(InputError):
     """The Ray cluster that was named cannot be reached, or this machine cannot start one."""

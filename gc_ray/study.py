@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,12 @@ from gc_ray.errors import StudyError
 from gc_ray.settings import Settings as _Settings
 from gc_ray.study_cohort import ClinicalSettings, ScansSettings, SplitSettings
 from gc_ray.study_signatures import SignatureSettings, TuneSettings, faults
+
+
+MAX_STUDY_BYTES = 1 << 20  # the packaged studies have 10 KB
+KEY_PARTS = 32  # of a dotted key; the parser's time grows with the square of them
+_PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')"""
+LONG_KEY = re.compile(rf"{_PART}(?:[ \t]*\.[ \t]*{_PART}){{{KEY_PARTS - 1}}}")
 
 
 class ExtractSettings(_Settings):
@@ -257,11 +264,23 @@ def _read(name: str) -> dict:
             raise StudyError(
                 f"study {name}: wanted a packaged study ({known}) or the path of a TOML file, found neither"
             )
-        text = path.read_text()
+        text = _text(path, name)
+    if LONG_KEY.search(text):
+        raise StudyError(f"study {name}: wanted keys of one or two parts, found one of {KEY_PARTS} or more; mend it")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"study {name}: wanted TOML, it cannot be read: {error}") from error
+    except (ValueError, RecursionError) as error:  # beside TOML's own: a number of thousands of digits, deep nesting
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise StudyError(f"study {name}: wanted TOML, it cannot be read: {reason}") from error
+
+
+def _text(path: Path, name: str) -> str:
+    if path.stat().st_size > MAX_STUDY_BYTES:
+        raise StudyError(f"study {name}: wanted a study file, it has more than {MAX_STUDY_BYTES >> 20} MiB")
+    try:
+        return path.read_text(encoding="utf-8")
+    except ValueError as error:
+        raise StudyError(f"study {name}: wanted TOML in UTF-8, it is in another encoding; save it as UTF-8") from error
 
 
 def _apply(raw: dict, override: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import SimpleITK as sitk
 
 from gc_ray.errors import ScanError
 from gc_ray.imaging.damage import check_voxel_file
-from gc_ray.imaging.grid import Grid
+from gc_ray.imaging.grid import MAX_VOXELS, Grid
 from gc_ray.imaging.scan import CtScan, Notes, ScanGeometry
 from gc_ray.imaging.volume import Volume
 
@@ -40,6 +41,8 @@ def grid_in(reader: sitk.ImageFileReader, name: str) -> Grid:
     size, dimension = reader.GetSize(), reader.GetDimension()
     if dimension < 3 or any(n != 1 for n in size[3:]):
         raise ScanError(f"{name}: {dimension}D image of {' x '.join(map(str, size))}, wanted one 3D volume")
+    if math.prod(size) > MAX_VOXELS:
+        raise ScanError(f"{name}: {' x '.join(map(str, size))} voxels, wanted at most {MAX_VOXELS}; not one CT")
     direction = np.reshape(reader.GetDirection(), (dimension, dimension))[:3, :3]
     if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-3):
         raise ScanError(f"{name}: axes are not orthogonal unit vectors; resample it first")

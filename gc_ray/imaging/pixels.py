@@ -20,6 +20,7 @@ PIXEL_KEYWORDS = [
     *("RescaleSlope", "RescaleIntercept", "RescaleType"),
 ]
 MAX_RESCALE = 1e6  # no scanner comes near it, and integer HU stay exact below it
+MAX_SIDE = 4096  # pixels; the largest CT matrix in use is 2048, and a compressed slice may promise anything
 HU_TYPES = ("", "HU", "US")  # US = unspecified, which scanners and converters write for HU
 
 
@@ -33,6 +34,8 @@ def matrix(file: DicomFile) -> tuple[int, int]:
     rows, columns = numbers(file, "Rows", 1), numbers(file, "Columns", 1)
     if rows is None or columns is None or min(rows + columns) < 1:
         raise ScanError(f"{file.name}: Rows or Columns is missing: no pixel data to be had, not an image")
+    if max(rows + columns) > MAX_SIDE:
+        raise ScanError(f"{file.name}: {columns[0]:g} x {rows[0]:g} pixels, no CT has more than {MAX_SIDE} a side")
     if (numbers(file, "NumberOfFrames", 1) or (1.0,))[0] > 1:
         raise ScanError(f"{file.name}: several frames in one CT object; export the series as one file per slice")
     if (numbers(file, "SamplesPerPixel", 1) or (1.0,))[0] != 1:
