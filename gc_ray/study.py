@@ -20,8 +20,8 @@ from gc_ray.study_signatures import SignatureSettings, TuneSettings, faults
 
 MAX_STUDY_BYTES = 1 << 20  # the packaged studies have 10 KB
 KEY_PARTS = 32  # of a dotted key; the parser's time grows with the square of them
-_PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')"""
-LONG_KEY = re.compile(rf"{_PART}(?:[ \t]*\.[ \t]*{_PART}){{{KEY_PARTS - 1}}}")
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+LONG_KEY = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*\.[ \t]*{_PART}){{{KEY_PARTS - 1}}}")
 
 
 class ExtractSettings(_Settings):
@@ -233,7 +233,11 @@ def load_study(name: str | None, overrides: tuple[str, ...] = ()) -> Study:
         _apply(raw, override)
     try:
         # by way of JSON: strict mode then still takes a TOML array for a tuple
-        return Study.model_validate_json(json.dumps(raw, default=str))
+        text = json.dumps(raw, default=str)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, deep nesting
+        raise StudyError(f"study {name or 'settings'}: a number too long or sections too deep; mend it") from error
+    try:
+        return Study.model_validate_json(text)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"])) or "the file"

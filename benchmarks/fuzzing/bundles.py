@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 
@@ -58,11 +59,11 @@ def _change(held, rng: Rng) -> None:
             held = held[key]
             continue
         if rng.random() < 0.7:
-            held[key] = pick(rng, VALUES)
+            held[key] = copy.deepcopy(pick(rng, VALUES))
         elif isinstance(held, dict):
             held.pop(key)
         else:
-            held.append(pick(rng, VALUES))
+            held.append(copy.deepcopy(pick(rng, VALUES)))
         return
 
 

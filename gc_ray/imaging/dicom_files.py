@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import struct
 import warnings
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pydicom
@@ -17,13 +20,14 @@ import SimpleITK as sitk
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_dataset, read_file_meta_info, read_preamble
+from pydicom.filereader import FileDataset, read_dataset, read_preamble
 
 from gc_ray.errors import MaskError, ScanError
 from gc_ray.imaging.pixel_span import UNDEFINED_LENGTH, PixelSpan, find_pixel_data
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
+META_GROUP = 0x0002  # DICOM PS3.10, 7.1: the elements before the data set, which name its transfer syntax
 # Of a deflated file, which may grow a thousandfold: four times a SEG of 1,000 slices of 512 x 512 bits.
 MAX_INFLATED_BYTES = 1 << 27
 INFLATED_AT_A_TIME = 1 << 20  # bytes held while the inflated size is counted
@@ -100,23 +104,45 @@ def blaming(name: str, what: str) -> Iterator[None]:
         raise ScanError(f"{name}: {what}") from None
 
 
+class BoundedFile(io.BufferedReader):
+    """A file to read that never asks for more memory than it has bytes, whatever length an element declares."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._bytes = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int = -1) -> bytes:
+        """At most ``size`` bytes, all that are left when it is negative."""
+        return super().read(min(size, self._bytes))
+
+
+def parse_dicom(stream: BinaryIO, name: str, **options) -> FileDataset:
+    """The data set that ``pydicom.dcmread`` gives with these options, unless a deflated one would fill the memory.
+
+    stream: a BoundedFile or bytes in memory, from the start. Raises ScanError for too much, PARSER_ERRORS otherwise.
+    """
+    _check_inflated(stream, name)
+    stream.seek(0)
+    return pydicom.dcmread(stream, **options)
+
+
 def open_dicom(path: Path, name: str, keywords: list[str] | None = None) -> DicomFile:
     """One DICOM object's header (only ``keywords`` when given; SOPClassUID and Modality always).
 
     Raises ScanError when the file is no complete DICOM file with meta header and transfer syntax.
     """
     wanted = None if keywords is None else ["SOPClassUID", "Modality", *keywords]
-    with blaming(
-        name, "not a valid DICOM file (empty, cut short, or without preamble and file meta header); replace it"
+    with (
+        blaming(name, "not a valid DICOM file (empty, cut short, or without preamble and file meta header); replace it"),
+        BoundedFile(path) as stream,
     ):
-        if read_file_meta_info(path).get("TransferSyntaxUID") == DEFLATED:
-            _check_inflated(path, name)
-        with path.open("rb") as stream:
-            header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=wanted)
-            syntax = str(header.file_meta.get("TransferSyntaxUID") or "")
-            pixels = None if syntax == DEFLATED else find_pixel_data(stream, syntax == BIG_ENDIAN)
+        header = parse_dicom(stream, name, stop_before_pixels=True, specific_tags=wanted)
+        syntax = str(header.file_meta.get("TransferSyntaxUID") or "")
         if syntax == DEFLATED:
-            pixels = _inflated_pixel_data(path)
+            stream.seek(0)
+            pixels = _inflated_pixel_data(stream)
+        else:
+            pixels = find_pixel_data(stream, syntax == BIG_ENDIAN)
     if not syntax:
         raise ScanError(f"{name}: the file meta names no transfer syntax, so it cannot be decoded; export it again")
     if any(map(_cut_short, map(header.get_item, header.keys()))):
@@ -131,15 +157,18 @@ def _cut_short(element: object) -> bool:
     return len(element.value or b"") < element.length
 
 
-def _check_inflated(path: Path, name: str) -> None:
+def _check_inflated(stream: BinaryIO, name: str) -> None:
     """Raises ScanError when a deflated file holds more than MAX_INFLATED_BYTES; pydicom would inflate it all."""
-    with path.open("rb") as stream:
-        read_preamble(stream, force=False)
-        meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
-        if meta.get("TransferSyntaxUID") != DEFLATED:
-            raise ValueError
-        inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
-        packed = stream.read()
+    read_preamble(stream, force=False)
+    start = stream.tell()
+    try:
+        meta = _meta(stream, False)
+    except NotImplementedError:  # pydicom then takes it for implicit, too
+        stream.seek(start)
+        meta = _meta(stream, True)
+    if meta.get("TransferSyntaxUID") != DEFLATED:
+        return
+    inflater, size, packed = zlib.decompressobj(-zlib.MAX_WBITS), 0, stream.read()
     while packed and not inflater.eof and size <= MAX_INFLATED_BYTES:
         size += len(inflater.decompress(packed, INFLATED_AT_A_TIME))
         packed = inflater.unconsumed_tail
@@ -150,8 +179,16 @@ def _check_inflated(path: Path, name: str) -> None:
         )
 
 
-def _inflated_pixel_data(path: Path) -> PixelSpan | None:
-    pixels = pydicom.dcmread(path, specific_tags=["PixelData"]).get_item("PixelData")
+def _meta(stream: BinaryIO, implicit: bool) -> Dataset:
+    """The file meta group; NotImplementedError when its first element has no VR that exists."""
+    meta = read_dataset(stream, implicit, True, stop_when=lambda tag, vr, length: tag.group != META_GROUP)
+    for tag in list(meta.keys())[:1]:
+        meta[tag]
+    return meta
+
+
+def _inflated_pixel_data(stream: BinaryIO) -> PixelSpan | None:
+    pixels = pydicom.dcmread(stream, specific_tags=["PixelData"]).get_item("PixelData")
     return None if pixels is None else PixelSpan(len(pixels.value), False, len(pixels.value) >= pixels.length)
 
 
