@@ -20,17 +20,19 @@ import SimpleITK as sitk
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import FileDataset, read_dataset, read_preamble
+from pydicom.filereader import read_dataset, read_preamble
 
 from gc_ray.errors import MaskError, ScanError
 from gc_ray.imaging.pixel_span import UNDEFINED_LENGTH, PixelSpan, find_pixel_data
 
+EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 META_GROUP = 0x0002  # DICOM PS3.10, 7.1: the elements before the data set, which name its transfer syntax
 # Of a deflated file, which may grow a thousandfold: four times a SEG of 1,000 slices of 512 x 512 bits.
 MAX_INFLATED_BYTES = 1 << 27
-INFLATED_AT_A_TIME = 1 << 20  # bytes held while the inflated size is counted
+# Of one file: several for each element, and a structure set of 10,000 contours has 100,000 elements.
+MAX_READS = 500_000
 
 # Whatever a foreign file makes a parser raise; the exceptions' own words may quote header values and are dropped.
 PARSER_ERRORS = (
@@ -104,26 +106,73 @@ def blaming(name: str, what: str) -> Iterator[None]:
         raise ScanError(f"{name}: {what}") from None
 
 
-class BoundedFile(io.BufferedReader):
-    """A file to read that never asks for more memory than it has bytes, whatever length an element declares."""
+class BoundedReader:
+    """A stream that gives no more bytes than it has, whatever an element declares, and ends a file of endless ones.
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path))
-        self._bytes = os.fstat(self.fileno()).st_size
+    ValueError after MAX_READS reads: some tens of bytes of a deflated file can hold millions of empty elements.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._reads = stream, 0
+        self._bytes = stream.seek(0, os.SEEK_END)
+        self.seek, self.tell = stream.seek, stream.tell
+        stream.seek(0)
 
     def read(self, size: int = -1) -> bytes:
         """At most ``size`` bytes, all that are left when it is negative."""
-        return super().read(min(size, self._bytes))
+        self._reads += 1
+        if self._reads > MAX_READS:
+            raise ValueError
+        return self._stream.read(min(size, self._bytes))
 
 
-def parse_dicom(stream: BinaryIO, name: str, **options) -> FileDataset:
-    """The data set that ``pydicom.dcmread`` gives with these options, unless a deflated one would fill the memory.
+@contextmanager
+def dicom_stream(path: Path, name: str) -> Iterator[BoundedReader]:
+    """A DICOM file for pydicom to read within bounds of memory and time; a deflated one comes inflated.
 
-    stream: a BoundedFile or bytes in memory, from the start. Raises ScanError for too much, PARSER_ERRORS otherwise.
+    Raises ScanError when it inflates to more than MAX_INFLATED_BYTES, and PARSER_ERRORS.
     """
-    _check_inflated(stream, name)
-    stream.seek(0)
-    return pydicom.dcmread(stream, **options)
+    with path.open("rb") as stream:
+        yield bounded(stream, name)
+
+
+def bounded(stream: BinaryIO, name: str) -> BoundedReader:
+    """As ``dicom_stream``, from a file that is open, or bytes in memory."""
+    reader = BoundedReader(stream)
+    read_preamble(reader, force=False)
+    start = reader.tell()
+    try:
+        meta = _meta(reader, False)
+    except NotImplementedError:  # pydicom then takes it for implicit, too
+        reader.seek(start)
+        meta = _meta(reader, True)
+    deflated, end = meta.get("TransferSyntaxUID") == DEFLATED, reader.tell()
+    reader.seek(0)
+    if not deflated:
+        return reader
+    head = reader.read(end).replace(DEFLATED.encode(), EXPLICIT.encode().ljust(len(DEFLATED), b"\0"))
+    return BoundedReader(io.BytesIO(head + _inflated(reader.read(), name)))
+
+
+def _meta(reader: BoundedReader, implicit: bool) -> Dataset:
+    """The file meta group; NotImplementedError when its first element has no VR that exists."""
+    meta = read_dataset(reader, implicit, True, stop_when=lambda tag, vr, length: tag.group != META_GROUP)
+    for tag in list(meta.keys())[:1]:
+        meta[tag]
+    return meta
+
+
+def _inflated(packed: bytes, name: str) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    plain = inflater.decompress(packed, MAX_INFLATED_BYTES)
+    if inflater.eof:
+        return plain
+    if len(plain) < MAX_INFLATED_BYTES:
+        raise EOFError
+    raise ScanError(
+        f"{name}: inflates to more than {MAX_INFLATED_BYTES >> 20} MiB, no slice or segmentation does; "
+        "export it without deflate"
+    )
 
 
 def open_dicom(path: Path, name: str, keywords: list[str] | None = None) -> DicomFile:
@@ -134,15 +183,11 @@ def open_dicom(path: Path, name: str, keywords: list[str] | None = None) -> Dico
     wanted = None if keywords is None else ["SOPClassUID", "Modality", *keywords]
     with (
         blaming(name, "not a valid DICOM file (empty, cut short, or without preamble and file meta header); replace it"),
-        BoundedFile(path) as stream,
+        dicom_stream(path, name) as stream,
     ):
-        header = parse_dicom(stream, name, stop_before_pixels=True, specific_tags=wanted)
+        header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=wanted)
         syntax = str(header.file_meta.get("TransferSyntaxUID") or "")
-        if syntax == DEFLATED:
-            stream.seek(0)
-            pixels = _inflated_pixel_data(stream)
-        else:
-            pixels = find_pixel_data(stream, syntax == BIG_ENDIAN)
+        pixels = find_pixel_data(stream, syntax == BIG_ENDIAN)
     if not syntax:
         raise ScanError(f"{name}: the file meta names no transfer syntax, so it cannot be decoded; export it again")
     if any(map(_cut_short, map(header.get_item, header.keys()))):
@@ -155,41 +200,6 @@ def _cut_short(element: object) -> bool:
     if not isinstance(element, RawDataElement) or element.length == UNDEFINED_LENGTH:
         return False
     return len(element.value or b"") < element.length
-
-
-def _check_inflated(stream: BinaryIO, name: str) -> None:
-    """Raises ScanError when a deflated file holds more than MAX_INFLATED_BYTES; pydicom would inflate it all."""
-    read_preamble(stream, force=False)
-    start = stream.tell()
-    try:
-        meta = _meta(stream, False)
-    except NotImplementedError:  # pydicom then takes it for implicit, too
-        stream.seek(start)
-        meta = _meta(stream, True)
-    if meta.get("TransferSyntaxUID") != DEFLATED:
-        return
-    inflater, size, packed = zlib.decompressobj(-zlib.MAX_WBITS), 0, stream.read()
-    while packed and not inflater.eof and size <= MAX_INFLATED_BYTES:
-        size += len(inflater.decompress(packed, INFLATED_AT_A_TIME))
-        packed = inflater.unconsumed_tail
-    if size > MAX_INFLATED_BYTES:
-        raise ScanError(
-            f"{name}: inflates to more than {MAX_INFLATED_BYTES >> 20} MiB, no slice or segmentation does; "
-            "export it without deflate"
-        )
-
-
-def _meta(stream: BinaryIO, implicit: bool) -> Dataset:
-    """The file meta group; NotImplementedError when its first element has no VR that exists."""
-    meta = read_dataset(stream, implicit, True, stop_when=lambda tag, vr, length: tag.group != META_GROUP)
-    for tag in list(meta.keys())[:1]:
-        meta[tag]
-    return meta
-
-
-def _inflated_pixel_data(stream: BinaryIO) -> PixelSpan | None:
-    pixels = pydicom.dcmread(stream, specific_tags=["PixelData"]).get_item("PixelData")
-    return None if pixels is None else PixelSpan(len(pixels.value), False, len(pixels.value) >= pixels.length)
 
 
 def text(file: DicomFile, keyword: str) -> str:

@@ -33,6 +33,8 @@ def open_image(path: Path) -> sitk.ImageFileReader:
         if "orthonormal" in str(error):
             raise ScanError(f"{path.name}: axes are not orthogonal (sheared sform); resample it first") from None
         raise ScanError(f"{path.name}: header cannot be read (damaged or another format); replace it") from None
+    if math.prod(size := reader.GetSize()) > MAX_VOXELS:
+        raise ScanError(f"{path.name}: {' x '.join(map(str, size))} voxels, wanted at most {MAX_VOXELS}; not one CT")
     return reader
 
 
@@ -41,8 +43,6 @@ def grid_in(reader: sitk.ImageFileReader, name: str) -> Grid:
     size, dimension = reader.GetSize(), reader.GetDimension()
     if dimension < 3 or any(n != 1 for n in size[3:]):
         raise ScanError(f"{name}: {dimension}D image of {' x '.join(map(str, size))}, wanted one 3D volume")
-    if math.prod(size) > MAX_VOXELS:
-        raise ScanError(f"{name}: {' x '.join(map(str, size))} voxels, wanted at most {MAX_VOXELS}; not one CT")
     direction = np.reshape(reader.GetDirection(), (dimension, dimension))[:3, :3]
     if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-3):
         raise ScanError(f"{name}: axes are not orthogonal unit vectors; resample it first")

@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 
 from gc_ray.errors import ScanError
-from gc_ray.imaging.dicom_files import BoundedFile, DicomFile, blaming, numbers, open_dicom, quiet_libraries, text
+from gc_ray.imaging.dicom_files import DicomFile, blaming, dicom_stream, numbers, open_dicom, quiet_libraries, text
 
 # Transfer syntaxes that may lose information: JPEG baseline and extended, JPEG-LS near-lossless,
 # JPEG 2000 and HTJ2K in their not strictly reversible forms (DICOM PS3.5, A.4).
@@ -90,7 +90,7 @@ def decode(file: DicomFile, shape: tuple[int, int]) -> np.ndarray:
     """The stored integer values (rows, columns) of one slice."""
     syntax = pydicom.uid.UID(file.transfer_syntax)
     with blaming(file.name, f"its pixel data cannot be decoded (transfer syntax {syntax.name}, {syntax})"):
-        with BoundedFile(file.path) as stream:
+        with dicom_stream(file.path, file.name) as stream:
             stored = pydicom.dcmread(stream).pixel_array
         if stored.shape != shape or stored.dtype.kind not in "iu":
             raise ValueError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -130,7 +131,7 @@ def _sound(found: dict) -> bool:
             return False
         numbers += [value for row in covariance for value in row]
     # an int of hundreds of digits is finite to Python and no float
-    finite = all(type(value) in (int, float) and abs(value) <= np.finfo(float).max for value in numbers)
+    finite = all(type(value) in (int, float) and abs(value) <= sys.float_info.max for value in numbers)
     return finite and all(isinstance(name, str) for name in found["predictors"])
 
 
