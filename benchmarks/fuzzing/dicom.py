@@ -62,7 +62,7 @@ def _shuffled(files: Files, rng: Rng) -> Files:
     lost = {k: v for k, v in files.items() if k != name}
     options = (
         {**files, "copy.dcm": files[name]},
-        {**files, f"sub/{SECRET}.dcm": files[name]},
+        {**files, "sub/other.dcm": files[name]},
         {**files, "a": b"", "b.txt": b"x"},
         {**files, name: files[other]},
         {**files, "loop": ".", "away.dcm": "/dev/null"},

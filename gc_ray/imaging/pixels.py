@@ -14,6 +14,8 @@ from gc_ray.imaging.dicom_files import DicomFile, blaming, dicom_stream, numbers
 # JPEG 2000 and HTJ2K in their not strictly reversible forms (DICOM PS3.5, A.4).
 LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 81, 91, 203))
 
+JPEG_LS = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (80, 81))
+
 PIXEL_KEYWORDS = [
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames"),
     *("BitsAllocated", "BitsStored", "PixelRepresentation", "LossyImageCompression"),
@@ -91,7 +93,10 @@ def decode(file: DicomFile, shape: tuple[int, int]) -> np.ndarray:
     syntax = pydicom.uid.UID(file.transfer_syntax)
     with blaming(file.name, f"its pixel data cannot be decoded (transfer syntax {syntax.name}, {syntax})"):
         with dicom_stream(file.path, file.name) as stream:
-            stored = pydicom.dcmread(stream).pixel_array
+            data = pydicom.dcmread(stream)
+            if file.transfer_syntax in JPEG_LS:
+                data.pixel_array_options(decoding_plugin="pyjpegls")  # GDCM aborts the process on a damaged stream
+            stored = data.pixel_array
         if stored.shape != shape or stored.dtype.kind not in "iu":
             raise ValueError
     return stored

@@ -78,7 +78,7 @@ def test_pixels_that_promise_60_gb_are_refused(slices, save, bounded):
         data.compress(JPEGLSLossless, generate_instance_uid=False)
         data.Rows = data.Columns = 65535
         data.NumberOfFrames = 7
-        data.save_as(plain / f"{k:03d}.dcm")
+        data.save_as(plain / f"{k:03d}.dcm", enforce_file_format=True)
     with pytest.raises(ScanError, match="65535 x 65535 pixels, no CT has more than 4096 a side"):
         read_ct(plain)
 
