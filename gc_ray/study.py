@@ -17,7 +17,6 @@ from gc_ray.settings import Settings as _Settings
 from gc_ray.study_cohort import ClinicalSettings, ScansSettings, SplitSettings
 from gc_ray.study_signatures import SignatureSettings, TuneSettings, faults
 
-
 MAX_STUDY_BYTES = 1 << 20  # the packaged studies have 10 KB
 KEY_PARTS = 32  # of a dotted key; the parser's time grows with the square of them
 _PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
@@ -284,7 +283,9 @@ def _text(path: Path, name: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except ValueError as error:
-        raise StudyError(f"study {name}: wanted TOML in UTF-8, it is in another encoding; save it as UTF-8") from error
+        raise StudyError(
+            f"study {name}: wanted TOML in UTF-8, it is in another encoding; save it as UTF-8"
+        ) from error
 
 
 def _apply(raw: dict, override: str) -> None:

@@ -138,7 +138,12 @@ def resize(header: Dataset, rng: Rng) -> None:
             if keyword == "NumberOfFrames":
                 _put(header, Tag(keyword), "IS", str(pick(rng, (0, 2, 65535, 2**31 - 1, -1))).encode())
             else:
-                _put(header, Tag(keyword), "US", struct.pack("<H", pick(rng, (0, 1, 8, 12, 16, 32, 1024, 30000, 65535))))
+                _put(
+                    header,
+                    Tag(keyword),
+                    "US",
+                    struct.pack("<H", pick(rng, (0, 1, 8, 12, 16, 32, 1024, 30000, 65535))),
+                )
 
 
 def drop(header: Dataset, rng: Rng) -> None:
@@ -248,7 +253,9 @@ def fragment(header: Dataset, rng: Rng) -> bytes:
     """Encapsulated fragments of odd lengths and contents under a compressed transfer syntax."""
     header.file_meta.TransferSyntaxUID = pick(rng, [s for s in SYNTAXES if ".4." in s] + ["1.2.840.10008.1.2.5"])
     held = header.PixelData if "PixelData" in header else b""
-    pieces = [pick(rng, (b"", b"\0" * 64, rng.bytes(100), held[:5000], held))[:200_000] for _ in range(int(rng.integers(5)))]
+    pieces = [
+        pick(rng, (b"", b"\0" * 64, rng.bytes(100), held[:5000], held))[:200_000] for _ in range(int(rng.integers(5)))
+    ]
     value = struct.pack("<HHL", 0xFFFE, 0xE000, 0)
     for piece in pieces:
         piece = piece + b"\0" * (len(piece) % 2)
@@ -269,7 +276,11 @@ def recode(header: Dataset, rng: Rng) -> None:
     held = bytearray(header.PixelData)
     marks = [m.start() for m in re.finditer(rb"\xff[\x51\xc0-\xcf\xf7\xda\x52\x5c]", bytes(held[:2000]))]
     for _ in range(int(rng.integers(1, 6))):
-        near = pick(rng, marks) + 2 + int(rng.integers(24)) if marks and rng.random() < 0.7 else int(rng.integers(len(held)))
+        near = (
+            pick(rng, marks) + 2 + int(rng.integers(24))
+            if marks and rng.random() < 0.7
+            else int(rng.integers(len(held)))
+        )
         held[min(near, len(held) - 1)] = pick(rng, (0, 1, 2, 127, 128, 255, int(rng.integers(256))))
     header["PixelData"]._value = bytes(held)
     return None

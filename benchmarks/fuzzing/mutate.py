@@ -23,7 +23,11 @@ NUMBERS = (
 )
 WORDS = (
     *(b"", b" ", b"\0", b"\r\n", b"\x1b[31m", b"'", b'"', b'"""', b"\\", b"%s%n", b"{}", b"None", b"true"),
-    *("\N{ROMAN NUMERAL TWO}\N{RIGHT-TO-LEFT OVERRIDE}\N{COMBINING ACUTE ACCENT}".encode(), b"\xff\xfe", b"\xed\xa0\x80"),
+    *(
+        "\N{ROMAN NUMERAL TWO}\N{RIGHT-TO-LEFT OVERRIDE}\N{COMBINING ACUTE ACCENT}".encode(),
+        b"\xff\xfe",
+        b"\xed\xa0\x80",
+    ),
     *(b"a" * LONG, b"../../etc/passwd", b"/etc/passwd", b"file:///etc/passwd", b"http://127.0.0.1/x", b"s3://"),
 )
 

@@ -142,7 +142,9 @@ def nifti_seeds(data: Path | None) -> list[Files]:
     found = [{"v.nii": plain}, {"v.nii": real}, {"v.nii": labels}]
     found += [{"v.nii.gz": gzip.compress(held, 1, mtime=0)} for held in (plain, real, labels)]
     if data is not None:
-        small = sorted((data / "totalseg_abdomen_nifti").rglob("*EMPTY.nii.gz")) + sorted((data / "ibsi").rglob("mask.nii.gz"))
+        small = sorted((data / "totalseg_abdomen_nifti").rglob("*EMPTY.nii.gz")) + sorted(
+            (data / "ibsi").rglob("mask.nii.gz")
+        )
         found += [{"v.nii.gz": path.read_bytes()} for path in small if path.stat().st_size < 50_000]
     return found
 

@@ -111,4 +111,7 @@ def _toml_value(rng: Rng) -> bytes:
 def _toml_nested(rng: Rng) -> bytes:
     depth = int(pick(rng, DEPTHS))
     dotted = b".".join([b"a"] * depth)
-    return pick(rng, (dotted + b" = 1\n", b"[" + dotted + b"]\n", b"[[" + dotted + b"]]\n", b"x = " + _toml_value(rng) + b"\n"))
+    return pick(
+        rng,
+        (dotted + b" = 1\n", b"[" + dotted + b"]\n", b"[[" + dotted + b"]]\n", b"x = " + _toml_value(rng) + b"\n"),
+    )

@@ -91,8 +91,11 @@ def _spoil_text_header(data: bytes, rng: Rng) -> bytes:
     if way < 0.25:
         huge = b" ".join(str(pick(rng, EDGES)).encode() for _ in range(3))
         head = b"\n".join(
-            line.split(b":")[0] + b": " + huge if line.startswith(b"sizes") else
-            b"DimSize = " + huge if line.startswith(b"DimSize") else line
+            line.split(b":")[0] + b": " + huge
+            if line.startswith(b"sizes")
+            else b"DimSize = " + huge
+            if line.startswith(b"DimSize")
+            else line
             for line in head.split(b"\n")
         )
     elif way < 0.4:

@@ -182,7 +182,9 @@ def open_dicom(path: Path, name: str, keywords: list[str] | None = None) -> Dico
     """
     wanted = None if keywords is None else ["SOPClassUID", "Modality", *keywords]
     with (
-        blaming(name, "not a valid DICOM file (empty, cut short, or without preamble and file meta header); replace it"),
+        blaming(
+            name, "not a valid DICOM file (empty, cut short, or without preamble and file meta header); replace it"
+        ),
         dicom_stream(path, name) as stream,
     ):
         header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=wanted)

@@ -212,7 +212,9 @@ def _texts(held: dict, field: str, kind: type, part: str):
     found = held.get(field)
     texts = [*found, *found.values()] if isinstance(found, dict) else found
     if not isinstance(found, kind) or not all(isinstance(text, str) for text in texts):
-        raise BundleError(f"bundle: part {part}: {field}: wanted texts, it is none or of another kind; bundle it anew")
+        raise BundleError(
+            f"bundle: part {part}: {field}: wanted texts, it is none or of another kind; bundle it anew"
+        )
     return found
 
 

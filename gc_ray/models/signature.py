@@ -92,7 +92,9 @@ class Signature:
         except json.JSONDecodeError as error:
             raise BundleError(f"signature: wanted JSON, it cannot be read at line {error.lineno}") from error
         except (ValueError, RecursionError) as error:
-            raise BundleError("signature: wanted JSON, its numbers are too long or it is nested too deeply") from error
+            raise BundleError(
+                "signature: wanted JSON, its numbers are too long or it is nested too deeply"
+            ) from error
         wanted = {field.name for field in fields(cls)}
         if not isinstance(found, dict) or set(found) != wanted:
             raise BundleError(f"signature: wanted an object with {', '.join(sorted(wanted))}; write it anew")
@@ -127,7 +129,9 @@ def _sound(found: dict) -> bool:
     size, covariance = len(found["predictors"]), found["covariance"]
     numbers = [found["intercept"], *found["centre"], *found["scale"], *found["coefficients"]]
     if covariance is not None:
-        if not isinstance(covariance, list) or not all(isinstance(r, list) and len(r) == size + 1 for r in covariance):
+        if not isinstance(covariance, list) or not all(
+            isinstance(r, list) and len(r) == size + 1 for r in covariance
+        ):
             return False
         numbers += [value for row in covariance for value in row]
     # an int of hundreds of digits is finite to Python and no float
