@@ -5,8 +5,29 @@ Every class is a ``ValueError``: the input is at fault, not the program. Message
 to the scan's folder or the manifest and never repeat a DICOM header value other than a UID or an ROI name.
 """
 
+from __future__ import annotations
 
-class ScanError(ValueError):
+import unicodedata
+
+LONGEST = 2000  # characters of a message; a list of a foreign file's names could fill a terminal
+UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode's controls, lone surrogates, line and paragraph separators
+
+
+def one_line(text: str) -> str:
+    """Text that is safe to print and store: what breaks or steers a line replaced, the middle left out if long."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST * 3 // 4]} ... {text[-LONGEST // 5 :]}"  # the end says what to do
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in UNPRINTABLE else c for c in text)
+
+
+class InputError(ValueError):
+    """Input that is turned down; the message is one printable line whatever of the input it repeats."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+class ScanError(InputError):
     """The CT cannot be used as it is: geometry, pixels or files.
 
     Within a run it costs this scan alone: the ledger says refused and holds the message. Mended by whoever exported
@@ -14,7 +35,7 @@ class ScanError(ValueError):
     """
 
 
-class MaskError(ValueError):
+class MaskError(InputError):
     """The region of interest cannot be used on this scan: missing, empty, off the grid or ambiguous.
 
     Within a run it costs this outline alone: the ledger says refused and holds the message. Mended by whoever drew
@@ -22,7 +43,7 @@ class MaskError(ValueError):
     """
 
 
-class TableError(ValueError):
+class TableError(InputError):
     """A table does not have the columns, types, keys or values that its schema asks for.
 
     Raised before any work. Mended in the CSV or Parquet file that is named; where a table of the store is named, by
@@ -37,14 +58,14 @@ class LeakError(TableError):
     """
 
 
-class StudyError(ValueError):
+class StudyError(InputError):
     """A study file or a setting is unknown, of the wrong type or contradicts another.
 
     Raised before any work. Mended in the TOML file, in ``--set``, or in the option that is named.
     """
 
 
-class BundleError(ValueError):
+class BundleError(InputError):
     """A frozen model's parts are missing, changed or of another schema.
 
     Nothing is scored. Mended by copying the bundle again from where it was made, or by making it anew with these
@@ -52,14 +73,14 @@ class BundleError(ValueError):
     """
 
 
-class StoreError(ValueError):
+class StoreError(InputError):
     """The store cannot be read or written: address, rights, space or a conflicting object.
 
     The run ends; what was committed stays, and the same command resumes. Mended by whoever runs the storage.
     """
 
 
-class ClusterError(ValueError):
+class ClusterError(InputError):
     """The Ray cluster that was named cannot be reached, or this machine cannot start one.
 
     Nothing was computed. Mended in ``RAY_ADDRESS``, in the token, or by starting the cluster.

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from gc_ray.errors import StoreError
 from gc_ray.store import Entry, LocalStore, Store, open_store
 
 DETACHED = (".nhdr", ".mhd")  # headers whose voxels lie in a second file beside them, of the same stem
@@ -70,6 +71,9 @@ def localise(source: Source, into: Path) -> Path:
     if isinstance(store, LocalStore):
         return Path(store.root, key)
     top = PurePosixPath(key).parent
+    for part in source.parts:
+        if ".." in PurePosixPath(part.key).parts:
+            raise StoreError(f"store {store.uri}: an object's name climbs out of its folder by '..'; rename it")
 
     def fetch(part: Entry) -> None:
         path = into / PurePosixPath(part.key).relative_to(top)

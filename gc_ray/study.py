@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,11 @@ from gc_ray.errors import StudyError
 from gc_ray.settings import Settings as _Settings
 from gc_ray.study_cohort import ClinicalSettings, ScansSettings, SplitSettings
 from gc_ray.study_signatures import SignatureSettings, TuneSettings, faults
+
+MAX_STUDY_BYTES = 1 << 20  # the packaged studies have 10 KB
+KEY_PARTS = 32  # of a dotted key; the parser's time grows with the square of them
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+LONG_KEY = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*\.[ \t]*{_PART}){{{KEY_PARTS - 1}}}")
 
 
 class ExtractSettings(_Settings):
@@ -226,7 +232,11 @@ def load_study(name: str | None, overrides: tuple[str, ...] = ()) -> Study:
         _apply(raw, override)
     try:
         # by way of JSON: strict mode then still takes a TOML array for a tuple
-        return Study.model_validate_json(json.dumps(raw, default=str))
+        text = json.dumps(raw, default=str)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, deep nesting
+        raise StudyError(f"study {name or 'settings'}: a number too long or sections too deep; mend it") from error
+    try:
+        return Study.model_validate_json(text)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"])) or "the file"
@@ -254,7 +264,7 @@ def _read(name: str) -> dict:
     if not path.is_file():
         known = ", ".join(packaged_studies())
         raise StudyError(f"study {name}: wanted a packaged study ({known}) or the path of a TOML file, found neither")
-    return _parsed(name, path.read_text())
+    return _parsed(name, _text(path, name))
 
 
 def _packaged(name: str) -> str:
@@ -263,10 +273,13 @@ def _packaged(name: str) -> str:
 
 def _parsed(name: str, text: str) -> dict:
     """The tables of a study file, laid over those of the packaged study that its ``like`` names."""
+    if LONG_KEY.search(text):
+        raise StudyError(f"study {name}: wanted keys of one or two parts, found one of {KEY_PARTS} or more; mend it")
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"study {name}: wanted TOML, it cannot be read: {error}") from error
+    except (ValueError, RecursionError) as error:  # beside TOML's own: a number of thousands of digits, deep nesting
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise StudyError(f"study {name}: wanted TOML, it cannot be read: {reason}") from error
     if "like" not in raw:
         return raw
     model = raw.pop("like")
@@ -283,6 +296,17 @@ def _laid_over(below: dict, above: dict) -> dict:
         both = isinstance(value, dict) and isinstance(below.get(key), dict)
         merged[key] = _laid_over(below[key], value) if both else value
     return merged
+
+
+def _text(path: Path, name: str) -> str:
+    if path.stat().st_size > MAX_STUDY_BYTES:
+        raise StudyError(f"study {name}: wanted a study file, it has more than {MAX_STUDY_BYTES >> 20} MiB")
+    try:
+        return path.read_text(encoding="utf-8")
+    except ValueError as error:
+        raise StudyError(
+            f"study {name}: wanted TOML in UTF-8, it is in another encoding; save it as UTF-8"
+        ) from error
 
 
 def _apply(raw: dict, override: str) -> None:

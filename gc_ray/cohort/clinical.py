@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from gc_ray.cohort.coding import code_table
 from gc_ray.cohort.findings import Finding, some, whose
+from gc_ray.cohort.table_bytes import check_doubled, open_parquet, read_csv, reading
 from gc_ray.errors import TableError
 from gc_ray.study_cohort import ClinicalSettings
 
@@ -65,20 +63,13 @@ def source_patients(values: pd.DataFrame, settings: ClinicalSettings) -> pd.Seri
 
 
 def _read_text(data: bytes, name: str) -> pd.DataFrame:
-    try:
+    with reading(name, "clinical"):
         if name.lower().endswith(".parquet"):
-            frame = pq.read_table(io.BytesIO(data)).to_pandas(integer_object_nulls=True, timestamp_as_object=True)
+            frame = open_parquet(data, name).read().to_pandas(integer_object_nulls=True, timestamp_as_object=True)
             frame = frame.astype(object).map(_as_text)
         else:
-            # no header for pandas: it renames a doubled column, and takes the first for an index when rows are longer
-            cells = pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None)
-            frame = cells[1:].set_axis(cells.iloc[0].str.strip(), axis="columns").rename_axis(columns=None)
-    except (ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise TableError(f"{name}: wanted a CSV or Parquet clinical table, it cannot be read: {reason}") from error
-    doubled = frame.columns[frame.columns.duplicated()]
-    if len(doubled):
-        raise TableError(f"{name}: column(s) {some(doubled)} stand twice; keep one")
+            frame = read_csv(data, name)
+    check_doubled(frame.columns, name)
     return frame.fillna("").apply(lambda cells: cells.str.strip()).astype(object)
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gc_ray.errors import one_line
+
 SHOWN = 3  # ids, values or findings that a message names; the rest are counted
+
+
+LONGEST = 100  # characters of one of them; longer ones are cut
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,8 @@ class Finding:
 def some(names: Iterable) -> str:
     """The first few of them, and a sign that there are more."""
     names = list(names)
-    return ", ".join(map(str, names[:SHOWN])) + (", .." if len(names) > SHOWN else "")
+    shown = [text if len(text) <= LONGEST else f"{text[:LONGEST]}.." for text in map(str, names[:SHOWN])]
+    return one_line(", ".join(shown)) + (", .." if len(names) > SHOWN else "")
 
 
 def whose(patients: Iterable) -> str:

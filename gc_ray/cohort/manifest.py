@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import overload
@@ -13,14 +12,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from gc_ray.cohort.table_bytes import check_doubled, open_parquet, read_csv, reading
 from gc_ray.errors import TableError
 from gc_ray.tables import SCANS
 
 STRETCH = 10_000  # rows turned into Python objects at a time
 REQUIRED = ("scan_id", "patient_id", "site", "phase", "image", "mask")
 TEXT = pd.StringDtype("pyarrow")  # a third of the memory of Python's strings
+SCHEMES = ("s3://", "file://")
 DEFAULTS = {"reader": "R1", "repeat": "0", "roi": "", "series_uid": ""}
 
 
@@ -134,16 +134,13 @@ def join_manifests(manifests: list[Scans]) -> Scans:
 
 
 def _read_frame(data: bytes, name: str) -> pd.DataFrame:
-    try:
+    with reading(name, "scans"):
         if name.lower().endswith(".parquet"):
-            frame = pq.read_table(io.BytesIO(data)).to_pandas(types_mapper={pa.string(): TEXT}.get)
+            frame = open_parquet(data, name).read().to_pandas(types_mapper={pa.string(): TEXT}.get)
             frame = frame.apply(_as_text)
         else:
-            # text throughout: a scan_id such as 007 must keep its zeros, and NA is somebody's initials
-            frame = pd.read_csv(io.BytesIO(data), dtype=TEXT, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise TableError(f"{name}: wanted a CSV or Parquet scans table, it cannot be read: {reason}") from error
+            frame = read_csv(data, name, TEXT)
+    check_doubled(frame.columns, name)
     return frame.apply(lambda column: column.str.strip())
 
 
@@ -161,7 +158,7 @@ def _check_columns(found: list[str], name: str) -> None:
             raise TableError(f"{name}: unknown column '{column}', did you mean '{near[0]}'? rename it")
     lost = [c for c in REQUIRED if c not in found]
     if lost:
-        raise TableError(f"{name}: column(s) {', '.join(lost)} missing, found {', '.join(found)}; add them")
+        raise TableError(f"{name}: column(s) {', '.join(lost)} missing, found {', '.join(map(str, found))}; add them")
 
 
 def _check_values(frame: pd.DataFrame, name: str) -> None:
@@ -172,6 +169,8 @@ def _check_values(frame: pd.DataFrame, name: str) -> None:
         broken = frame.index[frame[column].str.contains(r"[\x00-\x1f]", regex=True)]
         if len(broken):
             raise TableError(f"{name}: {column} holds a control character in row {broken[0] + 2}; remove it")
+    for column in ("image", "mask"):
+        _check_places(frame[column], name)
     wrong = frame.index[~frame["repeat"].str.fullmatch(r"\d{1,4}")]
     if len(wrong):
         value = frame["repeat"][wrong[0]]
@@ -183,6 +182,19 @@ def _resolve(text: pa.Array, folder: str) -> pa.Array:
     placed = pc.or_(pc.match_substring(text, "://"), pc.starts_with(text, "/"))
     here = pc.binary_join_element_wise(folder.rstrip("/"), text, "/") if folder else text
     return pc.if_else(placed, pc.replace_substring_regex(text, "^file://", ""), here)
+
+
+def _check_places(column: pd.Series, name: str) -> None:
+    """Raises TableError for a relative path that climbs out of the manifest's folder, and for other schemes."""
+    climbs = column.index[column.str.contains(r"(?:^|[/\\])\.\.(?:[/\\]|$)", regex=True)]
+    if len(climbs):
+        raise TableError(
+            f"{name}: {column.name} of row {climbs[0] + 2} leaves its folder by '..'; write the whole path, or put "
+            "the manifest above its scans"
+        )
+    strange = column.index[column.str.contains("://", regex=False) & ~column.str.startswith(SCHEMES)]
+    if len(strange):
+        raise TableError(f"{name}: {column.name} of row {strange[0] + 2}: wanted a path, s3:// or file://, no other")
 
 
 def _checked(scans: Scans, name: str) -> Scans:

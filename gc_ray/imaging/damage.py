@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -18,14 +19,17 @@ from gc_ray.imaging.dicom_files import blaming
 CHUNK_BYTES = 1 << 22  # 4 MiB at a time; a multiple of every voxel size
 PACKED_BYTES = 1 << 14  # of a zlib stream, which may grow a thousandfold: 16 MiB
 GZIP_MAGIC = b"\x1f\x8b"
+MAX_VOXEL_BYTES = 1 << 32  # of a volume: 4 GiB, 1024 x 1024 x 1024 of 32 bits; what is compressed may claim more
+MAX_OTHER_BYTES = 1 << 26  # before and behind a NIfTI's voxels, where extensions of some kilobytes may lie: 64 MiB
 NIFTI_FLOATS = {16: "f4", 64: "f8"}  # datatype codes of the NIfTI-1 standard that can hold NaN
 METAIMAGE_HEADER_BYTES = 1 << 16  # a MetaImage header is a few hundred bytes of text
+NRRD_HEADER_BYTES = 1 << 20  # an NRRD header with 3D Slicer's segments is some kilobytes of text
 
 
 def check_voxel_file(path: Path) -> None:
     """Raises ScanError when a NIfTI or MetaImage file is cut short, corrupt or holds values that are not finite.
 
-    NRRD needs no look: ITK itself refuses a damaged one.
+    ITK itself refuses a damaged NRRD. ScanError, too, for detached voxels that are said to lie elsewhere.
     """
     name = path.name.lower()
     with blaming(path.name, "voxels cannot be read (truncated or damaged file); copy it again"):
@@ -33,6 +37,8 @@ def check_voxel_file(path: Path) -> None:
             _check_nifti(path)
         elif name.endswith((".mha", ".mhd")):
             _check_metaimage(path)
+        elif name.endswith((".nrrd", ".nhdr")):
+            _check_nrrd(path)
 
 
 def _check_nifti(path: Path) -> None:
@@ -45,10 +51,18 @@ def _check_nifti(path: Path) -> None:
             left -= len(chunk)
             if number and not np.isfinite(np.frombuffer(chunk, number)).all():
                 raise ScanError(f"{path.name}: holds NaN or infinite values; export it again")
-        while stream.read(CHUNK_BYTES):  # to the end, where gzip compares its checksum
-            pass
+        _read_on(stream, path.name)
     if left:
         raise ScanError(f"{path.name}: truncated, {left} bytes of voxels are missing; copy it again")
+
+
+def _read_on(stream: BinaryIO, name: str) -> None:
+    """Read to the end, where gzip compares its checksum; ScanError when that is far behind the voxels."""
+    behind = 0
+    while chunk := stream.read(CHUNK_BYTES):
+        behind += len(chunk)
+        if behind > MAX_OTHER_BYTES:
+            raise ScanError(f"{name}: more than {MAX_OTHER_BYTES >> 20} MiB follow its voxels; export it again")
 
 
 def _nifti_layout(header: bytes) -> tuple[int, int, np.dtype | None]:
@@ -63,7 +77,11 @@ def _nifti_layout(header: bytes) -> tuple[int, int, np.dtype | None]:
         dims = struct.unpack(order + "8q", header[16:80])
         (offset,) = struct.unpack(order + "q", header[168:176])
     number = np.dtype(order + NIFTI_FLOATS[code]) if code in NIFTI_FLOATS else None
-    return int(offset), math.prod(dims[1 : dims[0] + 1]) * bits // 8, number
+    sides = dims[1 : dims[0] + 1]
+    length = math.prod(sides) * bits // 8
+    if min(*sides, bits) <= 0 or length > MAX_VOXEL_BYTES or not 0 <= offset <= MAX_OTHER_BYTES:
+        raise ValueError
+    return int(offset), length, number
 
 
 def _check_metaimage(path: Path) -> None:
@@ -71,11 +89,14 @@ def _check_metaimage(path: Path) -> None:
     with path.open("rb") as stream:
         head = stream.read(METAIMAGE_HEADER_BYTES)
         text, _, after = head.partition(b"ElementDataFile")
+        target = after.split(b"\n", 1)[0].strip(b"= \r").decode("ascii")
+        local = target.upper() == "LOCAL"
+        if not local:
+            _check_beside(target, path.name)
         fields = dict(line.split(b"=", 1) for line in text.replace(b" ", b"").splitlines() if b"=" in line)
         if fields.get(b"CompressedData", b"").lower() != b"true":
             return
-        target = after.split(b"\n", 1)[0].strip(b"= \r").decode("ascii")
-        if target.upper() == "LOCAL":
+        if local:
             stream.seek(len(text) + len(b"ElementDataFile") + after.index(b"\n") + 1)
             _inflate(stream)
             return
@@ -83,9 +104,27 @@ def _check_metaimage(path: Path) -> None:
         _inflate(stream)
 
 
+def _check_nrrd(path: Path) -> None:
+    """Looks where an NRRD's voxels are said to lie; its damage ITK tells itself."""
+    with path.open("rb") as stream:
+        text = re.split(rb"\r?\n\r?\n", stream.read(NRRD_HEADER_BYTES), maxsplit=1)[0]
+    for target in re.findall(rb"(?im)^data ?file:[ \t]*(.*?)[ \t\r]*$", text):
+        _check_beside(target.decode("ascii"), path.name)
+
+
+def _check_beside(target: str, name: str) -> None:
+    """Raises ScanError unless detached voxels lie in one file of the header's own folder."""
+    if not re.fullmatch(r"[^/\\%\s]+", target) or target.upper() == "LIST" or target.startswith(".."):
+        raise ScanError(
+            f"{name}: its voxels are said to lie in another folder or in several files; wanted one file beside it"
+        )
+
+
 def _inflate(stream: BinaryIO) -> None:
-    inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # zlib or gzip wrapping
+    inflater, size = zlib.decompressobj(zlib.MAX_WBITS | 32), 0  # zlib or gzip wrapping
     while chunk := stream.read(PACKED_BYTES):
-        inflater.decompress(chunk)
+        size += len(inflater.decompress(chunk))
+        if size > MAX_VOXEL_BYTES:
+            raise ValueError
     if not inflater.eof:
         raise EOFError

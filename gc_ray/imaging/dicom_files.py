@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import struct
 import warnings
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pydicom
@@ -17,12 +20,19 @@ import SimpleITK as sitk
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_dataset, read_preamble
 
 from gc_ray.errors import MaskError, ScanError
 from gc_ray.imaging.pixel_span import UNDEFINED_LENGTH, PixelSpan, find_pixel_data
 
+EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
+META_GROUP = 0x0002  # DICOM PS3.10, 7.1: the elements before the data set, which name its transfer syntax
+# Of a deflated file, which may grow a thousandfold: four times a SEG of 1,000 slices of 512 x 512 bits.
+MAX_INFLATED_BYTES = 1 << 27
+# Of one file: several for each element, and a structure set of 10,000 contours has 100,000 elements.
+MAX_READS = 500_000
 
 # Whatever a foreign file makes a parser raise; the exceptions' own words may quote header values and are dropped.
 PARSER_ERRORS = (
@@ -96,21 +106,90 @@ def blaming(name: str, what: str) -> Iterator[None]:
         raise ScanError(f"{name}: {what}") from None
 
 
+class BoundedReader:
+    """A stream that gives no more bytes than it has, whatever an element declares, and ends a file of endless ones.
+
+    ValueError after MAX_READS reads: some tens of bytes of a deflated file can hold millions of empty elements.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._reads = stream, 0
+        self._bytes = stream.seek(0, os.SEEK_END)
+        self.seek, self.tell = stream.seek, stream.tell
+        stream.seek(0)
+
+    def read(self, size: int = -1) -> bytes:
+        """At most ``size`` bytes, all that are left when it is negative."""
+        self._reads += 1
+        if self._reads > MAX_READS:
+            raise ValueError
+        return self._stream.read(min(size, self._bytes))
+
+
+@contextmanager
+def dicom_stream(path: Path, name: str) -> Iterator[BoundedReader]:
+    """A DICOM file for pydicom to read within bounds of memory and time; a deflated one comes inflated.
+
+    Raises ScanError when it inflates to more than MAX_INFLATED_BYTES, and PARSER_ERRORS.
+    """
+    with path.open("rb") as stream:
+        yield bounded(stream, name)
+
+
+def bounded(stream: BinaryIO, name: str) -> BoundedReader:
+    """As ``dicom_stream``, from a file that is open, or bytes in memory."""
+    reader = BoundedReader(stream)
+    read_preamble(reader, force=False)
+    start = reader.tell()
+    try:
+        meta = _meta(reader, False)
+    except NotImplementedError:  # pydicom then takes it for implicit, too
+        reader.seek(start)
+        meta = _meta(reader, True)
+    deflated, end = meta.get("TransferSyntaxUID") == DEFLATED, reader.tell()
+    reader.seek(0)
+    if not deflated:
+        return reader
+    head = reader.read(end).replace(DEFLATED.encode(), EXPLICIT.encode().ljust(len(DEFLATED), b"\0"))
+    return BoundedReader(io.BytesIO(head + _inflated(reader.read(), name)))
+
+
+def _meta(reader: BoundedReader, implicit: bool) -> Dataset:
+    """The file meta group; NotImplementedError when its first element has no VR that exists."""
+    meta = read_dataset(reader, implicit, True, stop_when=lambda tag, vr, length: tag.group != META_GROUP)
+    for tag in list(meta.keys())[:1]:
+        meta[tag]
+    return meta
+
+
+def _inflated(packed: bytes, name: str) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    plain = inflater.decompress(packed, MAX_INFLATED_BYTES)
+    if inflater.eof:
+        return plain
+    if len(plain) < MAX_INFLATED_BYTES:
+        raise EOFError
+    raise ScanError(
+        f"{name}: inflates to more than {MAX_INFLATED_BYTES >> 20} MiB, no slice or segmentation does; "
+        "export it without deflate"
+    )
+
+
 def open_dicom(path: Path, name: str, keywords: list[str] | None = None) -> DicomFile:
     """One DICOM object's header (only ``keywords`` when given; SOPClassUID and Modality always).
 
     Raises ScanError when the file is no complete DICOM file with meta header and transfer syntax.
     """
     wanted = None if keywords is None else ["SOPClassUID", "Modality", *keywords]
-    with blaming(
-        name, "not a valid DICOM file (empty, cut short, or without preamble and file meta header); replace it"
+    with (
+        blaming(
+            name, "not a valid DICOM file (empty, cut short, or without preamble and file meta header); replace it"
+        ),
+        dicom_stream(path, name) as stream,
     ):
-        with path.open("rb") as stream:
-            header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=wanted)
-            syntax = str(header.file_meta.get("TransferSyntaxUID") or "")
-            pixels = None if syntax == DEFLATED else find_pixel_data(stream, syntax == BIG_ENDIAN)
-        if syntax == DEFLATED:
-            pixels = _inflated_pixel_data(path)
+        header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=wanted)
+        syntax = str(header.file_meta.get("TransferSyntaxUID") or "")
+        pixels = find_pixel_data(stream, syntax == BIG_ENDIAN)
     if not syntax:
         raise ScanError(f"{name}: the file meta names no transfer syntax, so it cannot be decoded; export it again")
     if any(map(_cut_short, map(header.get_item, header.keys()))):
@@ -123,11 +202,6 @@ def _cut_short(element: object) -> bool:
     if not isinstance(element, RawDataElement) or element.length == UNDEFINED_LENGTH:
         return False
     return len(element.value or b"") < element.length
-
-
-def _inflated_pixel_data(path: Path) -> PixelSpan | None:
-    pixels = pydicom.dcmread(path, specific_tags=["PixelData"]).get_item("PixelData")
-    return None if pixels is None else PixelSpan(len(pixels.value), False, len(pixels.value) >= pixels.length)
 
 
 def text(file: DicomFile, keyword: str) -> str:

@@ -9,6 +9,9 @@ import numpy as np
 # A part of a grid: its first voxel and its size, both x, y, z.
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 
+# Of a CT: 1024 x 1024 x 1024, twice a whole body in 0.5 mm slices. A header may promise anything.
+MAX_VOXELS = 1 << 30
+
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import SimpleITK as sitk
 
 from gc_ray.errors import ScanError
 from gc_ray.imaging.damage import check_voxel_file
-from gc_ray.imaging.grid import Grid
+from gc_ray.imaging.grid import MAX_VOXELS, Grid
 from gc_ray.imaging.scan import CtScan, Notes, ScanGeometry
 from gc_ray.imaging.volume import Volume
 
@@ -32,6 +33,8 @@ def open_image(path: Path) -> sitk.ImageFileReader:
         if "orthonormal" in str(error):
             raise ScanError(f"{path.name}: axes are not orthogonal (sheared sform); resample it first") from None
         raise ScanError(f"{path.name}: header cannot be read (damaged or another format); replace it") from None
+    if math.prod(size := reader.GetSize()) > MAX_VOXELS:
+        raise ScanError(f"{path.name}: {' x '.join(map(str, size))} voxels, wanted at most {MAX_VOXELS}; not one CT")
     return reader
 
 

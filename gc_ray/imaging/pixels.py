@@ -8,11 +8,13 @@ import numpy as np
 import pydicom
 
 from gc_ray.errors import ScanError
-from gc_ray.imaging.dicom_files import DicomFile, blaming, numbers, open_dicom, quiet_libraries, text
+from gc_ray.imaging.dicom_files import DicomFile, blaming, dicom_stream, numbers, open_dicom, quiet_libraries, text
 
 # Transfer syntaxes that may lose information: JPEG baseline and extended, JPEG-LS near-lossless,
 # JPEG 2000 and HTJ2K in their not strictly reversible forms (DICOM PS3.5, A.4).
 LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 81, 91, 203))
+
+JPEG_LS = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (80, 81))
 
 PIXEL_KEYWORDS = [
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames"),
@@ -20,6 +22,7 @@ PIXEL_KEYWORDS = [
     *("RescaleSlope", "RescaleIntercept", "RescaleType"),
 ]
 MAX_RESCALE = 1e6  # no scanner comes near it, and integer HU stay exact below it
+MAX_SIDE = 4096  # pixels; the largest CT matrix in use is 2048, and a compressed slice may promise anything
 HU_TYPES = ("", "HU", "US")  # US = unspecified, which scanners and converters write for HU
 
 
@@ -33,6 +36,8 @@ def matrix(file: DicomFile) -> tuple[int, int]:
     rows, columns = numbers(file, "Rows", 1), numbers(file, "Columns", 1)
     if rows is None or columns is None or min(rows + columns) < 1:
         raise ScanError(f"{file.name}: Rows or Columns is missing: no pixel data to be had, not an image")
+    if max(rows + columns) > MAX_SIDE:
+        raise ScanError(f"{file.name}: {columns[0]:g} x {rows[0]:g} pixels, no CT has more than {MAX_SIDE} a side")
     if (numbers(file, "NumberOfFrames", 1) or (1.0,))[0] > 1:
         raise ScanError(f"{file.name}: several frames in one CT object; export the series as one file per slice")
     if (numbers(file, "SamplesPerPixel", 1) or (1.0,))[0] != 1:
@@ -87,7 +92,11 @@ def decode(file: DicomFile, shape: tuple[int, int]) -> np.ndarray:
     """The stored integer values (rows, columns) of one slice."""
     syntax = pydicom.uid.UID(file.transfer_syntax)
     with blaming(file.name, f"its pixel data cannot be decoded (transfer syntax {syntax.name}, {syntax})"):
-        stored = pydicom.dcmread(file.path).pixel_array
+        with dicom_stream(file.path, file.name) as stream:
+            data = pydicom.dcmread(stream)
+            if file.transfer_syntax in JPEG_LS:
+                data.pixel_array_options(decoding_plugin="pyjpegls")  # GDCM aborts the process on a damaged stream
+            stored = data.pixel_array
         if stored.shape != shape or stored.dtype.kind not in "iu":
             raise ValueError
     return stored

@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pydicom.pixels import iter_pixels
 
 from gc_ray.errors import MaskError
-from gc_ray.imaging.dicom_files import DicomFile, blaming, numbers, text
+from gc_ray.imaging.dicom_files import DicomFile, blaming, dicom_stream, numbers, text
 from gc_ray.imaging.grid import Grid
 from gc_ray.imaging.pixels import check_pixel_bytes
 from gc_ray.imaging.roi import check_reference, choose_roi, finished, off_plane_remark, on_plane
@@ -103,10 +103,12 @@ def read_segment(file: DicomFile, roi: str | None, ct: ScanGeometry) -> RoiMask:
 def _decoded(file: DicomFile, plan: SegmentPlan) -> Iterator[np.ndarray]:
     """The plan's frames (rows, columns) as stored values, one at a time."""
     if file.pixels.encapsulated or numbers(file, "BitsAllocated", 1) != (1.0,):
-        yield from iter_pixels(file.path, indices=plan.frames, raw=True)
+        with dicom_stream(file.path, file.name) as stream:
+            yield from iter_pixels(stream, indices=plan.frames, raw=True)
         return
     # Bits run on from frame to frame (PS3.5, 8.1.1); pydicom cannot take out frames that begin within a byte.
-    packed = np.frombuffer(pydicom.dcmread(file.path, specific_tags=["PixelData"]).PixelData, np.uint8)
+    with dicom_stream(file.path, file.name) as stream:
+        packed = np.frombuffer(pydicom.dcmread(stream, specific_tags=["PixelData"]).PixelData, np.uint8)
     bits = plan.shape[0] * plan.shape[1]
     for index in plan.frames:
         first, skipped = divmod(index * bits, 8)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gc_ray.errors import ScanError
-from gc_ray.imaging.grid import Grid
+from gc_ray.imaging.grid import MAX_VOXELS, Grid
 from gc_ray.imaging.scan import Notes
 
 SAME_POSITION_MM = 0.01  # far below any slice increment, above the rounding of header decimals
@@ -61,6 +61,8 @@ def stack(
     notes = _check_even(along[firsts], [slices[i].name for i in firsts])
     step = positions[firsts[-1]] - positions[firsts[0]]
     depth = math.sqrt(_dot(step, step)) / (len(firsts) - 1)
+    if shape[0] * shape[1] * len(planes) > MAX_VOXELS:
+        raise ScanError(f"{shape[1]} x {shape[0]} x {len(planes)} voxels, wanted at most {MAX_VOXELS}; not one CT")
     grid = Grid(
         size=(shape[1], shape[0], len(planes)),
         spacing_mm=(spacing[1], spacing[0], depth),

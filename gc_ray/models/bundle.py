@@ -20,6 +20,9 @@ SCHEMA = 2  # raised when the card or a part changes its form
 SUMS = "SHA256SUMS"  # written last: `sha256sum --check SHA256SUMS` says the same as we do
 SEAL = "SHA256SUMS.hmac"
 CARD = "card.json"
+MAX_JSON_BYTES = 1 << 24  # of a part; 2,437 features and their distributions take 2 MB
+MAX_NETWORK_BYTES = 1 << 29  # of a part; a ResNet50 of 46 million weights takes 185 MB
+MAX_NAME = 200  # characters between two slashes of a part's name; file systems allow 255 bytes
 JSON_PARTS = ("scoring", "features", "harmonisation", "cutoff", "reference")
 
 
@@ -71,7 +74,7 @@ def write_bundle(store: Store, bundle: Bundle, key: bytes | None = None) -> str:
     """
     parts = _parts(bundle)
     sums = _sums({name: hashlib.sha256(data).hexdigest() for name, data in parts.items()})
-    held = _held(store)
+    held = _fetched(store, SUMS)
     if held is not None and held != sums:
         raise BundleError(f"bundle {store.uri}: wanted an empty place, another bundle is there; name another place")
     for name, data in parts.items():
@@ -88,7 +91,7 @@ def read_bundle(store: Store, key: bytes | None = None) -> Bundle:
     key: the bundle must be sealed with it. BundleError that names the part when one is missing, changed or unlisted,
     when the schema is another, or when a library's version is not of the line that the bundle was made with.
     """
-    sums = _held(store)
+    sums = _fetched(store, SUMS)
     if sums is None:
         raise BundleError(f"bundle: wanted the part {SUMS}, there is none; copy the whole folder")
     listed = _listed(sums)
@@ -100,10 +103,10 @@ def read_bundle(store: Store, key: bytes | None = None) -> Bundle:
     card = _json(parts, CARD)
     if card.get("schema") != SCHEMA:
         raise BundleError(f"bundle: part {CARD}: wanted schema {SCHEMA}, it has {card.get('schema')}; bundle it anew")
-    check_environment(card["environment"])
+    check_environment(_texts(card, "environment", dict, CARD))
     held = {name: _json(parts, f"{name}.json") for name in JSON_PARTS}
-    signatures = {name: _signature(parts, name) for name in held["scoring"]["order"]}
-    networks = {name: _network(parts, name) for name in held["scoring"]["networks"]}
+    signatures = {name: _signature(parts, name) for name in _texts(held["scoring"], "order", list, "scoring.json")}
+    networks = {name: _network(parts, name) for name in _texts(held["scoring"], "networks", list, "scoring.json")}
     return Bundle(card, signatures, **held, networks=networks, bundle_id=_id(sums), sealed=sealed)
 
 
@@ -143,22 +146,31 @@ def _id(sums: bytes) -> str:
     return hashlib.sha256(sums).hexdigest()[:16]
 
 
-def _held(store: Store) -> bytes | None:
-    try:
-        return store.get(SUMS)
-    except FileNotFoundError:
-        return None
+def _fetched(store: Store, name: str) -> bytes | None:
+    """A part's bytes, None when there is no such file (a folder or a device is none); BundleError for a huge one."""
+    most = MAX_NETWORK_BYTES if name.endswith(".safetensors") else MAX_JSON_BYTES
+    size = next((entry.size for entry in store.list(name) if entry.key == name), None)
+    if size is not None and size > most:
+        raise BundleError(f"bundle: part {name} has {size} bytes, wanted at most {most}; bundle it anew")
+    return None if size is None else store.get(name)
 
 
 def _listed(sums: bytes) -> dict[str, str]:
     try:
-        lines = [line.split("  ") for line in sums.decode().splitlines()]
+        lines = [line.split("  ") for line in sums.decode().split("\n")[:-1]]
         listed = {name: sha256 for sha256, name in lines}
     except ValueError as error:
         raise BundleError(f"bundle: part {SUMS} has changed since it was written; copy the bundle again") from error
-    if _sums(listed) != sums or CARD not in listed or any(".." in name or name[0] == "/" for name in listed):
+    if _sums(listed) != sums or CARD not in listed or not all(map(_inside, listed)):
         raise BundleError(f"bundle: part {SUMS} has changed since it was written; copy the bundle again")
     return listed
+
+
+def _inside(name: str) -> bool:
+    """Whether a part's name is that of a file in the bundle's folder, on every system."""
+    return name.isprintable() and all(
+        step not in ("", ".", "..") and len(step) <= MAX_NAME and "\\" not in step for step in name.split("/")
+    )
 
 
 def _seal(sums: bytes, key: bytes) -> bytes:
@@ -168,20 +180,18 @@ def _seal(sums: bytes, key: bytes) -> bytes:
 def _check_seal(store: Store, sums: bytes, key: bytes | None) -> bool:
     if key is None:
         return False
-    try:
-        seal = store.get(SEAL)
-    except FileNotFoundError as error:
-        raise BundleError(f"bundle: wanted the part {SEAL}, since a key is given, there is none; seal it") from error
+    seal = _fetched(store, SEAL)
+    if seal is None:
+        raise BundleError(f"bundle: wanted the part {SEAL}, since a key is given, there is none; seal it")
     if not hmac.compare_digest(seal, _seal(sums, key)):
         raise BundleError(f"bundle: part {SEAL} does not fit the key and {SUMS}; the bundle or the key is another")
     return True
 
 
 def _verified(store: Store, name: str, sha256: str) -> bytes:
-    try:
-        data = store.get(name)
-    except FileNotFoundError as error:
-        raise BundleError(f"bundle: part {name} is missing; copy the whole folder") from error
+    data = _fetched(store, name)
+    if data is None:
+        raise BundleError(f"bundle: part {name} is missing; copy the whole folder")
     if hashlib.sha256(data).hexdigest() != sha256:
         raise BundleError(f"bundle: part {name} has changed since it was written; copy the bundle again")
     return data
@@ -197,17 +207,31 @@ def _json(parts: Mapping[str, bytes], name: str) -> dict:
     return found
 
 
+def _texts(held: dict, field: str, kind: type, part: str):
+    """A field of texts (of text to text where it is an object), as its part ought to hold."""
+    found = held.get(field)
+    texts = [*found, *found.values()] if isinstance(found, dict) else found
+    if not isinstance(found, kind) or not all(isinstance(text, str) for text in texts):
+        raise BundleError(
+            f"bundle: part {part}: {field}: wanted texts, it is none or of another kind; bundle it anew"
+        )
+    return found
+
+
 def _signature(parts: Mapping[str, bytes], name: str) -> Signature:
     part = f"signatures/{name}.json"
     if part not in parts:
         raise BundleError(f"bundle: part {part} is missing; bundle it anew")
-    return Signature.from_json(parts[part].decode())
+    try:
+        return Signature.from_json(parts[part].decode())
+    except UnicodeDecodeError as error:
+        raise BundleError(f"bundle: part {part}: wanted JSON in UTF-8; bundle it anew") from error
 
 
 def _network(parts: Mapping[str, bytes], name: str) -> Network:
     part = f"networks/{name}.safetensors"
     try:
         groups, facts = unpack(parts[part])
-    except (KeyError, ValueError) as error:
-        raise BundleError(f"bundle: part {part}: wanted safetensors, it is none; bundle it anew") from error
-    return Network(facts["kind"], facts["facts"], groups["weights"])
+        return Network(facts["kind"], facts["facts"], groups["weights"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"bundle: part {part}: wanted a packed network, it is none; bundle it anew") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -94,12 +95,20 @@ class Signature:
             found = json.loads(text)
         except json.JSONDecodeError as error:
             raise BundleError(f"signature: wanted JSON, it cannot be read at line {error.lineno}") from error
+        except (ValueError, RecursionError) as error:
+            raise BundleError(
+                "signature: wanted JSON, its numbers are too long or it is nested too deeply"
+            ) from error
         wanted = {field.name for field in fields(cls)}
         if not isinstance(found, dict) or set(found) != wanted:
             raise BundleError(f"signature: wanted an object with {', '.join(sorted(wanted))}; write it anew")
         lists = ("predictors", "centre", "scale", "coefficients")
+        if not all(isinstance(found[name], list) for name in lists) or not isinstance(found["name"], str):
+            raise BundleError(f"signature: wanted a name and lists of {', '.join(lists)}; write it anew")
         if len({len(found[name]) for name in lists}) != 1:
             raise BundleError(f"signature {found['name']}: {', '.join(lists)} differ in length; write it anew")
+        if not _sound(found):
+            raise BundleError(f"signature {found['name']}: wanted names and finite numbers only; write it anew")
         covariance = found["covariance"]
         found |= {name: tuple(found[name]) for name in lists}
         return cls(**found | {"covariance": covariance and tuple(tuple(row) for row in covariance)})
@@ -117,6 +126,21 @@ class Signature:
             else np.empty((0, len(self.centre)))
         )
         return (x - np.array(self.centre)) / np.array(self.scale)
+
+
+def _sound(found: dict) -> bool:
+    """Whether predictors are text, and all else finite numbers in the shapes that belong together."""
+    size, covariance = len(found["predictors"]), found["covariance"]
+    numbers = [found["intercept"], *found["centre"], *found["scale"], *found["coefficients"]]
+    if covariance is not None:
+        if not isinstance(covariance, list) or not all(
+            isinstance(r, list) and len(r) == size + 1 for r in covariance
+        ):
+            return False
+        numbers += [value for row in covariance for value in row]
+    # an int of hundreds of digits is finite to Python and no float
+    finite = all(type(value) in (int, float) and abs(value) <= sys.float_info.max for value in numbers)
+    return finite and all(isinstance(name, str) for name in found["predictors"])
 
 
 def fit_logistic(x: np.ndarray, y: np.ndarray, names: Sequence[str] | None = None) -> LogisticFit:

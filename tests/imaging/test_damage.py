@@ -1,14 +1,16 @@
 """Damage that ITK does not tell of."""
 
 import gzip
+import resource
+import struct
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from gc_ray.errors import ScanError
+from gc_ray.errors import MaskError, ScanError
 from gc_ray.imaging.damage import check_voxel_file
-from gc_ray.imaging.read import read_ct, survey_ct
+from gc_ray.imaging.read import list_rois, read_ct, survey_ct
 
 
 @pytest.fixture
@@ -96,3 +98,62 @@ def test_survey_needs_no_voxels(image, tmp_path):
     """The header alone gives the geometry, the same that reading gives."""
     sitk.WriteImage(image, tmp_path / "a.nii.gz")
     assert survey_ct(tmp_path / "a.nii.gz").grid == read_ct(tmp_path / "a.nii.gz").volume.grid
+
+
+def nifti(size, tail: bytes, bits: int = 16, code: int = 4) -> bytes:
+    """A NIfTI-1 header of the size and what follows it."""
+    head = bytearray(352)
+    struct.pack_into("<i8h", head, 0, 348, *[0] * 8)
+    struct.pack_into("<8h", head, 40, 3, *size, 1, 1, 1, 1)
+    struct.pack_into("<hh", head, 70, code, bits)
+    struct.pack_into("<8f", head, 76, 1, 1, 1, 1, 0, 0, 0, 0)
+    struct.pack_into("<f", head, 108, 352)
+    head[344:348] = b"n+1\0"
+    return bytes(head) + tail
+
+
+@pytest.mark.parametrize(
+    ("size", "zeros_mb", "reason"),
+    [
+        ((30000, 30000, 30000), 200, "voxels, wanted at most"),  # 54 TB
+        ((1000, 1000, 1000), 200, "truncated, .* bytes of voxels are missing"),
+        ((10, 10, 10), 200, "more than 64 MiB follow its voxels"),
+    ],
+)
+def test_a_gzip_bomb_is_refused_in_bounded_memory(size, zeros_mb, reason, tmp_path):
+    """What is inflated is thrown away at once, and never more of it is inflated than the header accounts for."""
+    path = tmp_path / "a.nii.gz"
+    with gzip.open(path, "wb", 1) as file:
+        file.write(nifti(size, b""))
+        for _ in range(zeros_mb):
+            file.write(bytes(1 << 20))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ScanError, match=f"^a.nii.gz: .*{reason}"):
+        read_ct(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+
+
+def test_a_volume_that_promises_more_than_any_ct_is_refused(tmp_path):
+    """Before memory is asked for: in an NRRD of a few lines, too, read as CT or as mask."""
+    head = (
+        "NRRD0004\ntype: short\ndimension: 3\nsizes: 2147483648 32768 2147483648\nencoding: gzip\nendian: little\n\n"
+    )
+    (tmp_path / "a.nrrd").write_bytes(head.encode() + gzip.compress(b""))
+    with pytest.raises(ScanError, match=r"^a.nrrd: 2147483648 x 32768 x 2147483648 voxels"):
+        read_ct(tmp_path / "a.nrrd")
+    with pytest.raises(MaskError, match=r"^a.nrrd: 2147483648 x 32768 x 2147483648 voxels"):
+        list_rois(tmp_path / "a.nrrd")
+
+
+@pytest.mark.parametrize("target", ["../secret.raw", "/secret.raw", "sub/secret.raw", "LIST", "%03d.raw 0 9 1"])
+@pytest.mark.parametrize("name", ["a.mhd", "a.nhdr"])
+def test_detached_voxels_lie_beside_their_header(name, target, image, tmp_path):
+    """A header that names a file elsewhere would show that file's bytes as an image."""
+    folder = tmp_path / "scan"
+    folder.mkdir()
+    sitk.WriteImage(image, folder / name)
+    (tmp_path / "secret.raw").write_bytes((folder / "a.raw").read_bytes())
+    text = (folder / name).read_text().replace("a.raw", target)
+    (folder / name).write_text(text)
+    with pytest.raises(ScanError, match=f"^{name}: its voxels are said to lie in another folder|^{name}: header"):
+        read_ct(folder / name)

@@ -1,0 +1,219 @@
+"""What mutations start from: small sound files of every format, written here, and the shared ugly ones."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tempfile
+import zlib
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pydicom
+from fuzzing.mutate import SECRET, Files
+from fuzzing.voxels import nifti
+from pydicom.dataset import Dataset
+
+from gc_ray.cohort.synthetic.ct_dicom import ct_series, to_bytes
+from gc_ray.cohort.synthetic.draw import draw
+from gc_ray.cohort.synthetic.mask_dicom import rtstruct_of, seg_of
+from gc_ray.cohort.synthetic.spec import SITES, CohortSpec
+from gc_ray.imaging.grid import Grid
+from gc_ray.imaging.volume import Mask, Volume
+
+SIZE = (40, 36, 4)  # x, y, z: a few kilobytes a slice, so that an input takes milliseconds
+SLICES = 6  # of a shared series at most, from its ends
+LARGEST = 300_000  # bytes of a shared file; larger ones cost time and show nothing more
+SPEC = CohortSpec(patients=1)
+KEY = b"a key of this site alone"
+PERSONAL = ("PatientName", "PatientID", "InstitutionName", "ReferringPhysicianName", "SeriesDescription", "StudyID")
+CT_SYNTAXES = ("explicit", "implicit", "jpeg-ls", "rle", "1.2.840.10008.1.2.4.90")
+MANIFEST = """scan_id,patient_id,site,phase,image,mask,roi,reader,repeat
+S1,P1,A,portal_venous,dicom/S1,masks/S1.dcm,tumour,R1,0
+S1,P1,A,portal_venous,dicom/S1,masks/S1b.dcm,tumour,R2,0
+S2,P2,A,portal_venous,s3://bucket/S2,/data/S2.nii.gz,1,R1,0
+S3,P3,B,arterial,dicom/S3,masks/S3.dcm,,R1,
+"""
+
+
+def volume() -> Volume:
+    """A small CT of noise."""
+    hu = np.random.default_rng(0).integers(-1000, 1000, SIZE[::-1]).astype(np.int16)
+    return Volume(hu, Grid(SIZE, (0.8, 0.8, 5.0), (-16.0, -14.0, 100.0)))
+
+
+def mask() -> Mask:
+    """A box of 8 x 6 x 2 voxels."""
+    inside = np.zeros(SIZE[::-1], np.uint8)
+    inside[1:3, 6:12, 8:16] = 1
+    return Mask(inside, volume().grid)
+
+
+def ct_datasets(syntax: str = "explicit") -> list[Dataset]:
+    """The CT's slices in a transfer syntax, with planted identifiers."""
+    plain = syntax if syntax in ("explicit", "implicit", "jpeg-ls", "rle") else "explicit"
+    slices = ct_series(SPEC, 0, replace(SITES[0], transfer_syntax=plain), volume())
+    for data in slices:
+        if plain != syntax:
+            data.compress(syntax, generate_instance_uid=False)
+        _plant(data)
+    return slices
+
+
+def _plant(data: Dataset) -> None:
+    for keyword in PERSONAL:
+        setattr(data, keyword, SECRET)
+
+
+def named(slices: list[Dataset]) -> Files:
+    """Data sets as the files of a folder."""
+    return {f"{k:03d}.dcm": to_bytes(data) for k, data in enumerate(slices)}
+
+
+def series_seeds(data: Path | None) -> list[Files]:
+    """CT series: five transfer syntaxes of our own, and the shared ugly ones, from their ends."""
+    found = [named(ct_datasets(syntax)) for syntax in CT_SYNTAXES]
+    if data is None:
+        return found
+    for folder in sorted(p for p in (data / "ugly").iterdir() if p.is_dir() and "rtstruct" not in p.name):
+        paths = sorted(p for p in folder.iterdir() if p.is_file())
+        ends = paths if len(paths) <= SLICES else paths[: SLICES // 2] + paths[-SLICES // 2 :]
+        found.append({path.name: path.read_bytes() for path in ends if path.stat().st_size < LARGEST})
+    for path in sorted((data / "ugly/real_compressed_wg04").glob("CT2_J*")):
+        found.append(_doubled(path))
+    return [files for files in found if files]
+
+
+def _doubled(path: Path) -> Files:
+    """One compressed slice as a series of two, so that it is decoded."""
+    slices = []
+    for k in range(2):
+        one = pydicom.dcmread(path)
+        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = f"{one.SOPInstanceUID}.{k}"
+        one.ImagePositionPatient = [*one.ImagePositionPatient[:2], float(one.ImagePositionPatient[2]) + 5 * k]
+        slices.append(one)
+    return named(slices)
+
+
+def seg_seeds(data: Path | None) -> list[Files]:
+    """SEG objects on the small CT: binary, fractional and a label map; and the shared ones."""
+    binary = seg_of(SPEC, 0, ct_datasets(), mask(), 0)
+    _plant(binary)
+    found = [{"seg.dcm": to_bytes(binary)}]
+    fractional = pydicom.dcmread(io.BytesIO(found[0]["seg.dcm"]))
+    packed = np.unpackbits(np.frombuffer(fractional.PixelData, np.uint8), bitorder="little")
+    fractional.SegmentationType, fractional.MaximumFractionalValue = "FRACTIONAL", 255
+    fractional.SegmentationFractionalType = "PROBABILITY"
+    fractional.BitsAllocated, fractional.BitsStored, fractional.HighBit = 8, 8, 7
+    fractional.PixelData = (packed * 255).astype(np.uint8).tobytes()
+    found.append({"seg.dcm": to_bytes(fractional)})
+    squeezed = pydicom.dcmread(io.BytesIO(to_bytes(fractional)))
+    frames = SIZE[0] * SIZE[1] * int(fractional.NumberOfFrames)
+    squeezed.PixelData = squeezed.PixelData[:frames]
+    squeezed.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+    found.append({"seg.dcm": to_bytes(squeezed)})
+    if data is not None:
+        paths = sorted((data / "dicom_seg").glob("seg_image_ct*.dcm"))
+        found += [{"seg.dcm": path.read_bytes()} for path in paths if path.stat().st_size < LARGEST]
+    return found
+
+
+def rtstruct_seeds(data: Path | None) -> list[Files]:
+    """Structure sets on the small CT, and the shared ugly ones."""
+    one = rtstruct_of(SPEC, 0, ct_datasets(), mask())
+    _plant(one)
+    found = [{"rs.dcm": to_bytes(one)}]
+    if data is not None:
+        found += [{"rs.dcm": p.read_bytes()} for p in sorted((data / "ugly/derived_rtstruct_cases").glob("*.dcm"))]
+        found.append({"rs.dcm": (data / "ugly/real_pydicom/rtstruct.dcm").read_bytes()})
+    return found
+
+
+def nifti_seeds(data: Path | None) -> list[Files]:
+    """NIfTI volumes of integers, floats and labels, plain and gzipped."""
+    array = volume().array
+    plain = nifti(SIZE, array.tobytes())
+    real = nifti(SIZE, array.astype("<f4").tobytes(), 16, 32)
+    labels = nifti(SIZE, mask().array.tobytes(), 2, 8)
+    found = [{"v.nii": plain}, {"v.nii": real}, {"v.nii": labels}]
+    found += [{"v.nii.gz": gzip.compress(held, 1, mtime=0)} for held in (plain, real, labels)]
+    if data is not None:
+        small = sorted((data / "totalseg_abdomen_nifti").rglob("*EMPTY.nii.gz")) + sorted(
+            (data / "ibsi").rglob("mask.nii.gz")
+        )
+        found += [{"v.nii.gz": path.read_bytes()} for path in small if path.stat().st_size < 50_000]
+    return found
+
+
+def text_header_seeds(data: Path | None) -> list[Files]:
+    """NRRD and MetaImage volumes, plain and compressed, in one file and with detached voxels."""
+    array, labels = volume().array.tobytes(), mask().array.tobytes()
+    size, mm = " ".join(map(str, SIZE)), "0.8 0.8 5"
+    found = []
+    for kind, nrrd_type, held in (("MET_SHORT", "short", array), ("MET_UCHAR", "uchar", labels)):
+        head = f"NRRD0004\ntype: {nrrd_type}\ndimension: 3\nspace: left-posterior-superior\nsizes: {size}\n"
+        head += "space directions: (0.8,0,0) (0,0.8,0) (0,0,5)\nkinds: domain domain domain\nendian: little\n"
+        tail = "space origin: (-16,-14,100)\nSegment0_Name:=tumour\nSegment0_LabelValue:=1\nSegment0_Layer:=0\n"
+        tail += f"who:={SECRET}\n"
+        found.append({"v.nrrd": f"{head}encoding: raw\n{tail}\n".encode() + held})
+        found.append({"v.nrrd": f"{head}encoding: gzip\n{tail}\n".encode() + gzip.compress(held, 1, mtime=0)})
+        found.append({"v.nhdr": f"{head}encoding: raw\n{tail}data file: v.raw\n".encode(), "v.raw": held})
+        meta = f"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nDimSize = {size}\n"
+        meta += f"ElementSpacing = {mm}\nOffset = -16 -14 100\nElementType = {kind}\n"
+        found.append({"v.mha": f"{meta}ElementDataFile = LOCAL\n".encode() + held})
+        packed = zlib.compress(held, 1)
+        squeezed = f"{meta}CompressedData = True\nCompressedDataSize = {len(packed)}\n"
+        found.append({"v.mha": f"{squeezed}ElementDataFile = LOCAL\n".encode() + packed})
+        found.append({"v.mhd": f"{meta}ElementDataFile = v.raw\n".encode(), "v.raw": held})
+    return found
+
+
+def manifest_seeds(data: Path | None) -> list[Files]:
+    """A scans table of four rows as CSV and as Parquet."""
+    return [{"scans.csv": MANIFEST.encode()}, {"scans.parquet": _parquet(MANIFEST)}]
+
+
+def clinical_seeds(data: Path | None) -> list[Files]:
+    """A clinical table of the packaged study on recurrence, from the simulated cohort, as CSV and as Parquet."""
+    text = draw(CohortSpec(patients=12, sites=2)).clinical.to_csv(index=False, lineterminator="\n")
+    return [{"clinical.csv": text.encode()}, {"clinical.parquet": _parquet(text)}]
+
+
+def _parquet(text: str) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pyarrow.csv.read_csv(io.BytesIO(text.encode())), out)
+    return out.getvalue()
+
+
+def study_seeds(data: Path | None) -> list[Files]:
+    """The packaged studies."""
+    packaged = sorted(f for f in resources.files("gc_ray.studies").iterdir() if f.name.endswith(".toml"))
+    return [{"study.toml": f.read_bytes()} for f in packaged]
+
+
+def bundle_seeds(data: Path | None) -> list[Files]:
+    """A bundle of two signatures and a network of a few weights, once sealed."""
+    import torch
+
+    from gc_ray.models.bundle import Bundle, Network, environment, write_bundle
+    from gc_ray.models.signature import Signature
+    from gc_ray.store import LocalStore
+
+    one = Signature("image", ("a", "b"), (0.0, 1.0), (1.0, 2.0), (0.5, -0.5), 0.1, ((1.0, 0.0, 0.0),) * 3)
+    two = Signature("fused", ("image",), (0.0,), (1.0,), (1.0,), 0.0, None)
+    card = {"model": "fused", "study": "x", "environment": environment(("numpy",)), "metrics": {"auc": 0.7}}
+    scoring = {"order": ["image", "fused"], "networks": ["net"], "signatures": {"image": {}, "fused": {}}}
+    network = Network("head", {"recipe": "cao2024"}, {"w": torch.ones(3, 4), "b": torch.zeros(3)})
+    parts = ({"codes": {}, "volumes": [], "radiomics": None}, {"sites": {}}, {"youden": 0.5}, {"psi": [[0.1, 0.9]]})
+    bundle = Bundle(card, {"image": one, "fused": two}, scoring, *parts, {"net": network})
+    found = []
+    for key in (None, KEY):
+        with tempfile.TemporaryDirectory() as folder:
+            write_bundle(LocalStore(folder), bundle, key)
+            files = sorted(p for p in Path(folder).rglob("*") if p.is_file())
+            found.append({p.relative_to(folder).as_posix(): p.read_bytes() for p in files})
+    return found
