@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -93,6 +94,9 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=6)
     parser.add_argument("--out", type=Path, help="Where the page is written; the terminal when left out.")
     asked = parser.parse_args()
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM")
+    )  # through every finally: nothing stays behind
     with tempfile.TemporaryDirectory(prefix="gc-ray-chaos-") as folder, place(Path(folder)) as here:
         cohort = simulate(here.folder, asked.patients)
         peace = in_peace(here, cohort)
