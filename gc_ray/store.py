@@ -152,6 +152,8 @@ class S3Store:
             page = self._call("list", prefix, "list_objects_v2", Prefix=full, **more)
             for item in page.get("Contents", ()):
                 key = item["Key"]
+                if key.endswith("/"):  # a folder as consoles draw it, no object
+                    continue
                 # S3 prefixes are plain text: scan_1 would also list scan_10
                 if not full or key == full or key.startswith(full.rstrip("/") + "/"):
                     yield Entry(key[skip:], item["Size"], item["ETag"].strip('"'))

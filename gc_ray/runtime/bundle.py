@@ -83,7 +83,7 @@ def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: s
         "networks": list(networks),
         "scans": study.scans.model_dump(mode="json"),
     }
-    reference = reference_of(values, _geometry(store, gathered, data), scored, study.scans.phase)
+    reference = reference_of(values, _geometry(store, study, gathered, networks), scored, study.scans.phase)
     features = _features(study, gathered.sources, names, networks, data)
     about = _card(store, study, gathered, card, model) | {
         "feature_order": list(values),
@@ -181,14 +181,17 @@ def _cutoff(store: Store, study: Study, data: CohortData, scored: np.ndarray) ->
         return said | {"rule": f"median, since there is no other: {error}", "cutoff": float(np.nanmedian(scored))}
 
 
-def _geometry(store: Store, gathered: Gathered, data: CohortData) -> pd.DataFrame:
+def _geometry(store: Store, study: Study, gathered: Gathered, networks: dict[str, Network]) -> pd.DataFrame:
     """Grids and regions of the training scans, as far as the ledger knows them."""
-    sets = {gathered.sources.get("radiomics"), f"deep/{gathered.sources.get('deep')}"}
-    scans = set(data.scan_id[data.train]) - {""}
-    found = {}
-    for row in ledger.read_ledger(store).to_pylist():
-        if row["feature_set"] in sets and row["scan_id"] in scans:
-            found[row["scan_id"]] = geometry_of(json.loads(row["geometry"]), row["mask_voxels"])
+    data, sources = gathered.data, gathered.sources
+    sets, scans = {sources.get("radiomics"), f"deep/{sources.get('deep')}"}, set(data.scan_id[data.train]) - {""}
+    rows = [row for row in ledger.read_ledger(store).to_pylist() if row["feature_set"] in sets]
+    rows = [row for row in rows if row["scan_id"] in scans]
+    if not scans:  # no image feature is in a table: what the backbone was given knows the scans
+        recipes = {n.facts["recipe"] for n in networks.values() if n.kind == "backbone"}
+        patients = data.patient_ids[data.train].tolist()
+        rows = [row for recipe in recipes for row in inputs.volume_rows(store, study, recipe, patients)]
+    found = {row["scan_id"]: geometry_of(json.loads(row["geometry"]), row["mask_voxels"]) for row in rows}
     return pd.DataFrame([row for row in found.values() if row])
 
 

@@ -24,6 +24,7 @@ from gc_ray.study import digest
 from gc_ray.study_cohort import ScansSettings
 
 THREADS = 16  # folders looked at side by side; latency is what they cost
+LEAST_BYTES = 132  # preamble and DICM; a server may refuse to give the first bytes of an empty object
 HEAD_BYTES = 1 << 16  # of a slice, which hold its header in practice
 SERIES_OF = (  # where a SEG or an RTSTRUCT names the series that it was drawn on
     ("ReferencedSeriesSequence",),
@@ -121,6 +122,8 @@ def _short(key: bytes, uid: object) -> str:
 
 def _header(prefix: str, uri: str, part: Entry) -> Dataset | None:
     """The tags that pair series and masks; None where the file is no DICOM. Of a slice only the head is fetched."""
+    if part.size < LEAST_BYTES:
+        return None
     head = head_bytes(prefix, part, HEAD_BYTES)
     if head[128:132] != b"DICM":
         return None
@@ -159,7 +162,8 @@ def _paired(facts: list[dict], row: Callable[[dict, str], ScanRow]) -> tuple[lis
     for fact in facts:
         if "mask" not in fact:
             images[fact["scan_id"]].append(fact)
-    holder = {uid: scan for scan, held in images.items() for fact in held for uid in fact["slices"]}
+    sought = {uid for fact in facts for uid in fact.get("on", ())}
+    holder = {uid: scan for scan, held in images.items() for f in held for uid in sought.intersection(f["slices"])}
     for fact in facts:
         if "mask" in fact:
             for scan in {*fact["of"], *(holder[uid] for uid in fact["on"] if uid in holder)}:
