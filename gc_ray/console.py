@@ -355,4 +355,6 @@ def _console(stderr: bool = False) -> Console:
 def _fact(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "NO"
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)

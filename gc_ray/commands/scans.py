@@ -38,6 +38,7 @@ def synth(
     effect: Annotated[
         str, typer.Option(help="What drives the outcomes: size+texture+clinical, texture-only or none.")
     ] = "size+texture+clinical",
+    strength: Annotated[float, typer.Option(help="Factor of all log odds ratios; 1 is about as published.")] = 1.0,
     defects: Annotated[float, typer.Option(help="Share of scans with one defect each.")] = 0.0,
     reread_share: Annotated[float, typer.Option(help="Share outlined again by both readers.")] = 0.3,
     source_patients: Annotated[int, typer.Option(help="Further patients with a tumour regression grade.")] = 0,
@@ -60,6 +61,7 @@ def synth(
             spec = CohortSpec(
                 patients, sites, seed, effect, source_patients, reread_share, defects,
                 recurrence_rate=recurrence_rate, matrix=matrix, slices=slices, slice_mm=slice_mm, first=first,
+                strength=strength,
             )  # fmt: skip
         except ValueError as error:
             raise StudyError(str(error)) from error

@@ -84,7 +84,12 @@ def evaluate(
         str | None, typer.Option(help="Scores made anywhere, CSV or Parquet; the store's own when left out.")
     ] = None,
     clinical: Annotated[str | None, typer.Option(help="Clinical table with the outcome of --scores.")] = None,
-    tune: Annotated[str | None, typer.Option("--tune", help="Which tuning, where the store has several.")] = None,
+    tune: Annotated[
+        str | None,
+        typer.Option(
+            "--tune", help="Which tuning, where the store has several; that of these settings when left out."
+        ),
+    ] = None,
     publish: Annotated[str | None, typer.Option(help="Where else the report goes: s3://bucket/prefix.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Compute, say what would be written, write nothing.")
@@ -96,11 +101,16 @@ def evaluate(
         from gc_ray import console
         from gc_ray.report.evaluate import Request
         from gc_ray.report.evaluate import evaluate as run
+        from gc_ray.report.inputs import tunings
 
         if study is None and scores is None:
             raise StudyError("evaluate: wanted --study, whose scores the store has, or --scores; name one of them")
-        settings = load_study(study, tuple(overrides or ()))
-        request = Request(settings, open_store(store), scores, clinical, tune, publish, dry_run)
+        settings, where = load_study(study, tuple(overrides or ())), open_store(store)
+        if scores is None and tune is None and len(known := tunings(where, settings.name)) > 1:
+            from gc_ray.runtime.tune import tuned_with
+
+            tune = tuned_with(where, settings, known)
+        request = Request(settings, where, scores, clinical, tune, publish, dry_run)
         console.show_report(run(request, run_id("evaluate"), console.show_figures), dry_run)
 
 

@@ -128,18 +128,22 @@ def from_file(scores: str, clinical: str | None, study: Study) -> Inputs:
     return Inputs(study, checked, patients, digest([_fingerprint(checked), _fingerprint(patients)]), said)
 
 
+def tunings(store: Store, study_id: str) -> list[str]:
+    """The ids of a study's tunings that are whole."""
+    keys = [entry.key for entry in store.list(f"signatures/{study_id}")]
+    return [key.split("/")[2] for key in keys if key.endswith("/card.json")]
+
+
 def _card(store: Store, study_id: str, tune_id: str | None) -> tuple[str, dict]:
-    top = f"signatures/{study_id}"
     if tune_id is None:
-        keys = [entry.key for entry in store.list(top) if entry.key.endswith("/card.json")]
-        known = [key.split("/")[2] for key in keys]
+        known = tunings(store, study_id)
         if not known:
             raise TableError(f"store {store.uri}: study {study_id} has no scores; run gc-ray tune for it first")
         if len(known) > 1:
             raise TableError(f"study {study_id}: scores of several tunings ({', '.join(known)}); name one by --tune")
         tune_id = known[0]
     try:
-        return tune_id, json.loads(store.get(f"{top}/{tune_id}/card.json"))
+        return tune_id, json.loads(store.get(f"signatures/{study_id}/{tune_id}/card.json"))
     except FileNotFoundError as error:
         raise TableError(
             f"store {store.uri}: study {study_id} has no whole tuning {tune_id}; run it again"

@@ -89,7 +89,7 @@ def _of_course(course: Course, out: Path) -> Iterator[Step]:
         ("the frozen model", "bundle", f"--model={course.headline}", f"--out={bundle}", study, store),
         (
             "new scans scored", "rescore", f"--bundle={bundle}", f"--scans={out}/new/scans.csv",
-            f"--clinical={out}/new/clinical.csv", f"--store={out}/scored",
+            f"--clinical={out}/new/clinical.csv", f"--store={out}/scored", "--workers=0",
         ),
     )  # fmt: skip
     for title, *command in commands:

@@ -119,6 +119,12 @@ def code_version() -> str:
     return f"{CODE}-{digest({name: metadata.version(name) for name in LIBRARIES})[:8]}"
 
 
+def tuned_with(store: Store, study: Study, known: list[str]) -> str | None:
+    """Which of the tunings ``known`` is that of these settings, tables and libraries; None when none is."""
+    tune_id = identity(store, study, gather(store, study))
+    return tune_id if tune_id in known else None
+
+
 def _ran(units: list[Unit], place: Place, workers: int | None, watch: Watch) -> list[dict]:
     return run_units(units, place, workers, watch({"trials": len(units)}))
 

@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 
 from gc_ray.cohort.synthetic.population import DRAWS, clinical_of, scores_of
 from gc_ray.cohort.synthetic.published import FOLLOW_UP_MONTHS, LIVER_METASTASIS_RATE, SYNCHRONOUS_SHARE
-from gc_ray.cohort.synthetic.spec import CohortSpec, Effect
+from gc_ray.cohort.synthetic.spec import CohortSpec
 
 # Log odds ratios per SD of a normal score or per indicator (assumption: chosen so that the clinical terms alone,
 # the image terms alone and both reach about the AUCs that the papers print).
@@ -65,10 +65,10 @@ class Truth:
     large_sample_auc: dict[str, float | None]
 
 
-def terms_of(terms: dict[str, float], effect: Effect) -> dict[str, float]:
-    """The terms under an effect option; those it leaves out are 0."""
-    kept = {"size+texture+clinical": set(terms), "texture-only": {"texture"}, "none": set()}[effect]
-    return {name: value if name in kept else 0.0 for name, value in terms.items()}
+def terms_of(terms: dict[str, float], spec: CohortSpec) -> dict[str, float]:
+    """The terms under a specification's effect and strength; those that the effect leaves out are 0."""
+    kept = {"size+texture+clinical": set(terms), "texture-only": {"texture"}, "none": set()}[spec.effect]
+    return {name: spec.strength * value if name in kept else 0.0 for name, value in terms.items()}
 
 
 def features_of(scores: pd.DataFrame, clinical: pd.DataFrame) -> pd.DataFrame:
@@ -94,14 +94,14 @@ def truth_of(spec: CohortSpec) -> Truth:
     rng = np.random.default_rng(LARGE_SAMPLE_SEED)
     scores = scores_of(rng.standard_normal((LARGE_SAMPLE, len(DRAWS))))
     features = features_of(scores, clinical_of(scores))
-    recurrence = _calibrated(terms_of(RECURRENCE_TERMS, spec.effect), features, spec.recurrence_rate)
-    metastasis = _calibrated(terms_of(LIVER_METASTASIS_TERMS, spec.effect), features, LIVER_METASTASIS_RATE)
+    recurrence = _calibrated(terms_of(RECURRENCE_TERMS, spec), features, spec.recurrence_rate)
+    metastasis = _calibrated(terms_of(LIVER_METASTASIS_TERMS, spec), features, LIVER_METASTASIS_RATE)
     drawn = {
         name: ndtr(scores[name].to_numpy()) < expit(model.linear_predictor(features))
         for name, model in (("recurrence", recurrence), ("liver_metastasis", metastasis))
     }
     affected = features[drawn["liver_metastasis"]]
-    synchronous = _calibrated(terms_of(SYNCHRONOUS_TERMS, spec.effect), affected, SYNCHRONOUS_SHARE)
+    synchronous = _calibrated(terms_of(SYNCHRONOUS_TERMS, spec), affected, SYNCHRONOUS_SHARE)
     auc = {
         "recurrence": area_under_curve(drawn["recurrence"], recurrence.linear_predictor(features)),
         "liver_metastasis": area_under_curve(drawn["liver_metastasis"], metastasis.linear_predictor(features)),

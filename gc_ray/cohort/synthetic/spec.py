@@ -51,6 +51,7 @@ LIMITS = {
     "matrix": (LEAST_MATRIX, 1024),
     "slices": (1, 4096),
     "slice_mm": (0.3, 10),
+    "strength": (0, 10),
     "first": (0, SOURCE_FIRST // 2),
 }
 
@@ -61,7 +62,7 @@ class CohortSpec:
 
     patients: in the outcome studies. source_patients: further ones, with a tumour regression grade and no outcome.
     sites: 1 to 4; site A gets two patients of every sites + 1.
-    effect: which terms the outcomes depend on.
+    effect: which terms the outcomes depend on. strength: factor of all log odds ratios; 1 is about as published.
     reread_share: share of patients outlined by a second reader (RTSTRUCT) and again by the first (repeat 1).
     defects: share of scans with one defect. recurrence_rate: expected share with a recurrence.
     matrix: rows and columns. slices, slice_mm: instead of the site's 160 mm and slice thickness.
@@ -82,6 +83,7 @@ class CohortSpec:
     slices: int | None = None
     slice_mm: float | None = None
     first: int = 0
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         for name, (least, most) in LIMITS.items():
