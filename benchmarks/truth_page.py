@@ -239,7 +239,7 @@ def _image_limits(n: int) -> str:
         f"With so few events an AUC's interval is about 0.4 wide: {n} cohorts show neither that fused is above a",
         "single score nor that it is not. A hazard ratio gives a direction at best, and is empty where the cutoff",
         "put all external patients on one side. A shuffled outcome is one draw with a standard error of about 0.1.",
-        "An out-of-fold AUC well under 0.5 is what the best of features without effect look like in a small cohort: the",
+        "An out-of-fold AUC well under 0.5 is how the best of features without effect look in a small cohort: the",
         "patients left out lean the other way. The runs do show that the commands hang together from DICOM to report",
         "and refuse nothing that is sound. The order of scores, hazard ratios, recall, and what harmonisation mends,",
         "are concluded from the tables above, where drawn numbers stand for image features.",

@@ -15,13 +15,12 @@ from gc_ray.store import open_store
 
 DONE, OVER_BUDGET = 0, 3  # exit codes after which a study goes on
 
-# Two in three patients are of site A. The seed gives every cohort events, and every regression grade two patients.
-COHORT = (
-    "--patients=40", "--sites=2", "--seed=77", "--recurrence-rate=0.45", "--source-patients=10", "--defects=0.06",
-    "--matrix=96",
-)  # fmt: skip
+# Two in three patients are of site A. The seed gives every cohort events, and every regression grade two patients; the
+# effects are three times the usual ones, so that forty patients can show some.
+HOSPITALS = ("--sites=2", "--seed=58", "--strength=3", "--matrix=96")
+COHORT = ("--patients=40", "--recurrence-rate=0.45", "--source-patients=10", "--defects=0.06", *HOSPITALS)
 # The same hospitals go on: patients 41 to 46, two of them with a scan that cannot be used.
-NEW = ("--patients=6", "--first=40", "--sites=2", "--seed=77", "--defects=0.3", "--reread-share=0", "--matrix=96")
+NEW = ("--patients=6", "--first=40", "--defects=0.3", "--reread-share=0", *HOSPITALS)
 
 
 @dataclass(frozen=True)
