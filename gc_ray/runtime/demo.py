@@ -15,7 +15,7 @@ from gc_ray.store import open_store
 
 DONE, OVER_BUDGET = 0, 3  # exit codes after which a study goes on
 
-# Two in three patients are of site A. The seed gives every cohort events, and every regression grade two patients; the
+# Two in three patients are of site A. The seed gives every cohort events, and every regression grade two patients;
 # effects are three times the usual ones, so that forty patients can show some.
 HOSPITALS = ("--sites=2", "--seed=58", "--strength=3", "--matrix=96")
 COHORT = ("--patients=40", "--recurrence-rate=0.45", "--source-patients=10", "--defects=0.06", *HOSPITALS)
