@@ -284,8 +284,8 @@ def _parsed(name: str, text: str) -> dict:
         return raw
     model = raw.pop("like")
     if model not in packaged_studies() or model == name:
-        known = ", ".join(packaged_studies())
-        raise StudyError(f"study {name}: like: wanted a packaged study ({known}), got {model}")
+        known, got = ", ".join(packaged_studies()), model if isinstance(model, str) else "no text"
+        raise StudyError(f"study {name}: like: wanted a packaged study ({known}), got {got}")
     return _laid_over(_parsed(model, _packaged(model)), raw)
 
 
@@ -320,5 +320,5 @@ def _apply(raw: dict, override: str) -> None:
             raise StudyError(f"--set {override}: {key} is a value, not a section")
     try:
         raw[keys[-1]] = tomllib.loads(f"value = {value.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         raw[keys[-1]] = value.strip()  # a bare word is text: --set name=pilot

@@ -12,12 +12,13 @@ import tempfile
 import time
 import traceback
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 SECONDS = 10.0  # of CPU that an input may take
 HANG_S = 60.0  # of wall time after which a process is ended; other work may share the machine
+START_S = 240.0  # of wall time until it tries the first input; libraries are loaded and all seeds read
 MB = 1 << 20
 MEMORY_MB = 1024  # above what the process holds before the input
 MESSAGE = 2000  # characters that one line may have
@@ -144,7 +145,7 @@ def _start(name: str, first: int, last: int) -> subprocess.Popen:
 def _followed(process: subprocess.Popen, first: int) -> Iterator[Outcome]:
     """The outcomes that a process reports, and one more for the input that it hung or died on."""
     current, began = first, False
-    for line in _lines(process, lambda: 4 * HANG_S if not began else HANG_S):
+    for line in _lines(process):
         if line is None:
             yield Outcome(current, "finding", f"hung for {HANG_S:g} s", HANG_S, 0.0)
             return
@@ -159,13 +160,13 @@ def _followed(process: subprocess.Popen, first: int) -> Iterator[Outcome]:
         yield Outcome(current, "finding", f"killed the process (exit {process.returncode})", 0.0, 0.0)
 
 
-def _lines(process: subprocess.Popen, patience: Callable[[], float]) -> Iterator[bytes | None]:
+def _lines(process: subprocess.Popen) -> Iterator[bytes | None]:
     """Lines as they come; None when none came in time."""
-    held = b""
+    held, patience = b"", START_S
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
-            if not selector.select(patience()):
+            if not selector.select(patience):
                 yield None
                 return
             data = os.read(process.stdout.fileno(), 1 << 16)
@@ -173,3 +174,4 @@ def _lines(process: subprocess.Popen, patience: Callable[[], float]) -> Iterator
                 return
             *lines, held = (held + data).split(b"\n")
             yield from lines
+            patience = HANG_S

@@ -17,7 +17,7 @@ import pydicom
 from pydicom import Dataset
 
 from gc_ray.cohort.manifest import ScanRow
-from gc_ray.imaging.dicom_files import PARSER_ERRORS, printable_uid, quiet_libraries
+from gc_ray.imaging.dicom_files import PARSER_ERRORS, bounded, printable_uid, quiet_libraries
 from gc_ray.source import head_bytes, list_source, read_bytes
 from gc_ray.store import Entry, Store
 from gc_ray.study import digest
@@ -128,16 +128,21 @@ def _header(prefix: str, uri: str, part: Entry) -> Dataset | None:
     if head[128:132] != b"DICM":
         return None
     try:
-        found = pydicom.dcmread(io.BytesIO(head), stop_before_pixels=True, specific_tags=TAGS)
+        found = _tags(head)
         if str(found.get("Modality", "")) in MASKS and part.size > HEAD_BYTES:
-            found = pydicom.dcmread(io.BytesIO(read_bytes(uri)), stop_before_pixels=True, specific_tags=TAGS)
+            found = _tags(read_bytes(uri))
         return found
     except PARSER_ERRORS:
         pass
     try:  # a header longer than the head
-        return pydicom.dcmread(io.BytesIO(read_bytes(uri)), stop_before_pixels=True, specific_tags=TAGS)
+        return _tags(read_bytes(uri))
     except (*PARSER_ERRORS, FileNotFoundError):
         return None
+
+
+def _tags(data: bytes) -> Dataset:
+    """The tags of ``TAGS``; PARSER_ERRORS, which a file that inflates beyond bounds raises, too."""
+    return pydicom.dcmread(bounded(io.BytesIO(data), "file"), stop_before_pixels=True, specific_tags=TAGS)
 
 
 def _referenced(header: Dataset, key: bytes) -> dict[str, list[str]]:

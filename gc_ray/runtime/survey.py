@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pydicom
 
 from gc_ray.cohort.manifest import ScanRow
+from gc_ray.imaging.dicom_files import bounded
 from gc_ray.runtime.memory import scan_bytes
 from gc_ray.source import DETACHED, Source, head_bytes, joint_stamp, list_source
 
@@ -61,7 +62,7 @@ def volume_bytes(source: Source) -> int:
 def _dicom(head: bytes) -> int | None:
     """Bytes of one DICOM file's pixels, HU in int16."""
     tags = ["Rows", "Columns", "NumberOfFrames"]
-    found = pydicom.dcmread(io.BytesIO(head), stop_before_pixels=True, specific_tags=tags)
+    found = pydicom.dcmread(bounded(io.BytesIO(head), "head"), stop_before_pixels=True, specific_tags=tags)
     return int(found.Rows) * int(found.Columns) * int(found.get("NumberOfFrames") or 1) * 2
 
 

@@ -5,6 +5,7 @@ import struct
 import time
 import zlib
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.dataelem import RawDataElement
@@ -12,11 +13,12 @@ from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGLSLossless
 
 from gc_ray.errors import MaskError, ScanError
-from gc_ray.imaging.read import list_rois, read_ct, survey_ct
+from gc_ray.imaging.read import list_rois, read_ct, read_mask, survey_ct
 
 MB = 1 << 20
 LITTLE_KB = 600_000  # below a gigabyte, and above the 128 MiB that may be inflated, copied three times
 SOON_S = 10  # of this process, whatever else runs
+UNDEFINED = 0xFFFFFFFF
 
 
 @pytest.fixture
@@ -79,3 +81,43 @@ def test_pixels_that_promise_60_gb_are_refused(slices, save, bounded):
         data.save_as(plain / f"{k:03d}.dcm", enforce_file_format=True)
     with pytest.raises(ScanError, match="65535 x 65535 pixels, no CT has more than 4096 a side"):
         read_ct(plain)
+
+
+def nested(depth: int, defined: bool) -> bytes:
+    """The value of a sequence that holds a sequence that holds .., with lengths or delimiters."""
+    head = b"\x08\x00\x40\x11SQ\0\0"
+    if not defined:
+        start = struct.pack("<HHL", 0xFFFE, 0xE000, UNDEFINED) + head + struct.pack("<L", UNDEFINED)
+        return (start * depth) + struct.pack("<HHLHHL", 0xFFFE, 0xE0DD, 0, 0xFFFE, 0xE00D, 0) * depth
+    lengths = [20 * below for below in reversed(range(depth))]
+    return b"".join(struct.pack("<HHL", 0xFFFE, 0xE000, n + 12) + head + struct.pack("<L", n) for n in lengths)
+
+
+def put(path, keyword: str, value: bytes, defined: bool) -> None:
+    """Puts a sequence into a file that is there: of such a one pydicom copies the bytes and walks no depths."""
+    data, tag = pydicom.dcmread(path), Tag(keyword)
+    data._dict[tag] = RawDataElement(tag, "SQ", len(value) if defined else UNDEFINED, value, 0, False, True)
+    data.save_as(path)
+
+
+@pytest.mark.parametrize("defined", [True, False])
+def test_ten_thousand_nested_sequences_are_read_over_or_refused(slices, save, defined, bounded):
+    """Depth costs neither the process nor the memory; a sequence that nobody asks for does no harm."""
+    folder = save(slices)
+    for path in folder.iterdir():
+        put(path, "ReferencedImageSequence", nested(10_000, defined), defined)
+    if defined:
+        assert np.isfinite(read_ct(folder).volume.array).all()
+    else:
+        with pytest.raises(ScanError, match=r"^000\.dcm: not a valid DICOM file"):
+            read_ct(folder)
+
+
+@pytest.mark.parametrize("defined", [True, False])
+@pytest.mark.parametrize("depth", [300, 10_000])
+def test_nested_sequences_where_contours_should_be_are_refused(rtstruct, slices, save, box, defined, depth, bounded):
+    """A sequence that is asked for is opened no deeper than a structure set goes."""
+    path = rtstruct({"tumour": [("CLOSED_PLANAR", box(2, 3, 8, 3, 8))]})
+    put(path, "ROIContourSequence", nested(depth, defined), defined)
+    with pytest.raises(MaskError, match=r"^RS\.dcm: "):
+        read_mask(path, "tumour", survey_ct(save(slices)))
