@@ -51,7 +51,8 @@ def test_bash_is_offered_the_names_that_fit(line, names):
 def test_where_no_name_fits_the_shell_completes_files(line):
     """A store, and a study file of one's own, are paths: nothing is offered, so that bash goes on with files."""
     assert asked(line).stdout.split() == []
-    shown = subprocess.run([GC_RAY, "--show-completion", "bash"], capture_output=True, text=True, check=False).stdout
+    script = os.environ | {"_GC_RAY_COMPLETE": "source_bash"}
+    shown = subprocess.run([GC_RAY], env=script, capture_output=True, text=True, check=False).stdout
     assert "complete -o default -F" in shown
 
 

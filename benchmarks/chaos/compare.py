@@ -50,6 +50,8 @@ def half_written(store: Store) -> int:
     """How many listed objects cannot be read as what their names say."""
     spoilt = 0
     for entry in store.list(""):
+        if "/loose/" in entry.key:
+            continue  # a mark: empty, under the name of the commit that it stands for
         try:
             READERS.get(entry.key.rpartition(".")[2], len)(store.get(entry.key))
         except (ValueError, pa.ArrowException):

@@ -107,7 +107,7 @@ def test_a_rescoring_with_nothing_to_do_lists_no_result(tmp_path):
     scans = cohort(20_000)
     store = filled(tmp_path, scans)
     ready = rescore._Ready(scans, ["stamp"] * len(scans), None)
-    request = SimpleNamespace(bundle=SimpleNamespace(bundle_id="b"), store=store)
+    request = SimpleNamespace(bundle=SimpleNamespace(bundle_id="b", harmonisation={}), store=store)
     job = Job(store, {"quick": PRODUCT}, "1", 60.0)
     assert rescore._plans(store, ready, job) == []
     assert rescore._unscored(request, ready, job) == ([], [], 20_000)
