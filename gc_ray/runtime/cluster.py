@@ -53,14 +53,7 @@ def session(cpus: int | None) -> Iterator[None]:
                 "RAY_ADDRESS to run on this machine alone"
             ) from error
     else:
-        _check_file_limit()
-        ray.init(
-            address="local",
-            num_cpus=cpus or os.cpu_count(),
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            **common,
-        )
+        _start_here(cpus, common)
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # a crashed block is the ledger's business
     try:
         if address:
@@ -68,6 +61,26 @@ def session(cpus: int | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _start_here(cpus: int | None, common: dict) -> None:
+    """A private cluster of this machine alone."""
+    _check_file_limit()
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cpus or os.cpu_count(),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            **common,
+        )
+    except Exception as error:  # the class that Ray raises, and no narrower one
+        if "timed out during startup" not in str(error):
+            raise
+        raise ClusterError(
+            "wanted to start Ray on this machine, its parts did not answer within the 30 s that Ray gives them; "
+            "other work keeps the machine busy: run the command again when there is less"
+        ) from error
 
 
 def map_chunks(function: Callable[[Any], Any], items: Sequence, chunk: int, lost: Callable[[Any], Any]) -> list:

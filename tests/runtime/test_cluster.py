@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from gc_ray.errors import ClusterError
+from gc_ray.runtime import cluster
 from gc_ray.runtime.exposure import own_addresses
 from gc_ray.store import open_store
 
@@ -214,3 +216,16 @@ def test_an_open_dashboard_is_refused_and_a_head_alone_is_no_place_to_plan_by(op
     finally:
         driver.kill()
         stop(worker)
+
+
+def test_a_machine_too_busy_to_start_ray_is_one_line(monkeypatch):
+    """Ray's parts get 30 s, fixed in its code: the message says what to do, any other fault keeps its traceback."""
+
+    def late(**settings: object) -> None:
+        raise Exception("The current node timed out during startup. This could happen because ..")
+
+    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(cluster.ray, "init", late)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(ClusterError, match="did not answer within the 30 s"), cluster.session(1):
+        pass
