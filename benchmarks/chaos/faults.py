@@ -50,8 +50,13 @@ def kill_node(place: Place, mark: str, runs: Callable[[], bool]) -> None:
 
 def readers(place: Place, node: str, ports: list[int]) -> list[psutil.Process]:
     """The workers of a node that wait for the proxy at one of these ports of theirs."""
+    return clients(place.workers(node), ports)
+
+
+def clients(processes: list[psutil.Process], ports: list[int]) -> list[psutil.Process]:
+    """Those of some processes that have a connection from one of these ports."""
     found = []
-    for process in place.workers(node):
+    for process in processes:
         try:
             mine = {connection.laddr.port for connection in process.net_connections("tcp4")}
         except psutil.Error:

@@ -38,7 +38,7 @@ class Proxy:
 
     @contextmanager
     def holding(self, part: str) -> Iterator[list[int]]:
-        """Until the context ends, requests for paths with ``part`` wait; the list that takes their clients' ports."""
+        """Until the context ends, requests with ``part`` in their first line wait; the list that takes the clients' ports."""
         self.held, self.hold = [], part
         try:
             yield self.held
@@ -69,7 +69,7 @@ class Proxy:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Pass one request on and its answer back, with the fault that falls to it."""
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
-        while self.hold and self.hold in request.path:
+        while self.hold and self.hold in f"{request.command} {request.path}":
             if request.client_address[1] not in self.held:
                 self.held.append(request.client_address[1])
             time.sleep(LOOK_S)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cohort import GC_RAY, Cohort, synth
 from compare import rescored
-from place import BUCKET, Place
+from faults import clients
+from place import BUCKET, UP_S, Ended, Place, until
 from report import Row
 
 from gc_ray.runtime.bundle import bundle
@@ -20,6 +21,7 @@ from gc_ray.store import open_store
 from gc_ray.study import load_study
 
 PATIENTS = 30
+COMMIT = f"PUT /{BUCKET}/rescored-twice/audit/"  # how the request begins that commits a result
 STUDY = """
 name = "frozen"
 [extract]
@@ -46,18 +48,26 @@ def two_rescorings(here: Place, cohort: Cohort) -> Row:
     """The cohort's new scans scored once in peace, then into another store by two commands at once."""
     frozen, stores = f"s3://{BUCKET}/bundle", [f"s3://{BUCKET}/rescored-{name}" for name in ("in-peace", "twice")]
     bundle_id = freeze(here.folder / "frozen", cohort.features, frozen)
-    ended = []
-    for store, times in zip(stores, (1, 2), strict=True):
-        begin = time.monotonic()
-        command = ("rescore", f"--bundle={frozen}", *cohort.scans(), f"--store={store}")
-        ended = [here.wait(job, begin) for job in [here.submit(*command) for _ in range(times)]]
+    command = ("rescore", f"--bundle={frozen}", *cohort.scans())
+    begin = time.monotonic()
+    here.wait(here.submit(*command, f"--store={stores[0]}"), begin)
+    ended = _together(here, *command, f"--store={stores[1]}")
     keys = [row.key for row in cohort.rows if (row.reader, row.repeat) == ("R1", 0)]
     return Row(
-        "two rescorings at once", "the same scans and bundle, started together",
+        "two rescorings at once", "the same scans and bundle, let go when both were about to commit",
         " and ".join(f"exit {end.code}" for end in ended) + f"; {_shares(stores[1])}", "",
         max(end.seconds for end in ended), rescored(stores[1], keys, bundle_id, stores[0]),
         all(end.code == 0 for end in ended),
     )  # fmt: skip
+
+
+def _together(here: Place, *command: object) -> list[Ended]:
+    """How the same command ended twice, when both were held until each had a result in hand and was to commit it."""
+    begin = time.monotonic()
+    with here.proxy.holding(COMMIT) as held:
+        jobs = [here.submit(*command) for _ in range(2)]
+        until(lambda: len(clients(here.processes("head"), held)) == len(jobs), UP_S, "both have a result to commit")
+    return [here.wait(job, begin) for job in jobs]
 
 
 def freeze(folder: Path, features: Path, out: str) -> str:
