@@ -38,7 +38,7 @@ class Proxy:
 
     @contextmanager
     def holding(self, part: str) -> Iterator[list[int]]:
-        """Until the context ends, requests with ``part`` in their first line wait; the list that takes the clients' ports."""
+        """Until the context ends, requests with ``part`` in their first line wait; the list takes clients' ports."""
         self.held, self.hold = [], part
         try:
             yield self.held
