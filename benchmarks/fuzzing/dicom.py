@@ -31,6 +31,7 @@ TEXTS = (
     *(b"1" * LONG, b"1\\" * (LONG // 2)),
 )
 SIZES = ("Rows", "Columns", "NumberOfFrames", "BitsAllocated", "BitsStored", "HighBit", "SamplesPerPixel")
+REPEATED = (Tag("ROIName"), Tag("SegmentLabel"))  # a message names the region: nothing is planted there
 WANTED = (
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"),
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality", "ImageType"),
@@ -118,7 +119,8 @@ def retext(header: Dataset, rng: Rng) -> None:
     item = _place(header, rng)
     tag = _some_tag(item, rng)
     vr = item[tag].VR if rng.random() < 0.8 else pick(rng, VRS)
-    _put(item, tag, vr, pick(rng, TEXTS))
+    value = pick(rng, TEXTS)
+    _put(item, tag, vr, value.replace(SECRET.encode(), b"tumour") if tag in REPEATED else value)
 
 
 def rebinary(header: Dataset, rng: Rng) -> None:

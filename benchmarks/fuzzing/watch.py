@@ -121,14 +121,13 @@ def _try_out(name: str, scratch: Path) -> None:
 def watch(name: str, first: int, last: int) -> Iterator[Outcome]:
     """The outcomes of a parser's inputs first..last-1, in order, whatever happens to the process that tries them."""
     while first < last:
-        process = _start(name, first, last)
-        try:
-            for outcome in _followed(process, first):
-                yield outcome
-                first = outcome.number + 1
-        finally:
-            process.kill()
-            process.wait()
+        with _start(name, first, last) as process:
+            try:
+                for outcome in _followed(process, first):
+                    yield outcome
+                    first = outcome.number + 1
+            finally:
+                process.kill()
 
 
 def _start(name: str, first: int, last: int) -> subprocess.Popen:

@@ -22,8 +22,53 @@ GZIP_MAGIC = b"\x1f\x8b"
 MAX_VOXEL_BYTES = 1 << 32  # of a volume: 4 GiB, 1024 x 1024 x 1024 of 32 bits; what is compressed may claim more
 MAX_OTHER_BYTES = 1 << 26  # before and behind a NIfTI's voxels, where extensions of some kilobytes may lie: 64 MiB
 NIFTI_FLOATS = {16: "f4", 64: "f8"}  # datatype codes of the NIfTI-1 standard that can hold NaN
+NIFTI_HEADER_BYTES = 540  # of NIfTI-2; NIfTI-1 has 348
+MAX_MM = 1e6  # a kilometre, in the header's usual unit; no axis, spacing or place of a scan comes near it
+MAX_LINE = 500  # characters of a field; ITK's buffer has some 900, and a sound field less than 200
 METAIMAGE_HEADER_BYTES = 1 << 16  # a MetaImage header is a few hundred bytes of text
 NRRD_HEADER_BYTES = 1 << 20  # an NRRD header with 3D Slicer's segments is some kilobytes of text
+
+
+def check_header(path: Path) -> None:
+    """Raises ScanError when a NIfTI or NRRD header is of a kind that would hang ITK or bring its process down."""
+    name = path.name.lower()
+    with blaming(path.name, "header cannot be read (damaged or another format); replace it"):
+        if name.endswith((".nii", ".nii.gz")):
+            _check_axes(path)
+        elif name.endswith((".nrrd", ".nhdr")):
+            _check_lines(path)
+
+
+def _check_axes(path: Path) -> None:
+    """ValueError for a NIfTI whose axes are not finite or beyond any scanner: ITK seeks their rotation for ever."""
+    with _nifti_stream(path) as stream:
+        header = stream.read(NIFTI_HEADER_BYTES)
+    order, first = _nifti_kind(header)
+    if first:
+        spacing, codes, axes = ("3f", 80), ("2h", 252), ("6f", "12f", 256)
+    else:
+        spacing, codes, axes = ("3d", 112), ("2i", 344), ("6d", "12d", 352)
+    quaternion, rows, at = axes
+    used = [struct.unpack_from(order + spacing[0], header, spacing[1])]
+    by_quaternion, by_rows = struct.unpack_from(order + codes[0], header, codes[1])
+    if by_quaternion > 0:
+        used.append(struct.unpack_from(order + quaternion, header, at))
+    if by_rows > 0:
+        used.append(struct.unpack_from(order + rows, header, at + struct.calcsize(order + quaternion)))
+    if not all(math.isfinite(v) and abs(v) <= MAX_MM for part in used for v in part):
+        raise ValueError
+
+
+def _check_lines(path: Path) -> None:
+    """ValueError for a long line of an NRRD header that is no key and value: ITK writes it into a short buffer."""
+    with path.open("rb") as stream:
+        held = stream.read(NRRD_HEADER_BYTES)
+    text, end, _ = held.partition(b"\n\n")
+    if len(held) == NRRD_HEADER_BYTES and not end:
+        raise ValueError
+    for line in re.split(rb"[\r\n]", text):
+        if len(line) > MAX_LINE and not re.match(rb"#|[^:]*:=", line):
+            raise ValueError
 
 
 def check_voxel_file(path: Path) -> None:
@@ -41,11 +86,21 @@ def check_voxel_file(path: Path) -> None:
             _check_nrrd(path)
 
 
-def _check_nifti(path: Path) -> None:
+def _nifti_stream(path: Path) -> BinaryIO:
     with path.open("rb") as plain:
         packed = plain.read(2) == GZIP_MAGIC
-    with gzip.open(path) if packed else path.open("rb") as stream:
-        offset, left, number = _nifti_layout(stream.read(540))
+    return gzip.open(path) if packed else path.open("rb")
+
+
+def _nifti_kind(header: bytes) -> tuple[str, bool]:
+    """(byte order, whether it is NIfTI-1 and not NIfTI-2)."""
+    order = "<" if struct.unpack("<i", header[:4])[0] in (348, 540) else ">"
+    return order, struct.unpack(order + "i", header[:4])[0] == 348
+
+
+def _check_nifti(path: Path) -> None:
+    with _nifti_stream(path) as stream:
+        offset, left, number = _nifti_layout(stream.read(NIFTI_HEADER_BYTES))
         stream.seek(offset)
         while left and (chunk := stream.read(min(CHUNK_BYTES, left))):
             left -= len(chunk)
@@ -67,8 +122,8 @@ def _read_on(stream: BinaryIO, name: str) -> None:
 
 def _nifti_layout(header: bytes) -> tuple[int, int, np.dtype | None]:
     """(offset of the voxels, their bytes, their type if floating) from a NIfTI-1 or NIfTI-2 header."""
-    order = "<" if struct.unpack("<i", header[:4])[0] in (348, 540) else ">"
-    if struct.unpack(order + "i", header[:4])[0] == 348:
+    order, first = _nifti_kind(header)
+    if first:
         dims = struct.unpack(order + "8h", header[40:56])
         code, bits = struct.unpack(order + "2h", header[70:74])
         (offset,) = struct.unpack(order + "f", header[108:112])

@@ -190,9 +190,10 @@ def open_dicom(path: Path, name: str, keywords: list[str] | None = None) -> Dico
         header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=wanted)
         syntax = str(header.file_meta.get("TransferSyntaxUID") or "")
         pixels = find_pixel_data(stream, syntax == BIG_ENDIAN)
+        cut_short = any(map(_cut_short, map(header.get_item, header.keys())))
     if not syntax:
         raise ScanError(f"{name}: the file meta names no transfer syntax, so it cannot be decoded; export it again")
-    if any(map(_cut_short, map(header.get_item, header.keys()))):
+    if cut_short:
         raise ScanError(f"{name}: truncated inside its header; copy it again")
     return DicomFile(path, name, syntax, pixels, header)
 

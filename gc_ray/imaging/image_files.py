@@ -10,12 +10,17 @@ import numpy as np
 import SimpleITK as sitk
 
 from gc_ray.errors import ScanError
-from gc_ray.imaging.damage import check_voxel_file
+from gc_ray.imaging.damage import check_header, check_voxel_file
 from gc_ray.imaging.grid import MAX_VOXELS, Grid
 from gc_ray.imaging.scan import CtScan, Notes, ScanGeometry
 from gc_ray.imaging.volume import Volume
 
-IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+READERS = {
+    **dict.fromkeys((".nii", ".nii.gz"), "NiftiImageIO"),
+    **dict.fromkeys((".nrrd", ".nhdr"), "NrrdImageIO"),
+    **dict.fromkeys((".mha", ".mhd"), "MetaImageIO"),
+}
+IMAGE_SUFFIXES = tuple(READERS)
 
 
 def is_image_file(path: Path) -> bool:
@@ -25,8 +30,11 @@ def is_image_file(path: Path) -> bool:
 
 def open_image(path: Path) -> sitk.ImageFileReader:
     """A reader that has read the header; raises ScanError, naming the file, when it cannot."""
+    check_header(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    # by its name alone: what a file of another format does to that format's library is not tried
+    reader.SetImageIO(next(kind for suffix, kind in READERS.items() if path.name.lower().endswith(suffix)))
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.encaps import get_frame
 
 from gc_ray.errors import ScanError
 from gc_ray.imaging.dicom_files import DicomFile, blaming, dicom_stream, numbers, open_dicom, quiet_libraries, text
+from gc_ray.imaging.jpeg import check_jpeg
 
 # Transfer syntaxes that may lose information: JPEG baseline and extended, JPEG-LS near-lossless,
 # JPEG 2000 and HTJ2K in their not strictly reversible forms (DICOM PS3.5, A.4).
 LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 81, 91, 203))
 
+JPEG = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 57, 70))
 JPEG_LS = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (80, 81))
 
 PIXEL_KEYWORDS = [
@@ -94,8 +97,11 @@ def decode(file: DicomFile, shape: tuple[int, int]) -> np.ndarray:
     with blaming(file.name, f"its pixel data cannot be decoded (transfer syntax {syntax.name}, {syntax})"):
         with dicom_stream(file.path, file.name) as stream:
             data = pydicom.dcmread(stream)
+            # on a damaged stream GDCM ends the process
             if file.transfer_syntax in JPEG_LS:
-                data.pixel_array_options(decoding_plugin="pyjpegls")  # GDCM aborts the process on a damaged stream
+                data.pixel_array_options(decoding_plugin="pyjpegls")
+            if file.transfer_syntax in JPEG:
+                check_jpeg(get_frame(data.PixelData, 0, number_of_frames=1), shape, data.BitsAllocated // 8)
             stored = data.pixel_array
         if stored.shape != shape or stored.dtype.kind not in "iu":
             raise ValueError

@@ -135,11 +135,11 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(size, zeros_mb, reason, tmp_pa
 
 def test_a_volume_that_promises_more_than_any_ct_is_refused(tmp_path):
     """Before memory is asked for: in an NRRD of a few lines, too, read as CT or as mask."""
-    head = "NRRD0004\ntype: short\ndimension: 3\nsizes: 100000 100000 100000\nencoding: gzip\nendian: little\n\n"
+    head = "NRRD0004\ntype: short\ndimension: 3\nsizes: 65536 65536 65536\nencoding: gzip\nendian: little\n\n"
     (tmp_path / "a.nrrd").write_bytes(head.encode() + gzip.compress(b""))
-    with pytest.raises(ScanError, match=r"^a.nrrd: 100000 x 100000 x 100000 voxels"):
+    with pytest.raises(ScanError, match=r"^a.nrrd: 65536 x 65536 x 65536 voxels"):
         read_ct(tmp_path / "a.nrrd")
-    with pytest.raises(MaskError, match=r"^a.nrrd: 100000 x 100000 x 100000 voxels"):
+    with pytest.raises(MaskError, match=r"^a.nrrd: 65536 x 65536 x 65536 voxels"):
         list_rois(tmp_path / "a.nrrd")
 
 
@@ -155,3 +155,53 @@ def test_detached_voxels_lie_beside_their_header(name, target, image, tmp_path):
     (folder / name).write_text(text)
     with pytest.raises(ScanError, match=f"^{name}: its voxels are said to lie in another folder|^{name}: header"):
         read_ct(folder / name)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30])
+@pytest.mark.parametrize("place", [84, 256, 300])  # pixdim[2], quatern_b, srow_y[1]
+def test_axes_that_are_no_numbers_are_refused(place, value, tmp_path):
+    """ITK would seek the rotation in them for ever."""
+    head = bytearray(nifti((4, 4, 4), bytes(128)))
+    struct.pack_into("<hh", head, 252, 1, 1)
+    struct.pack_into("<12f", head, 280, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)
+    (tmp_path / "sound.nii").write_bytes(head)
+    survey_ct(tmp_path / "sound.nii")
+    struct.pack_into("<f", head, place, value)
+    (tmp_path / "a.nii").write_bytes(head)
+    with pytest.raises(ScanError, match=r"^a\.nii: header cannot be read"):
+        survey_ct(tmp_path / "a.nii")
+
+
+def test_axes_that_a_nifti_says_not_to_use_may_hold_anything(tmp_path):
+    """Writers leave the fields of a code of 0 as they found them."""
+    head = bytearray(nifti((4, 4, 4), bytes(128)))
+    struct.pack_into("<18f", head, 256, *[float("nan")] * 18)
+    (tmp_path / "a.nii").write_bytes(head)
+    assert survey_ct(tmp_path / "a.nii").grid.size == (4, 4, 4)
+
+
+NRRD = "NRRD0004\ntype: short\ndimension: 3\nsizes: 4 4 4\nencoding: raw\nendian: little\n"
+
+
+@pytest.mark.parametrize("line", ["x" * 2000, "spacings: " + "9" * 2000, "x: " + "a" * 2000 + ":=b"])
+def test_a_long_line_in_an_nrrd_header_is_refused(line, tmp_path):
+    """ITK would write it into a buffer of 900 characters, and the process would be gone."""
+    (tmp_path / "a.nrrd").write_bytes(f"{NRRD}{line}\n\n".encode() + bytes(128))
+    for read in (survey_ct, list_rois):
+        with pytest.raises((ScanError, MaskError), match=r"^a\.nrrd: header cannot be read"):
+            read(tmp_path / "a.nrrd")
+
+
+@pytest.mark.parametrize("line", ["# " + "x" * 2000, "Segment0_Tags:=" + "a: b|" * 2000])
+def test_long_comments_and_values_of_an_nrrd_are_read(line, tmp_path):
+    """3D Slicer writes thousands of characters into one of its own keys."""
+    (tmp_path / "a.nrrd").write_bytes(f"{NRRD}{line}\n\n".encode() + bytes(128))
+    assert survey_ct(tmp_path / "a.nrrd").grid.size == (4, 4, 4)
+
+
+def test_a_file_is_read_as_what_its_name_says(image, tmp_path):
+    """The library of another format never sees it."""
+    sitk.WriteImage(image, tmp_path / "a.mha")
+    (tmp_path / "a.mha").rename(tmp_path / "a.nrrd")
+    with pytest.raises(ScanError, match=r"^a\.nrrd: header cannot be read"):
+        survey_ct(tmp_path / "a.nrrd")

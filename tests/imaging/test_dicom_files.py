@@ -121,3 +121,12 @@ def test_nested_sequences_where_contours_should_be_are_refused(rtstruct, slices,
     put(path, "ROIContourSequence", nested(depth, defined), defined)
     with pytest.raises(MaskError, match=r"^RS\.dcm: "):
         read_mask(path, "tumour", survey_ct(save(slices)))
+
+
+@pytest.mark.parametrize("kind", [b"Zz", b"\x00\xff"])
+def test_a_kind_of_value_that_does_not_exist_is_refused(rtstruct, slices, save, kind, box):
+    """Whatever element bears it."""
+    path = rtstruct({"tumour": [("CLOSED_PLANAR", box(2, 3, 8, 3, 8))]})
+    path.write_bytes(path.read_bytes().replace(b"\x08\x00\x16\x00UI", b"\x08\x00\x16\x00" + kind))
+    with pytest.raises(MaskError, match=r"^RS\.dcm: "):
+        read_mask(path, "tumour", survey_ct(save(slices)))
