@@ -23,7 +23,9 @@ this page for the words that your message has in common with one of them.
 
 def faults_page() -> str:
     """The page: classes, exit codes, then the messages by class and by the module that raises them."""
-    classes = [c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == errors.__name__]
+    # what is raised: not the class that they share
+    classes = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.InputError)]
+    classes.remove(errors.InputError)
     classes.sort(key=lambda c: inspect.getsourcelines(c)[1])
     rows = [(f"[{c.__name__}](#{c.__name__.lower()})", _first(c), str(exit_code(c))) for c in classes]
     parts = [INTRO, table(("class", "meaning", "exit code"), rows), SEARCH]
