@@ -129,6 +129,7 @@ def watch(name: str, first: int, last: int) -> Iterator[Outcome]:
         finally:
             process.kill()
             process.wait()
+            process.stdout.close()
 
 
 def _start(name: str, first: int, last: int) -> subprocess.Popen:
