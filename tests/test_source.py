@@ -4,7 +4,9 @@ import os
 
 import pytest
 
-from gc_ray.source import content_sha256, list_source, localise, read_bytes
+from gc_ray.errors import StoreError
+from gc_ray.source import Source, content_sha256, list_source, localise, read_bytes
+from gc_ray.store import Entry
 
 
 def fill(store, names=("ct/1.dcm", "ct/2.dcm", "mask.dcm")):
@@ -81,3 +83,12 @@ def test_content_is_what_a_hash_sees(tmp_path):
     assert content_sha256([tmp_path / "a", mask]) != content_sha256([mask, tmp_path / "a"])
     (tmp_path / "b" / "x").write_bytes(bytes(9) + b"\x01")
     assert content_sha256([tmp_path / "a", mask]) != content_sha256([tmp_path / "b", mask])
+
+
+@pytest.mark.parametrize("key", ["scan/../../secret", "scan/ct/../../../secret", "scan/.."])
+def test_an_object_whose_name_climbs_is_not_brought_near(key, tmp_path):
+    """S3 allows any name; on a disk '..' would leave the folder."""
+    source = Source("s3://bucket/scan", (Entry("scan/1.dcm", 1, "a"), Entry(key, 1, "b")))
+    with pytest.raises(StoreError, match=r"climbs out of its folder by '\.\.'; rename it"):
+        localise(source, tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """Study files: strict, typed, overridable by one field, hashed by what they say."""
 
 import json
+import time
 
 import pytest
 
@@ -114,3 +115,48 @@ def test_a_digest_follows_content_and_not_order():
     """Equal settings hash equally however they are written; any change shows."""
     assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
     assert digest({"a": 1}) != digest({"a": 1.5})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("like = " + "1" * 5000, "cannot be read|no text"),
+        ("like = 0x" + "f" * 5000, "like: wanted a packaged study .* got no text"),
+        ("like = ['recurrence']", "like: wanted a packaged study .* got no text"),
+        ("[split]\nseed = 0x" + "f" * 5000, "a number too long"),
+        ("x = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("x = " + "{a=" * 5000 + "1" + "}" * 5000, "nested too deeply"),
+        (".".join(["a"] * 5000) + " = 1", "wanted keys of one or two parts"),
+        ("[" + ".".join(["a"] * 5000) + "]", "wanted keys of one or two parts"),
+        ("[" + " . ".join(['"a"'] * 5000) + "]", "wanted keys of one or two parts"),
+        ("x = 1\n" * 200_000, "has more than 1 MiB"),
+    ],
+)
+def test_a_study_file_that_would_keep_a_parser_busy_is_refused_at_once(tmp_path, text, message):
+    """Numbers of thousands of digits, deep nesting, long keys, size: each is one line within a second or two."""
+    path, began = tmp_path / "x.toml", time.process_time()
+    path.write_text(text)
+    with pytest.raises(StudyError, match=message) as refusal:
+        load_study(str(path))
+    assert str(refusal.value).isprintable()
+    assert time.process_time() - began < 5
+
+
+def test_a_study_file_in_another_encoding_says_so(tmp_path):
+    """Umlauts of an old editor."""
+    (tmp_path / "x.toml").write_bytes('title = "Übersicht"'.encode("latin-1"))
+    with pytest.raises(StudyError, match="wanted TOML in UTF-8, it is in another encoding; save it as UTF-8"):
+        load_study(str(tmp_path / "x.toml"))
+
+
+def test_a_device_is_no_study():
+    """/dev/zero never ends."""
+    with pytest.raises(StudyError, match="wanted a packaged study"):
+        load_study("/dev/zero")
+
+
+@pytest.mark.parametrize("value", ["1" * 5000, "[" * 5000])
+def test_an_override_that_is_no_toml_is_text(value):
+    """And text does not fit a number."""
+    with pytest.raises(StudyError, match="split"):
+        load_study(None, (f"split.seed={value}",))

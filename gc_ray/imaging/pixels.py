@@ -9,7 +9,16 @@ import pydicom
 from pydicom.encaps import get_frame
 
 from gc_ray.errors import ScanError
-from gc_ray.imaging.dicom_files import DicomFile, blaming, dicom_stream, numbers, open_dicom, quiet_libraries, text
+from gc_ray.imaging.dicom_files import (
+    DicomFile,
+    blaming,
+    dicom_stream,
+    numbers,
+    open_dicom,
+    printable_uid,
+    quiet_libraries,
+    text,
+)
 from gc_ray.imaging.jpeg import check_jpeg
 
 # Transfer syntaxes that may lose information: JPEG baseline and extended, JPEG-LS near-lossless,
@@ -93,8 +102,8 @@ def check_pixel_bytes(file: DicomFile, values: int) -> None:
 
 def decode(file: DicomFile, shape: tuple[int, int]) -> np.ndarray:
     """The stored integer values (rows, columns) of one slice."""
-    syntax = pydicom.uid.UID(file.transfer_syntax)
-    with blaming(file.name, f"its pixel data cannot be decoded (transfer syntax {syntax.name}, {syntax})"):
+    uid = printable_uid(file.transfer_syntax)
+    with blaming(file.name, f"its pixel data cannot be decoded (transfer syntax {pydicom.uid.UID(uid).name}, {uid})"):
         with dicom_stream(file.path, file.name) as stream:
             data = pydicom.dcmread(stream)
             # on a damaged stream GDCM ends the process

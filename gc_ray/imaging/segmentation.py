@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pydicom.pixels import iter_pixels
 
 from gc_ray.errors import MaskError
-from gc_ray.imaging.dicom_files import DicomFile, blaming, dicom_stream, numbers, text
+from gc_ray.imaging.dicom_files import DicomFile, blaming, dicom_stream, numbers, printable_uid, text
 from gc_ray.imaging.grid import Grid
 from gc_ray.imaging.pixels import check_pixel_bytes
 from gc_ray.imaging.roi import check_reference, choose_roi, finished, off_plane_remark, on_plane
@@ -94,7 +94,7 @@ def read_segment(file: DicomFile, roi: str | None, ct: ScanGeometry) -> RoiMask:
     plan = plan_segment(file, roi, ct)
     inside = np.zeros(ct.grid.shape, np.uint8)
     rows, columns = plan.shape
-    with blaming(file.name, f"its frames cannot be decoded (transfer syntax {file.transfer_syntax})"):
+    with blaming(file.name, f"its frames cannot be decoded (transfer syntax {printable_uid(file.transfer_syntax)})"):
         for (x, y, z), pixels in zip(plan.starts, _decoded(file, plan), strict=True):
             inside[z, y : y + rows, x : x + columns] = (pixels >= plan.lowest) & (pixels <= plan.highest)
     return finished(inside, ct.grid, plan.notes, f"{file.name}: ROI {plan.label!r}")

@@ -226,6 +226,8 @@ def _signature(parts: Mapping[str, bytes], name: str) -> Signature:
         return Signature.from_json(parts[part].decode())
     except UnicodeDecodeError as error:
         raise BundleError(f"bundle: part {part}: wanted JSON in UTF-8; bundle it anew") from error
+    except BundleError as error:
+        raise BundleError(f"bundle: part {part}: {error}") from error
 
 
 def _network(parts: Mapping[str, bytes], name: str) -> Network:

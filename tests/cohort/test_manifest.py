@@ -104,3 +104,24 @@ def test_the_first_scan_whose_rows_disagree_is_named_however_many_there_are():
     lines[61] = lines[61].replace("P30", "P31")
     with pytest.raises(TableError, match="rows of scan 30 disagree on patient_id"):
         parse(f"{HEAD},reader", *lines)
+
+
+@pytest.mark.parametrize("place", ["../ct", "a/../../ct", "..", "a/..", "..\\ct", "a\\..\\ct"])
+@pytest.mark.parametrize("column", ["image", "mask"])
+def test_a_relative_path_may_not_climb_out_of_the_manifests_folder(column, place):
+    """A manifest that is handed on reads nothing but what lies below it, or what it names in full."""
+    row = {"scan_id": "1", "patient_id": "P", "site": "A", "phase": "pv", "image": "ct", "mask": "m", column: place}
+    with pytest.raises(TableError, match=rf"{column} of row 2 leaves its folder by '\.\.'; write the whole path"):
+        parse(",".join(row), ",".join(row.values()))
+
+
+@pytest.mark.parametrize("place", ["http://x/ct", "gs://x/ct", "ftp://x/ct", "a://b"])
+def test_a_place_of_another_scheme_is_refused(place):
+    """Nothing is fetched from anywhere but S3 and the disk."""
+    with pytest.raises(TableError, match="image of row 2: wanted a path, s3:// or file://, no other"):
+        parse(HEAD, f"1,P,A,pv,{place},m")
+
+
+def test_two_dots_inside_a_name_are_a_name():
+    """Only a step of the path is one."""
+    assert parse(HEAD, "1,P,A,pv,a..b/ct..,m")[0].image_uri.endswith("a..b/ct..")

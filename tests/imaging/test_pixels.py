@@ -8,6 +8,7 @@ import pytest
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEGLSLossless,
     RLELossless,
@@ -96,6 +97,15 @@ def test_a_decoder_that_fails_names_file_and_transfer_syntax(slices, write):
         ScanError, match=r"slice\.dcm: .*cannot be decoded \(transfer syntax JPEG-LS Lossless.*4\.80\)"
     ):
         read_slice_hu(path)
+
+
+def test_a_transfer_syntax_that_is_no_uid_is_not_repeated(slices, write):
+    """Text in that place could be anything."""
+    path = write(slices[0], ExplicitVRLittleEndian)
+    path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"PLANTED^PATIENT    \0"))
+    with pytest.raises(ScanError, match=r"^slice\.dcm: .*\(no valid UID\)") as refusal:
+        read_slice_hu(path)
+    assert "PLANTED" not in str(refusal.value)
 
 
 def test_hu_type_follows_the_values():
