@@ -141,7 +141,8 @@ def _read_frame(data: bytes, name: str) -> pd.DataFrame:
         else:
             frame = read_csv(data, name, TEXT)
     check_doubled(frame.columns, name)
-    return frame.apply(lambda column: column.str.strip())
+    with reading(name, "scans"):  # Parquet's text need not be UTF-8
+        return frame.apply(lambda column: column.str.strip())
 
 
 def _as_text(column: pd.Series) -> pd.Series:

@@ -30,13 +30,23 @@ NRRD_HEADER_BYTES = 1 << 20  # an NRRD header with 3D Slicer's segments is some 
 
 
 def check_header(path: Path) -> None:
-    """Raises ScanError when a NIfTI or NRRD header is of a kind that would hang ITK or bring its process down."""
+    """Raises ScanError when a header is of a kind that would hang ITK or bring its process down."""
     name = path.name.lower()
     with blaming(path.name, "header cannot be read (damaged or another format); replace it"):
         if name.endswith((".nii", ".nii.gz")):
             _check_axes(path)
         elif name.endswith((".nrrd", ".nhdr")):
             _check_lines(path)
+        elif name.endswith((".mha", ".mhd")):
+            _check_dimensions(path)
+
+
+def _check_dimensions(path: Path) -> None:
+    """ValueError for a MetaImage whose number of axes is none: ITK would fill as many as it says."""
+    with path.open("rb") as stream:
+        head = stream.read(METAIMAGE_HEADER_BYTES).partition(b"ElementDataFile")[0]
+    if not all(re.fullmatch(rb"[1-9]", axes) for axes in re.findall(rb"NDims\s*[=:]?\s*(\S*)", head)):
+        raise ValueError
 
 
 def _check_axes(path: Path) -> None:

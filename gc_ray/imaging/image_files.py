@@ -63,7 +63,7 @@ def read_array(reader: sitk.ImageFileReader, name: str) -> np.ndarray:
     reader.SetExtractSize([*reader.GetSize()[:3], *[0] * (reader.GetDimension() - 3)])
     try:
         array = sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError:
+    except (RuntimeError, MemoryError):
         raise ScanError(f"{name}: voxels cannot be read (truncated or damaged file); copy it again") from None
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ScanError(f"{name}: holds NaN or infinite values; export it again")

@@ -111,8 +111,8 @@ def _vector(values: np.ndarray | tuple[float, ...]) -> str:
 def _segments(reader: sitk.ImageFileReader, name: str) -> list[Segment]:
     """3D Slicer's segments in the order of the file, none for a plain label map."""
     numbers = (re.fullmatch(r"Segment(\d+)_Name", key) for key in reader.GetMetaDataKeys())
-    order = sorted(int(match[1]) for match in numbers if match)
     with blaming(name, "segment label values or layers are no numbers"):
+        order = sorted(int(match[1]) for match in numbers if match)
         return [
             Segment(
                 reader.GetMetaData(f"Segment{n}_Name"),

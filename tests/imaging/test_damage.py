@@ -205,3 +205,13 @@ def test_a_file_is_read_as_what_its_name_says(image, tmp_path):
     (tmp_path / "a.mha").rename(tmp_path / "a.nrrd")
     with pytest.raises(ScanError, match=r"^a\.nrrd: header cannot be read"):
         survey_ct(tmp_path / "a.nrrd")
+
+
+@pytest.mark.parametrize("axes", ["99999999999999999999", "1e308", "-1", "nan", "30"])
+def test_a_number_of_axes_that_is_none_is_refused(axes, image, tmp_path):
+    """ITK would fill as many axes as a MetaImage says."""
+    sitk.WriteImage(image, tmp_path / "a.mha")
+    data = (tmp_path / "a.mha").read_bytes()
+    (tmp_path / "a.mha").write_bytes(data.replace(b"NDims = 3", f"NDims = {axes}".encode()))
+    with pytest.raises(ScanError, match=r"^a\.mha: header cannot be read"):
+        survey_ct(tmp_path / "a.mha")
