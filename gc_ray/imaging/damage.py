@@ -26,6 +26,7 @@ NIFTI_HEADER_BYTES = 540  # of NIfTI-2; NIfTI-1 has 348
 MAX_MM = 1e6  # a kilometre, in the header's usual unit; no axis, spacing or place of a scan comes near it
 MAX_LINE = 500  # characters of a field; ITK's buffer has some 900, and a sound field less than 200
 METAIMAGE_HEADER_BYTES = 1 << 16  # a MetaImage header is a few hundred bytes of text
+METAIMAGE_WIDTHS = ((b"DOUBLE", 8), (b"LONG_LONG", 8), (b"SHORT", 2), (b"FLOAT", 4), (b"INT", 4), (b"LONG", 4))
 NRRD_HEADER_BYTES = 1 << 20  # an NRRD header with 3D Slicer's segments is some kilobytes of text
 
 
@@ -163,10 +164,14 @@ def _check_metaimage(path: Path) -> None:
             return
         if local:
             stream.seek(len(text) + len(b"ElementDataFile") + after.index(b"\n") + 1)
-            _inflate(stream)
-            return
-    with (path.parent / target).open("rb") as stream:
-        _inflate(stream)
+            held = _inflate(stream)
+    if not local:
+        with (path.parent / target).open("rb") as stream:
+            held = _inflate(stream)
+    (sides,), (kind,) = (re.findall(rb"%s\s*=([^\r\n]*)" % key, text) for key in (b"DimSize", b"ElementType"))
+    width = next((size for part, size in METAIMAGE_WIDTHS if part in kind), 1)
+    if held < math.prod(map(int, sides.split())) * width:
+        raise EOFError
 
 
 def _check_nrrd(path: Path) -> None:
@@ -185,7 +190,8 @@ def _check_beside(target: str, name: str) -> None:
         )
 
 
-def _inflate(stream: BinaryIO) -> None:
+def _inflate(stream: BinaryIO) -> int:
+    """How many bytes there are, inflated."""
     inflater, size = zlib.decompressobj(zlib.MAX_WBITS | 32), 0  # zlib or gzip wrapping
     while chunk := stream.read(PACKED_BYTES):
         size += len(inflater.decompress(chunk))
@@ -193,3 +199,4 @@ def _inflate(stream: BinaryIO) -> None:
             raise ValueError
     if not inflater.eof:
         raise EOFError
+    return size

@@ -49,12 +49,12 @@ def test_the_watch_sees_what_it_looks_for(code, finding, monkeypatch, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import fuzzing.parsers as p\n"
         "from dataclasses import replace\n"
-        f"def read(folder):\n    if b'nan' in (folder / 'study.toml').read_bytes(): {code}\n    return p.Notes()\n"
+        f"def read(folder):\n    if b'= nan' in (folder / 'study.toml').read_bytes(): {code}\n    return p.Notes()\n"
         "p.PARSERS['study'] = replace(p.PARSERS['study'], read=read)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    outcomes = list(watch.watch("study", 0, 60))
+    outcomes = list(watch.watch("study", 0, 200))
     found = [outcome.detail for outcome in outcomes if outcome.verdict == "finding"]
     assert found
     assert all(finding in detail for detail in found)
-    assert len(outcomes) == 60
+    assert len(outcomes) == 200

@@ -1,6 +1,7 @@
 """Damage that ITK does not tell of."""
 
 import gzip
+import re
 import resource
 import struct
 
@@ -215,3 +216,13 @@ def test_a_number_of_axes_that_is_none_is_refused(axes, image, tmp_path):
     (tmp_path / "a.mha").write_bytes(data.replace(b"NDims = 3", f"NDims = {axes}".encode()))
     with pytest.raises(ScanError, match=r"^a\.mha: header cannot be read"):
         survey_ct(tmp_path / "a.mha")
+
+
+def test_a_compressed_metaimage_that_holds_less_than_it_says_is_refused(image, tmp_path):
+    """ITK would hand over whatever lay in memory for the rest."""
+    sitk.WriteImage(image, tmp_path / "a.mha", True)
+    data = (tmp_path / "a.mha").read_bytes()
+    sides = re.search(rb"DimSize = (\d+)", data)
+    (tmp_path / "a.mha").write_bytes(data.replace(sides[0], b"DimSize = %d" % (int(sides[1]) + 1)))
+    with pytest.raises(ScanError, match=r"^a\.mha: voxels cannot be read"):
+        read_ct(tmp_path / "a.mha")
