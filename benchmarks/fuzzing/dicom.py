@@ -9,13 +9,12 @@ from functools import cache
 from io import BytesIO
 
 import pydicom
-from fuzzing.mutate import EDGES, LONG, SECRET, Files, Rng, pick, spoil, spoil_one
+from fuzzing.mutate import EDGES, LONG, SECRET, Files, Rng, deflated_zeros, pick, spoil, spoil_one
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
 UNDEFINED = 0xFFFFFFFF
-MB = 1 << 20
 DEFLATED = "1.2.840.10008.1.2.1.99"
 SYNTAXES = (
     *("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", DEFLATED, "1.2.840.10008.1.2.5"),
@@ -218,15 +217,6 @@ def _body(data: bytes) -> int:
     return 144 + struct.unpack("<L", data[140:144])[0]
 
 
-@cache
-def _zeros() -> bytes:
-    """A megabyte of zeros, deflated so that it may be repeated in a stream."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packer.compress(b"\0")
-    packer.flush(zlib.Z_FULL_FLUSH)
-    return packer.compress(bytes(MB)) + packer.flush(zlib.Z_FULL_FLUSH)
-
-
 def deflated(data: bytes, zeros_mb: int) -> bytes:
     """An explicit little endian file as a deflated one, with many megabytes of zeros at its end."""
     meta = pydicom.dcmread(BytesIO(data), stop_before_pixels=True).file_meta
@@ -235,7 +225,7 @@ def deflated(data: bytes, zeros_mb: int) -> bytes:
     pydicom.filewriter.write_file_meta_info(out, meta, enforce_standard=False)
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     body = packer.compress(data[_body(data) :]) + packer.flush(zlib.Z_FULL_FLUSH)
-    return b"\0" * 128 + b"DICM" + out.getvalue() + body + _zeros() * zeros_mb + b"\x03\0"
+    return b"\0" * 128 + b"DICM" + out.getvalue() + body + deflated_zeros() * zeros_mb + b"\x03\0"
 
 
 def deflate(header: Dataset, rng: Rng) -> bytes:

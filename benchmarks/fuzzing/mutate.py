@@ -6,7 +6,9 @@ An input is a folder: file names to bytes, or to text where a symbolic link to t
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -16,6 +18,7 @@ Rng = np.random.Generator
 SECRET = "ZZSECRETZZ"  # stands where identifiers of patients stand; no message may repeat it
 EDGES = (0, 1, 2, 127, 128, 255, 256, 32767, 32768, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)
 WIDTHS = (1, 2, 4, 8)  # bytes of the integers that formats are made of
+MB = 1 << 20
 LONG = 70_000  # characters; longer than 16 bits of length can say
 NUMBERS = (
     *(b"0", b"-1", b"1", b"2", b"65535", b"65536", b"4294967296", b"99999999999999999999", b"-0.0", b"0.5", b"1e308"),
@@ -127,3 +130,12 @@ def spoil_one(files: Files, rng: Rng, ways: Sequence[Callable[[bytes, Rng], byte
     """The folder with one of its files spoilt."""
     name = pick(rng, sorted(name for name, data in files.items() if isinstance(data, bytes)))
     return {**files, name: spoil(files[name], rng, ways)}
+
+
+@cache
+def deflated_zeros() -> bytes:
+    """A megabyte of zeros, deflated so that it may be repeated in a stream."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packer.compress(b"\0")
+    packer.flush(zlib.Z_FULL_FLUSH)
+    return packer.compress(bytes(MB)) + packer.flush(zlib.Z_FULL_FLUSH)

@@ -5,11 +5,22 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
-from functools import cache
 
-from fuzzing.mutate import EDGES, SECRET, TEXT, Files, Rng, overwrite, pick, renumber, reword, spoil
+from fuzzing.mutate import (
+    EDGES,
+    MB,
+    SECRET,
+    TEXT,
+    Files,
+    Rng,
+    deflated_zeros,
+    overwrite,
+    pick,
+    renumber,
+    reword,
+    spoil,
+)
 
-MB = 1 << 20
 # (place, struct format, values) of the NIfTI-1 header's fields
 DIMS = (-1, 0, 1, 2, 3, 7, 8, 100, 30000, 32767, -32768)
 REALS = (0.0, -0.0, -1.0, 1e-40, 1e30, 3e38, float("nan"), float("inf"), float("-inf"), 1.0, 352.0, 1e9, -352.0)
@@ -40,20 +51,14 @@ def nifti(shape: tuple[int, int, int], voxels: bytes, code: int = 4, bits: int =
     return bytes(head) + voxels
 
 
-@cache
-def _zeros() -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packer.compress(b"\0")
-    packer.flush(zlib.Z_FULL_FLUSH)
-    return packer.compress(bytes(MB)) + packer.flush(zlib.Z_FULL_FLUSH)
-
-
 def bomb(data: bytes, zeros_mb: int) -> bytes:
     """The data as a gzip file with many megabytes of zeros behind them; its checksum is wrong."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     body = packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
     size = (len(data) + zeros_mb * MB) % 2**32
-    return b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + body + _zeros() * zeros_mb + b"\x03\0" + struct.pack("<LL", 0, size)
+    return (
+        b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + body + deflated_zeros() * zeros_mb + b"\x03\0" + struct.pack("<LL", 0, size)
+    )
 
 
 def spoil_volume(files: Files, rng: Rng) -> Files:
