@@ -15,7 +15,8 @@ HEAD_BYTES = 8  # a safetensors object begins with the length of its JSON header
 def pack(groups: Groups, facts: dict) -> bytes:
     """One object with the tensors (contiguous, in CPU memory, none sharing memory) and the facts (JSON types)."""
     flat = {f"{group}/{name}": tensor for group, tensors in groups.items() for name, tensor in tensors.items()}
-    return safetensors.torch.save(flat, {"facts": json.dumps(facts), "groups": json.dumps(list(groups))})
+    # one entry: safetensors writes several in an order of its own, which differs from process to process
+    return safetensors.torch.save(flat, {"packed": json.dumps({"facts": facts, "groups": list(groups)})})
 
 
 def unpack(data: bytes) -> tuple[Groups, dict]:
@@ -23,12 +24,12 @@ def unpack(data: bytes) -> tuple[Groups, dict]:
     try:
         flat = safetensors.torch.load(data)
         length = int.from_bytes(data[:HEAD_BYTES], "little")
-        head = json.loads(data[HEAD_BYTES : HEAD_BYTES + length])["__metadata__"]
-        groups: Groups = {group: {} for group in json.loads(head["groups"])}
+        packed = json.loads(json.loads(data[HEAD_BYTES : HEAD_BYTES + length])["__metadata__"]["packed"])
+        groups: Groups = {group: {} for group in packed["groups"]}
         for key, tensor in flat.items():
             group, _, name = key.partition("/")
             groups[group][name] = tensor
-        return groups, json.loads(head["facts"])
+        return groups, packed["facts"]
     except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(
             f"wanted packed tensors, got {len(data)} bytes that are damaged or another format"
