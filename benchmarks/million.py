@@ -115,7 +115,7 @@ def rescoring(folder: Path) -> None:
 
     job, scans = job_of(folder / "store"), read_manifests((str(folder / "scans.csv"),))
     ready = rescore._Ready(scans, [STAMP] * len(scans), None)
-    request = SimpleNamespace(bundle=SimpleNamespace(bundle_id=BUNDLE), store=job.store)
+    request = SimpleNamespace(bundle=SimpleNamespace(bundle_id=BUNDLE, harmonisation={}), store=job.store)
     to_extract = rescore._plans(job.store, ready, job)
     todo, failed, already = rescore._unscored(request, ready, job)
     print(len(to_extract), "to extract,", len(todo) + len(failed), "to score,", already, "scored already")
