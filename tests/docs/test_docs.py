@@ -143,7 +143,7 @@ def test_every_study_file_shown_is_one(path: Path, tmp_path):
     for i, body in enumerate(blocks(path.read_text(), "toml")):
         tomllib.loads(body)
         (tmp_path / f"{i}.toml").write_text(body)
-        load_study(str(tmp_path / f"{i}.toml"))
+        assert load_study(str(tmp_path / f"{i}.toml"))
 
 
 @pytest.mark.parametrize("path", PAGES, ids=page_id)

@@ -18,7 +18,7 @@ STEPS = steps_of(Path("demo"))
 def test_every_step_is_a_command_with_options_that_it_has(step):
     """What the demo prints can be typed in."""
     name, *options = step.command
-    get_command(app).commands[name].make_context(name, options)
+    assert get_command(app).commands[name].make_context(name, options).params
 
 
 def test_the_demo_walks_the_whole_way_of_both_studies():
