@@ -75,7 +75,7 @@ def kill_driver(place: Place, mark: str, runs: Callable[[], bool]) -> None:
 
 def s3_away(place: Place, mark: str, runs: Callable[[], bool]) -> None:
     """The S3 server is killed, and started again on the same folder after 20 s."""
-    place.s3.signal(signal.SIGKILL)
+    place.s3.kill()
     time.sleep(AWAY_S)
     place.s3.start()
 

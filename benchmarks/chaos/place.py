@@ -6,12 +6,9 @@ import json
 import os
 import secrets
 import shlex
-import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,59 +17,13 @@ from pathlib import Path
 
 import psutil
 from proxy import Proxy, proxy_to
+from seaweed import Seaweed
 
 ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "gc-ray-chaos"
-UP_S = 300.0  # for a server or a first result to come, on a loaded machine; 5-20 s on an idle one
+UP_S = 300.0  # for a first result to come, on a loaded machine; 5-20 s on an idle one
 DONE_S = 900.0  # for a command to end
 LOOK_S = 0.05  # between two looks at what is awaited
-
-
-@dataclass
-class S3:
-    """A SeaweedFS server that can be killed and started again on the same folder."""
-
-    folder: Path
-    ports: list[int]
-    process: subprocess.Popen | None = None
-
-    @property
-    def port(self) -> int:
-        """Where S3 is served."""
-        return self.ports[3]
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        master, volume, filer, s3 = self.ports
-        options = {
-            "ip": "127.0.0.1", "ip.bind": "127.0.0.1", "dir": self.folder, "master.port": master,
-            "volume.port": volume, "filer": "true", "filer.port": filer, "s3": "true", "s3.port": s3,
-            "s3.config": self.folder / "s3.json", "s3.port.iceberg": 0, "s3.port.lance": 0, "s3.iam": "false",
-            "master.telemetry": "false", "master.volumeSizeLimitMB": 64, "volume.max": 20,
-        }  # fmt: skip
-        weed = Path(sys.executable).with_name("weed")
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [weed, "server", *(f"-{name}={value}" for name, value in options.items())],
-                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
-        until(self.answers, UP_S, "SeaweedFS answers")
-
-    def answers(self) -> bool:
-        """Whether the server is there; an anonymous request is refused, which is an answer."""
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{self.port}", timeout=1)
-        except urllib.error.HTTPError:
-            return True
-        except OSError:
-            return False
-        return True
-
-    def signal(self, number: int) -> None:
-        """Send a signal to it and all that it started; SIGKILL is waited for."""
-        os.killpg(self.process.pid, number)
-        if number == signal.SIGKILL:
-            self.process.wait()
 
 
 @dataclass(frozen=True)
@@ -89,7 +40,7 @@ class Place:
     """A running cluster and its object store. environment: of the nodes, with S3 through the proxy."""
 
     folder: Path
-    s3: S3
+    s3: Seaweed
     proxy: Proxy
     environment: dict[str, str]
 
@@ -140,19 +91,16 @@ def until(there: Callable[[], object], limit_s: float, what: str) -> None:
 def place(folder: Path) -> Iterator[Place]:
     """S3, proxy and two nodes; this process's AWS settings lead to S3 itself, the cluster's through the proxy."""
     with ExitStack() as stack:
-        s3 = S3(folder / "s3", _free_ports(4))
+        s3 = Seaweed(folder / "s3")
         s3.folder.mkdir(parents=True)
-        keys = {"AWS_ACCESS_KEY_ID": secrets.token_hex(8), "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
-        keys["AWS_DEFAULT_REGION"] = "us-east-1"
-        (s3.folder / "s3.json").write_text(_identities(keys))
-        stack.callback(lambda: s3.process and s3.process.poll() is None and s3.signal(signal.SIGKILL))
+        stack.callback(s3.kill)
         s3.start()
-        os.environ.update(keys, AWS_ENDPOINT_URL=f"http://127.0.0.1:{s3.port}")
+        os.environ.update(s3.settings)
         import boto3
 
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         proxy = stack.enter_context(proxy_to(s3.port))
-        nodes = stack.enter_context(_two_nodes(keys | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}"}))
+        nodes = stack.enter_context(_two_nodes(s3.keys | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}"}))
         yield Place(folder, s3, proxy, nodes)
 
 
@@ -171,27 +119,6 @@ def _two_nodes(settings: dict[str, str]) -> Iterator[dict[str, str]]:
         yield kept | told
     finally:
         subprocess.run([script, "stop", told["TWO_NODES"]], env=kept, check=True)
-
-
-def _identities(keys: dict[str, str]) -> str:
-    credentials = [{"accessKey": keys["AWS_ACCESS_KEY_ID"], "secretKey": keys["AWS_SECRET_ACCESS_KEY"]}]
-    actions = ["Admin", "Read", "Write", "List", "Tagging"]
-    return json.dumps({"identities": [{"name": "chaos", "credentials": credentials, "actions": actions}]})
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports free now, with the one 10,000 above free as well: SeaweedFS takes that for gRPC."""
-    found: list[int] = []
-    while len(found) < count:
-        port = 20000 + secrets.randbelow(20000)
-        with socket.socket() as one, socket.socket() as two:
-            try:
-                one.bind(("127.0.0.1", port))
-                two.bind(("127.0.0.1", port + 10000))
-            except OSError:
-                continue
-        found.append(port)
-    return found
 
 
 def _title(process: psutil.Process) -> str:

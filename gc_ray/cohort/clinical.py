@@ -50,9 +50,11 @@ def check_clinical(
     levels = {name: getattr(column, "levels", ()) for name, column in settings.declared.items()}
     text = text.apply(lambda cells: cells.mask(cells.isin(set(NOT_RECORDED) - set(levels.get(cells.name, ()))), None))
     values, findings = code_table(text, settings)
+    unfit = values.isna() & text[values.columns].notna()
     findings = _patients(text.index, scanned) + _like_ids(text.index) + findings
-    findings += _sites(text) + _one_class(values, settings) + _empty(values, settings) + _events(values, settings)
-    return values, findings
+    findings += _sites(text) + _empty(values, unfit, settings)
+    coded = values.loc[:, ~unfit.any()]  # of the others nothing is counted before they are mended
+    return values, findings + _one_class(coded, settings) + _events(coded, settings)
 
 
 def source_patients(values: pd.DataFrame, settings: ClinicalSettings) -> pd.Series:
@@ -120,8 +122,8 @@ def _one_class(values: pd.DataFrame, settings: ClinicalSettings) -> list[Finding
     return found
 
 
-def _empty(values: pd.DataFrame, settings: ClinicalSettings) -> list[Finding]:
-    """Missing values of the study's own patients, and what becomes of them."""
+def _empty(values: pd.DataFrame, unfit: pd.DataFrame, settings: ClinicalSettings) -> list[Finding]:
+    """Empty values of the study's own patients, and what becomes of them; ``unfit`` ones are errors already."""
     own = values
     if settings.outcome in values and settings.source_label in values:
         own = values[~source_patients(values, settings)]
@@ -130,7 +132,7 @@ def _empty(values: pd.DataFrame, settings: ClinicalSettings) -> list[Finding]:
     fates |= {name: "these patients are left out" for name in needed if name}
     found = []
     for name, fate in fates.items():
-        if name in own and (empty := own.index[own[name].isna()]).size:
+        if name in own and (empty := own.index[own[name].isna() & ~unfit.loc[own.index, name]]).size:
             text = f"{name}: {len(empty)} of {len(own)} values are empty {whose(empty)}; {fate}"
             found.append(Finding("warning", text))
     return found

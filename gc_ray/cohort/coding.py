@@ -34,7 +34,8 @@ def code_table(text: pd.DataFrame, settings: ClinicalSettings) -> tuple[pd.DataF
         if name in text:
             values[name], found = _code(text[name], column)
             findings += [Finding("error", f"{name}: {fault}") for fault in found]
-    return values, findings + _orders(values, declared) + _contradictions(values, settings)
+    findings += _orders(values, declared) + _contradictions(values, text[values.columns].isna(), settings)
+    return values, findings
 
 
 def coding_of(settings: ClinicalSettings) -> dict[str, dict]:
@@ -126,22 +127,23 @@ def _orders(values: pd.DataFrame, declared: dict[str, Column]) -> list[Finding]:
     return found
 
 
-def _contradictions(values: pd.DataFrame, settings: ClinicalSettings) -> list[Finding]:
-    """The outcome against its time, the event against the follow-up: what cannot both be so."""
-    clashes = []
+def _contradictions(values: pd.DataFrame, empty: pd.DataFrame, settings: ClinicalSettings) -> list[Finding]:
+    """The outcome against its time, the event against the follow-up: what cannot both be so.
+
+    empty: where a cell says nothing. One that does not fit has its own finding: it is neither empty nor given.
+    """
+    given, clashes = values.notna(), []
     outcome, months = settings.outcome, settings.outcome_months
     if outcome in values and months in values:
-        no_time = values[months].isna()
         clashes += [
-            ((values[outcome] == 1) & no_time, f"{outcome} is 1 and {months} is empty"),
-            ((values[outcome] == 0) & ~no_time, f"{outcome} is 0 and {months} is given"),
+            ((values[outcome] == 1) & empty[months], f"{outcome} is 1 and {months} is empty"),
+            ((values[outcome] == 0) & given[months], f"{outcome} is 0 and {months} is given"),
         ]
     event, time = settings.event, settings.time_months
     if event in values and time in values:
-        no_event, no_time = values[event].isna(), values[time].isna()
         clashes += [
-            (~no_event & no_time, f"{event} is given and {time} is empty"),
-            (no_event & ~no_time, f"{event} is empty and {time} is given"),
+            (given[event] & empty[time], f"{event} is given and {time} is empty"),
+            (empty[event] & given[time], f"{event} is empty and {time} is given"),
         ]
     return [
         Finding("error", f"{text} for {wrong.sum()} {whose(values.index[wrong])}; correct one of the two")

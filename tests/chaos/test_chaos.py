@@ -77,7 +77,7 @@ def test_a_lost_a_doubled_a_changed_and_a_half_written_result_are_seen(compare, 
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("start_s3")  # which knows what to do where SeaweedFS is missing
+@pytest.mark.usefixtures("seaweed")  # which knows what to do where SeaweedFS is missing
 def test_a_killed_worker_and_a_storm_on_s3_leave_no_trace(tmp_path):
     """On two Ray nodes and an S3 server: exit 0, the table says so, and each fault did strike."""
     command = [sys.executable, CHAOS, "--only", "worker", "storm", "--patients", "4", "--out", tmp_path / "page.md"]

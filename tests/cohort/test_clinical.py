@@ -101,6 +101,24 @@ def test_each_fault_is_found_counted_and_somebodys(changes, finding):
     assert any(text.startswith(finding) for text in found), found
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"age": ["<18"] + [50] * 59},
+        {"stage": ["IV"] + ["I"] * 59},
+        {"recurrence": ["yes"] * 60},
+        {"recurrence": ["yes"] * 50 + [0] * 10},
+        {"event": ["dead"] + [0, 1] * 29 + [0]},
+        {"time_months": ["2 years"] + [3.0] * 59},
+    ],
+)
+def test_a_value_that_does_not_fit_is_found_once(changes):
+    """Neither empty nor a contradiction, nor one of a class that is missing: its one error says what to do."""
+    found = texts(table(**changes))
+    assert len(found) == 1, found
+    assert found[0].startswith(f"error: {next(iter(changes))}: wanted ")
+
+
 def test_patients_on_one_side_only_are_counted():
     """A scan without a row is an error, a row without a scan a warning."""
     text = table()

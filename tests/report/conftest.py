@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import signal
-import subprocess
-import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,7 +15,6 @@ from scipy.special import expit
 
 from gc_ray import tables
 from gc_ray.cohort_tables import CohortTables, clinical_table, store_cohort
-from gc_ray.errors import StoreError
 from gc_ray.models.signature import Signature, fit_signature
 from gc_ray.store import Store, open_store
 from gc_ray.study import Study, load_study
@@ -268,41 +262,15 @@ def scores_file(tmp_path, patients):
     return write
 
 
-class OwnServer:
-    """An S3 server that a test may kill and start again on the same data and ports."""
-
-    def __init__(self, start, folder: Path):
-        self.process, self.settings = start(folder)
-
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def start(self) -> None:
-        """Start it again and wait until it answers."""
-        self.process = subprocess.Popen(
-            self.process.args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                list(self.store.list(""))
-            except StoreError:
-                time.sleep(0.5)
-            else:
-                return
-        pytest.fail("the S3 server did not come back")
-
-
 @pytest.fixture
-def own_server(start_s3, tmp_path_factory, monkeypatch):
+def own_server(seaweed, tmp_path_factory, monkeypatch):
     """A server of this test alone, with ``store`` on it."""
     import boto3
 
     import gc_ray.store as module
 
-    server = OwnServer(start_s3, tmp_path_factory.mktemp("own-weed"))
+    server = seaweed(tmp_path_factory.mktemp("own-weed"))
+    server.start()
     for name, value in server.settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials that it first saw
