@@ -88,6 +88,7 @@ def _index(done: Evaluation, plots: list[Plot], files: dict[str, bytes]) -> byte
     said = {
         "study_id": inputs.study.name,
         "evaluation": inputs.identity,
+        "tune_id": inputs.card.get("tune_id", ""),
         "code": {"gc_ray": __version__} | {name: metadata.version(name) for name in LIBRARIES},
         "research_use_only": True,
         "models": inputs.models,

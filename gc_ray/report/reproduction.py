@@ -191,6 +191,7 @@ def _index(paper: Paper, inputs: Inputs, report_id: str, items: list[Shown], fil
         "research_use_only": True,
         "report": report_id,
         "evaluation": inputs.identity,
+        "tune_id": inputs.card.get("tune_id", ""),
         "not_fitted": _unfitted(inputs),
         "changed": changed_settings(inputs.study, load_study(paper.study)),
         "items": [

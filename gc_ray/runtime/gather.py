@@ -28,19 +28,25 @@ NAMES = {column.name for column in RADIOMICS.columns} | {"model_id"}  # what is 
 class Gathered:
     """The data, whoever of the cohorts is not in it and why (reason, patients, of them training), and the sources.
 
-    statements: what the cards of the sources say that everything made of them has to repeat.
+    tables: the folders of the store that the features of each family are from. statements: what the cards of the
+    sources say that everything made of them has to repeat.
     """
 
     data: CohortData
     left_out: tuple[dict, ...]
     sources: dict[str, str]
+    tables: dict[str, str]
     statements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class _Family:
-    """A features table in the order of its patients: one row each, and outlines of those outlined again."""
+    """A features table in the order of its patients: one row each, and outlines of those outlined again.
 
+    folder: where it lies in the store.
+    """
+
+    folder: str
     features: Features
     scans: dict[str, str]  # patient to scan
     between: Ratings | None
@@ -80,7 +86,7 @@ def gather(store: Store, study: Study) -> Gathered:
         scan_id=np.array([scans.get(patient, "") for patient in splits.index]),
     )
     said = _said(store, sources[HEAD]) if HEAD in kinds else ()
-    return Gathered(checked(data), left_out, sources, said)
+    return Gathered(checked(data), left_out, sources, {kind: f.folder for kind, f in families.items()}, said)
 
 
 def kinds_of(study: Study) -> set[str]:
@@ -138,13 +144,15 @@ def _family(store: Store, study: Study, kind: str, source: str) -> _Family:
     rows = rows.filter(pc.equal(rows["feature_set"], feature_set))
     if study.tune.settings_hash and kind == "radiomics":
         rows = rows.filter(pc.equal(rows["settings_hash"], study.tune.settings_hash))
-    chosen = choose_scans(rows, study.scans).select([*SCAN_KEY, "patient_id"]).to_pandas()
+    chosen = choose_scans(rows, study.scans).select([*SCAN_KEY, "patient_id", "settings_hash"]).to_pandas()
     names = tuple(name for name in table.column_names if name not in NAMES)
     frame = _doubles(table, names)
     at = frame.index.get_indexer(pd.MultiIndex.from_frame(chosen[list(SCAN_KEY)]))
     features = Features(names, frame.to_numpy()[at])
     between, within = _outlines(frame, chosen, study)
-    return _Family(features, dict(zip(chosen["patient_id"], chosen["scan_id"], strict=True)), between, within)
+    scans = dict(zip(chosen["patient_id"], chosen["scan_id"], strict=True))
+    settings = next(iter(chosen["settings_hash"]), "")  # one for all: features of several are not read
+    return _Family(ledger.settings_folder(feature_set, settings), features, scans, between, within)
 
 
 def _check_names(study: Study, families: dict[str, _Family]) -> None:

@@ -157,10 +157,10 @@ def _head(
         "epochs": result.final.epochs,
         "recalibration": asdict(result.recalibration),
     }
-    tables = {"scores": result.scores, "as_published": result.as_published}
-    return Model(
-        result.weights, facts, {name: pa.Table.from_pandas(t, preserve_index=False) for name, t in tables.items()}
-    )
+    frames = {"scores": result.scores, "as_published": result.as_published}
+    tables = {name: pa.Table.from_pandas(scores, preserve_index=False) for name, scores in frames.items()}
+    whose = [item | {"patient_id": patient} for item, patient in zip(items, frame["patient_id"], strict=True)]
+    return Model(result.weights, facts, tables | {"inputs": _inputs(whose)})
 
 
 TASKS: dict[str, Callable[[Store, Study], Task]] = {

@@ -214,6 +214,7 @@ def _about(
         "code": code_version(),
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
         "sources": gathered.sources,
+        "tables": gathered.tables,
         "patients": {name: int((data.cohort == name).sum()) for name in dict.fromkeys(data.cohort)},
         "left_out": list(gathered.left_out),
         "failed": failed,

@@ -121,6 +121,9 @@ def test_a_backbone_and_its_head(network_store, store):
     assert model.facts["provenance"] == backbone.facts["provenance"]
     assert set(model.tables["curve"].column("fit").to_pylist()) == {"fold-0", "fold-1", "fold-2", "final"}
     assert card["identity"]["backbone"] == model.facts["backbone"]
+    inputs = model.tables["inputs"].to_pandas()
+    assert set(inputs["patient_id"]) == set(scores["patient_id"])
+    assert all(store.get(name) for name in inputs["object"])
 
 
 @pytest.mark.slow
