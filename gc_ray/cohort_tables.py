@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from gc_ray import tables
 from gc_ray.errors import TableError
+from gc_ray.shards import parquet
 from gc_ray.store import Store
 
 PARTS = ("clinical", "splits", "flow", "coding")
@@ -151,9 +152,7 @@ def _digest(content: pa.Table | dict) -> str:
 def _bytes(content: pa.Table | dict) -> bytes:
     if isinstance(content, dict):
         return json.dumps(content, indent=1).encode()
-    sink = io.BytesIO()
-    pq.write_table(content, sink, compression="zstd")
-    return sink.getvalue()
+    return parquet(content)
 
 
 def _difference(held: CohortTables, asked: CohortTables) -> str:

@@ -1,8 +1,8 @@
-"""The causes for which input is turned down: each message is one line that says what was wanted, what came,
-whose it is and what to do.
+"""The causes for which input is turned down, one class each.
 
-Every class is a ``ValueError``: the input is at fault, not the program. Messages name files by their path relative
-to the scan's folder or the manifest and never repeat a DICOM header value other than a UID or an ROI name.
+Each message is one line: what was wanted, what came, whose it is and what to do. Every class is a ``ValueError``:
+the input is at fault, not the program. Messages name files by their path relative to the scan's folder or the
+manifest and never repeat a DICOM header value other than a UID or an ROI name.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ def _features_of(store: Store, feature_set: str, settings_hash: str, wanted: set
 
 
 def _compact(store: Store) -> int:
-    names, loose = _loose(store)
+    names, loose = shards.read_loose(store, COMMITS, MARKS, SHARDS)
     objects: dict[str, set[str]] = {}
     for row in loose:
         if row["status"] in USABLE and not row["feature_set"].startswith("volumes/"):
@@ -192,10 +192,7 @@ def _compact(store: Store) -> int:
         _compact_features(store, folder, objects[folder])
     if loose:
         marks = [_mark(name) for name in names]
-        if len(loose) > shards.SHARD_ROWS:  # a crash after the first of several shards must not hide what is left
-            shards.mark_all(store, marks)
-        shards.add_rows(store, tables.LEDGER, SHARDS, tables.build(tables.LEDGER, loose))
-        shards.delete_all(store, marks)
+        shards.add_marked(store, tables.LEDGER, SHARDS, tables.build(tables.LEDGER, loose), marks)
     _compact_contents(store)
     return len(loose)
 
@@ -218,22 +215,13 @@ def _compact_contents(store: Store) -> None:
 
 def _read_ledger(store: Store, kind: tables.Table) -> pa.Table:
     # loose rows first: one that moves into a shard in between is then seen twice, never missed
-    _, loose = _loose(store)
+    _, loose = shards.read_loose(store, COMMITS, MARKS, SHARDS)
     names = [column.name for column in kind.columns]
     fresh = pa.Table.from_pylist([{name: row[name] for name in names} for row in loose], schema=kind.schema())
     order = [*((name, "ascending") for name in kind.key), ("generation", "descending")]
     held = pa.concat_tables([*shards.read_shards(store, shards.shard_names(store, SHARDS), names), fresh])
     ordered = held.combine_chunks().sort_by(order)
     return tables.check(kind, first_of_each(ordered, kind.key).combine_chunks())
-
-
-def _loose(store: Store) -> tuple[list[str], list[dict]]:
-    """Names and rows of the commits that no shard holds yet; of all commits in a store that has no shard."""
-    names = [f"{COMMITS}/{entry.key.rpartition('/')[2]}" for entry in store.list(MARKS)]
-    if not shards.shard_names(store, SHARDS):
-        names = [entry.key for entry in store.list(COMMITS)]
-    found = shards.get_present(store, names)
-    return [name for name, _ in found], [json.loads(data) for _, data in found]
 
 
 def _mark(commit: str) -> str:

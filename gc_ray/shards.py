@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -51,6 +52,26 @@ def add_rows(store: Store, kind: tables.Table, folder: str, fresh: pa.Table) -> 
     delete_all(store, set(small) - written)
 
 
+def add_marked(store: Store, kind: tables.Table, folder: str, fresh: pa.Table, marks: Sequence[str]) -> None:
+    """Write rows as shards, then remove the marks, which said that no shard holds these rows."""
+    if fresh.num_rows > SHARD_ROWS:  # a crash after the first of several shards must not hide what is left
+        _side_by_side(lambda name: store.put(name, b""), marks)
+    add_rows(store, kind, folder, fresh)
+    delete_all(store, marks)
+
+
+def read_loose(store: Store, commits: str, marks: str, folder: str) -> tuple[list[str], list[dict]]:
+    """Names and rows of the commits that no shard below ``folder`` holds yet; of all commits where there is no shard.
+
+    commits: the folder of JSON objects, a row each. marks: that of empty ones, of the same name for each such commit.
+    """
+    names = [f"{commits}{entry.key.removeprefix(marks)}" for entry in store.list(marks)]
+    if not shard_names(store, folder):
+        names = [entry.key for entry in store.list(commits)]
+    found = _get_present(store, names)
+    return [name for name, _ in found], [json.loads(data) for _, data in found]
+
+
 def unique(kind: tables.Table, rows: pa.Table) -> pa.Table:
     """Each key (and generation, where there are any) once, sorted: a reader may see a row in two places."""
     key = (*kind.key, *(("generation",) if "generation" in rows.column_names else ()))
@@ -61,23 +82,6 @@ def unique(kind: tables.Table, rows: pa.Table) -> pa.Table:
 def get_all(store: Store, names: Sequence[str]) -> list[bytes]:
     """The bytes of some objects; FileNotFoundError when one is not there."""
     return _side_by_side(store.get, names)
-
-
-def get_present(store: Store, names: Sequence[str]) -> list[tuple[str, bytes]]:
-    """(name, bytes) of those objects that are there."""
-
-    def get(name: str) -> tuple[str, bytes] | None:
-        try:
-            return name, store.get(name)
-        except FileNotFoundError:
-            return None
-
-    return [found for found in _side_by_side(get, names) if found]
-
-
-def mark_all(store: Store, marks: Sequence[str]) -> None:
-    """Write an empty object under each name."""
-    _side_by_side(lambda name: store.put(name, b""), marks)
 
 
 def delete_all(store: Store, names: Iterable[str]) -> None:
@@ -100,6 +104,16 @@ def parquet(table: pa.Table) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
+
+
+def _get_present(store: Store, names: Sequence[str]) -> list[tuple[str, bytes]]:
+    def get(name: str) -> tuple[str, bytes] | None:
+        try:
+            return name, store.get(name)
+        except FileNotFoundError:
+            return None
+
+    return [found for found in _side_by_side(get, names) if found]
 
 
 def _rows_in(shard: str) -> int:

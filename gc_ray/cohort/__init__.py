@@ -1,1 +1,1 @@
-"""Manifests, clinical tables and the synthetic cohort."""
+"""Who is in a study: manifests, the clinical table, eligibility, cohorts and folds; and the synthetic cohort."""

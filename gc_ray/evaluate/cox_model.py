@@ -29,7 +29,6 @@ class Cox:
     table: pd.DataFrame
     covariance: np.ndarray
     log_likelihood: float
-    log_likelihood_null: float
     statistic: float
     df: int
     p_value: float
@@ -69,7 +68,6 @@ def cox(time: ArrayLike, event: ArrayLike, x: ArrayLike | pd.DataFrame) -> Cox:
         _table(terms, coef, np.sqrt(np.diag(covariance))),
         covariance,
         value,
-        null,
         statistic,
         len(terms),
         float(chi2.sf(statistic, len(terms))),

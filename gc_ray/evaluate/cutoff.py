@@ -1,6 +1,4 @@
-"""Where does a score split patients by survival best, and how much of that is luck: the maximally selected
-log-rank.
-"""
+"""Where does a score split patients by survival best, and how much is luck: the maximally selected log-rank."""
 
 from __future__ import annotations
 

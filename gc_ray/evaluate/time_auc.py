@@ -13,15 +13,13 @@ from gc_ray.evaluate.outcome import Z95, follow_up
 
 @dataclass(frozen=True, eq=False)
 class TimeDependentAuc:
-    """Cumulative/dynamic AUC at each of ``times`` with 95 % interval; events by then and patients free then."""
+    """Cumulative/dynamic AUC at each of ``times`` with 95 % interval."""
 
     times: np.ndarray
     auc: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
     se: np.ndarray
-    events_by: np.ndarray
-    free_at: np.ndarray
     n: int
     events: int
 
@@ -48,8 +46,6 @@ def time_dependent_auc(time: ArrayLike, event: ArrayLike, score: ArrayLike, time
         np.clip(areas - Z95 * ses, 0, 1),
         np.clip(areas + Z95 * ses, 0, 1),
         ses,
-        np.array([int(np.sum(event & (time <= t))) for t in times]),
-        np.array([int(np.sum(time > t)) for t in times]),
         len(time),
         int(event.sum()),
     )

@@ -1,5 +1,7 @@
-"""Finds damage in voxel files that ITK passes over: it fills a short NIfTI up, turns its NaN into 0, and returns
-what a broken MetaImage stream left in memory."""
+"""Finds damage in voxel files that ITK passes over.
+
+ITK fills a short NIfTI up, turns its NaN into 0, and returns what a broken MetaImage stream left in memory.
+"""
 
 from __future__ import annotations
 

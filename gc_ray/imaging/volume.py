@@ -1,5 +1,7 @@
-"""Voxels on a grid: ``Volume`` and ``Slab`` hold Hounsfield units, ``Mask`` a region; types of their own, so that the
-way each is interpolated follows from what it is and never from a flag."""
+"""Voxels on a grid: ``Volume`` and ``Slab`` hold Hounsfield units, ``Mask`` a region.
+
+They are types of their own, so that the way each is interpolated follows from what it is and never from a flag.
+"""
 
 from __future__ import annotations
 

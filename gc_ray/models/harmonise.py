@@ -27,7 +27,7 @@ class _Effects:
     sd: np.ndarray  # (p,) pooled
     shift: np.ndarray  # (b, p) additive effect, in pooled SD
     stretch: np.ndarray  # (b, p) variance ratio
-    adjusted: np.ndarray  # (p,) bool; the others pass through unchanged
+    adjusted: np.ndarray  # (p,) bool; the others, constant within a batch, pass through unchanged as in sva
 
 
 class ComBat:
@@ -41,11 +41,6 @@ class ComBat:
     def __init__(self, parametric: bool = True, mean_only: bool = False, ref_batch: str | None = None) -> None:
         self.parametric, self.mean_only, self.ref_batch = parametric, mean_only, ref_batch
         self._effects: _Effects | None = None
-
-    @property
-    def unadjusted(self) -> np.ndarray:
-        """Positions of the features that are constant within a batch and pass through unchanged, as in sva."""
-        return np.flatnonzero(~self._fitted().adjusted)
 
     def fit(self, x: np.ndarray, batch: Sequence[str], covariates: np.ndarray | None = None) -> Self:
         """Estimates the effects on rows x features; covariates (rows, c) are numbers whose effects are kept.

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gc_ray.errors import BundleError
 from gc_ray.models.tensors import pack, unpack
+from gc_ray.shards import parquet
 from gc_ray.store import Store
 from gc_ray.study import digest
 
@@ -54,7 +55,7 @@ def write_model(store: Store, name: str, model: Model, card: dict) -> bool:
     if read_card(store, name) is not None:
         return False
     parts = {WEIGHTS: pack({"weights": model.weights}, {})}
-    parts |= {f"{table}.parquet": _parquet(rows) for table, rows in model.tables.items()}
+    parts |= {f"{table}.parquet": parquet(rows) for table, rows in model.tables.items()}
     named = {}
     for part, data in parts.items():
         sha256 = hashlib.sha256(data).hexdigest()
@@ -88,9 +89,3 @@ def _verified(store: Store, name: str, part: str, entry: dict) -> bytes:
     if hashlib.sha256(data).hexdigest() != entry["sha256"]:
         raise BundleError(f"model {name}: its part {part} has changed since it was written; train it again")
     return data
-
-
-def _parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()

@@ -93,11 +93,6 @@ def load_given(weights: Weights, network: nn.Module, name: str) -> Match:
     return found
 
 
-def to_safetensors(weights: Weights) -> bytes:
-    """The same weights as a safetensors object, which holds no code; tensors that share memory are written apart."""
-    return safetensors.torch.save({key: tensor.clone().contiguous() for key, tensor in weights.items()})
-
-
 def _unpickled(data: bytes, name: str) -> dict:
     if data.startswith(PICKLES[0]) and not zipfile.is_zipfile(io.BytesIO(data)):
         raise BundleError(f"weights {name}: wanted a whole file, it is cut off at {len(data)} bytes; copy it again")

@@ -1,1 +1,1 @@
-"""Figures and pages, drawn from saved tables and arrays."""
+"""Scores judged: the tables of an evaluation, the figures and pages drawn from them, and published papers beside."""

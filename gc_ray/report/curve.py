@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
-
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from gc_ray.report.draw import SCREEN_DPI, png
+
 COLUMNS = 3  # panels side by side; five folds and the final fit then fill two rows
-DPI = 110
 
 
 def curve_png(curve: pd.DataFrame, title: str) -> bytes:
     """PNG of the training loss and the monitored value of each fit by epoch; the epoch that was kept is marked.
 
-    curve: the table ``curves`` of one model (fit, epoch, train_loss, monitored, best). title: such as the model's id.
+    curve: the table ``learning`` of one model (fit, epoch, train_loss, monitored, best). title: such as its id.
     """
     fits = list(dict.fromkeys(curve["fit"]))
     wide = min(len(fits), COLUMNS)
@@ -34,7 +32,4 @@ def curve_png(curve: pd.DataFrame, title: str) -> bytes:
     for axis in panels:
         axis.set_axis_off()
     figure.axes[0].legend(fontsize="small")
-    FigureCanvasAgg(figure)  # a canvas of its own: no state shared with other figures, no display needed
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
+    return png(figure, SCREEN_DPI)

@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))  # for a print without colour
 GREY = "#666666"
-PNG_DPI = 200  # 7 inches wide: enough for a printed column
+PRINT_DPI = 200  # 7 inches wide: enough for a printed column
+SCREEN_DPI = 110  # of pictures that are only looked at on a page
 PANEL = (3.4, 3.3)  # inches; three side by side fill a page
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -65,7 +66,15 @@ def render(plot: Plot) -> Drawn:
         FigureCanvasAgg(figure)
         figure.get_layout_engine().execute(figure)
         figure.set_layout_engine("none")  # laid out once for both files: it takes longer than drawing
-        return Drawn(_svg(figure, plot), _png(figure))
+        return Drawn(_svg(figure, plot), png(figure, PRINT_DPI))
+
+
+def png(figure: Figure, dpi: int) -> bytes:
+    """The figure as PNG, equal bytes for equal figures."""
+    FigureCanvasAgg(figure)  # a canvas of its own: no state shared with other figures, no display needed
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def panels(names: list[str], size: tuple[float, float] = PANEL) -> tuple[Figure, list[Axes]]:
@@ -96,10 +105,3 @@ def _svg(figure: Figure, plot: Plot) -> str:
     said += f'<desc id="{plot.name}-desc">{html.escape(plot.alt)}</desc>'
     opening, _, rest = text.removeprefix("<svg ").partition(">")
     return f"{head}{opening}>{said}{rest}"
-
-
-def _png(figure: Figure) -> bytes:
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
-    return buffer.getvalue()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 from collections.abc import Callable
@@ -11,8 +10,6 @@ from dataclasses import dataclass
 from importlib import metadata
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gc_ray import __version__, tables
 from gc_ray.evaluation_tables import CHECKLIST
@@ -23,6 +20,7 @@ from gc_ray.report.overviews import overview_plots
 from gc_ray.report.page import page
 from gc_ray.report.plots import curve_plots
 from gc_ray.report.words import summary
+from gc_ray.shards import parquet
 
 PAGE, INDEX = "index.html", "report.json"
 LIBRARIES = ("numpy", "scipy", "pandas", "statsmodels", "matplotlib")
@@ -54,7 +52,7 @@ def report_of(done: Evaluation, told: Callable[[int, int], None] = lambda done, 
     for name, frame in _own_tables(done).items():
         files[f"tables/{name}.csv"] = csv_bytes(frame)
     for name, table in done.tables.items():
-        files[f"tables/{name}.parquet"] = _parquet(table)
+        files[f"tables/{name}.parquet"] = parquet(table)
     files[PAGE] = page(done, drawn).encode()
     files[INDEX] = _index(done, plots, files)
     content = "".join(f"{name} {hashlib.sha256(data).hexdigest()}\n" for name, data in sorted(files.items()))
@@ -123,9 +121,3 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
         if lists.any():
             shown[name] = shown[name].map(lambda value: " ".join(map(str, value)))
     return shown.to_csv(index=False, lineterminator="\n").encode()
-
-
-def _parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()

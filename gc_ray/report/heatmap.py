@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from gc_ray.models.heatmap import MAX_SIMILARITY, map_changed
+from gc_ray.report.draw import SCREEN_DPI, png
 
 DISPLAY_HU = (-115.0, 235.0)  # the network's own window: what it cannot see is not drawn either
 SLICES = 4  # through the region; more would be too small to read on a page
 OPACITY = 0.6  # of the map where it is 1; the tissue must show through
-DPI = 110
 
 
 def heatmap_png(ct_hu: np.ndarray, mask: np.ndarray, heat: np.ndarray, title: str) -> bytes:
@@ -38,7 +35,7 @@ def heatmap_png(ct_hu: np.ndarray, mask: np.ndarray, heat: np.ndarray, title: st
     bar = figure.colorbar(drawn, ax=axes[1, :].tolist(), shrink=0.9)
     bar.solids.set_alpha(1)
     bar.set_label("Grad-CAM: raises the score (0 to 1)")
-    return _png(figure)
+    return png(figure, SCREEN_DPI)
 
 
 def sanity_png(check: pd.DataFrame) -> bytes:
@@ -60,17 +57,10 @@ def sanity_png(check: pd.DataFrame) -> bytes:
     )
     axis.set_title(f"Sanity check of the heat-maps: {verdict}", fontsize="medium")
     axis.legend(loc="lower left", fontsize="small")
-    return _png(figure)
+    return png(figure, SCREEN_DPI)
 
 
 def _slices(mask: np.ndarray) -> np.ndarray:
     """The slices at the middle of ``SLICES`` equal parts of the region; all of them where it has fewer, repeated."""
     holding = np.flatnonzero(mask.any(axis=(1, 2)))
     return holding[((np.arange(SLICES) + 0.5) * len(holding) / SLICES).astype(int)]
-
-
-def _png(figure: Figure) -> bytes:
-    FigureCanvasAgg(figure)  # a canvas of its own: no state shared with other figures, no display needed
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()

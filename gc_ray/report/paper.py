@@ -79,9 +79,3 @@ def read_paper(study: str) -> Paper:
     """The paper that a packaged study follows; study: its packaged name."""
     text = resources.files("gc_ray.report.papers").joinpath(f"{study}.toml").read_text()
     return Paper.model_validate_json(json.dumps(tomllib.loads(text)))
-
-
-def papers() -> tuple[str, ...]:
-    """The studies whose papers are packaged."""
-    files = resources.files("gc_ray.report.papers").iterdir()
-    return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))

@@ -16,7 +16,6 @@ from gc_ray.study import EvaluateSettings
 SMOOTH_POINTS = 200  # of a smooth curve: more cannot be seen, and would be patients' own risks
 DECISION_STEP = 0.01
 LEAST_DENSITY = 5  # patients below which a density would draw what is not there
-CURVE_COLUMNS = ("curve", "series", "x", "y", "lower", "upper", "count")
 
 
 def curve_frame(unit: Unit, cutoff: float | None, settings: EvaluateSettings) -> pd.DataFrame:

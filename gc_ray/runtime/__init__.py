@@ -1,1 +1,1 @@
-"""The only package that imports Ray: clusters, waves of scans, recovery."""
+"""What the commands do, from tables in the store to tables in the store; the only package that imports Ray."""

@@ -48,13 +48,6 @@ def compact(store: Store, bundle_id: str) -> int:
     return shards.retry_when_moved(lambda: _compact(store, bundle_id))
 
 
-def rebuild(store: Store, bundle_id: str) -> int:
-    """Write the scores of a bundle anew, from the audit objects alone; how many results there are."""
-    for name in shards.shard_names(store, _folder(bundle_id)):
-        store.delete(name)
-    return compact(store, bundle_id)
-
-
 def _folder(bundle_id: str) -> str:
     return f"scores/bundles/{bundle_id}"
 
@@ -64,12 +57,7 @@ def _mark(name: str) -> str:
 
 
 def _loose(store: Store, bundle_id: str) -> tuple[list[str], list[dict]]:
-    """Names and rows of the results that no shard holds yet; of all results where there is no shard."""
-    names = [f"audit/{entry.key.removeprefix(MARKS)}" for entry in store.list(f"{MARKS}{bundle_id}")]
-    if not shards.shard_names(store, _folder(bundle_id)):
-        names = sorted(committed(store, bundle_id))
-    found = shards.get_present(store, names)
-    return [name for name, _ in found], [json.loads(data) for _, data in found]
+    return shards.read_loose(store, f"audit/{bundle_id}", f"{MARKS}{bundle_id}", _folder(bundle_id))
 
 
 def _read(store: Store, bundle_id: str, kind: tables.Table) -> pa.Table:
@@ -84,8 +72,5 @@ def _compact(store: Store, bundle_id: str) -> int:
     names, loose = _loose(store, bundle_id)
     if loose:
         marks = [_mark(name) for name in names]
-        if len(loose) > shards.SHARD_ROWS:  # a crash after the first of several shards must not hide what is left
-            shards.mark_all(store, marks)
-        shards.add_rows(store, tables.RESCORES, _folder(bundle_id), tables.build(tables.RESCORES, loose))
-        shards.delete_all(store, marks)
+        shards.add_marked(store, tables.RESCORES, _folder(bundle_id), tables.build(tables.RESCORES, loose), marks)
     return len(loose)

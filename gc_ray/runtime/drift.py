@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from gc_ray import tables
 from gc_ray.evaluate.drift import ALERT, TOO_FEW, calibration_drift, drift
 from gc_ray.models.bundle import Bundle
 from gc_ray.report.drift_page import drift_page
 from gc_ray.runtime import audit
+from gc_ray.shards import parquet
 from gc_ray.store import Store
 
 WINDOW = 200  # latest scans that are compared: a shift of half an SD among ten predictors alerts in 88 % (simulated)
@@ -31,9 +30,7 @@ def write_drift(store: Store, bundle: Bundle, outcomes: pd.Series | None, run: s
     verdict = "alert" if alerts else TOO_FEW if all(row["verdict"] == TOO_FEW for row in rows) else "stable"
     folder = f"drift/{bundle.bundle_id}"
     table = tables.build(tables.DRIFT, [{"bundle_id": bundle.bundle_id, **row} for row in rows])
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    store.put(f"{folder}/{run}.parquet", sink.getvalue())
+    store.put(f"{folder}/{run}.parquet", parquet(table))
     about = {"bundle": bundle.bundle_id, "model": bundle.model, "at": now, "scans": str(len(window))}
     store.put(f"{folder}/{run}.html", drift_page(rows, about).encode())
     alert = {"verdict": verdict, "alerts": alerts, "scans": len(window), "run": run, "at": now}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,7 +9,6 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 
 import numpy as np
-import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from gc_ray import tables
@@ -33,6 +31,7 @@ from gc_ray.runtime import cluster
 from gc_ray.runtime.gather import Gathered, gather
 from gc_ray.runtime.search import WHOLE_AT, At, Resampled, Run, resample, search
 from gc_ray.runtime.trials import Place, Unit, run_units
+from gc_ray.shards import parquet
 from gc_ray.store import Store
 from gc_ray.study import Study, digest
 from gc_ray.study_signatures import HEAD
@@ -259,9 +258,7 @@ def _store(store: Store, folder: str, rows: dict[str, list[dict]], kept: dict[st
     study_id, tune_id = folder.split("/")[1:]
     for table in WRITTEN:
         built = tables.sort_by_key(table, tables.build(table, rows[table.name]))
-        sink = io.BytesIO()
-        pq.write_table(built, sink, compression="zstd")
-        store.create(f"{table.name}/{study_id}/{tune_id}.parquet", sink.getvalue())
+        store.create(f"{table.name}/{study_id}/{tune_id}.parquet", parquet(built))
     for name, fit in kept.items():
         store.create(f"{folder}/{name}.json", fit.model.signature.to_json().encode())
     store.create(f"{folder}/card.json", json.dumps({"tune_id": tune_id, **card}, indent=1).encode())

@@ -20,6 +20,7 @@ from gc_ray.models.backbone import EMBED_BATCH, ZERO_HU, backbone_input, backbon
 from gc_ray.models.model_folder import read_model
 from gc_ray.runtime.inference import Inference, Outcome, device_of, infer
 from gc_ray.runtime.inputs import code_version, read_pair
+from gc_ray.shards import parquet
 from gc_ray.store import Store
 from gc_ray.study import EmbedSettings, digest
 
@@ -129,9 +130,7 @@ class Viewer:
     def _keep(self, item: dict, outputs: np.ndarray) -> None:
         key = {name: item[name] for name in tables.SCAN_KEY}
         rows = [{**key, "model_id": self._views.model, "view": k, "values": v} for k, v in enumerate(outputs)]
-        sink = io.BytesIO()
-        pq.write_table(tables.build(tables.VIEWS, rows), sink, compression="zstd")
-        self._views.store.create(self._views.name(item), sink.getvalue())
+        self._views.store.create(self._views.name(item), parquet(tables.build(tables.VIEWS, rows)))
 
 
 def _read(views: Views, item: dict) -> np.ndarray:
