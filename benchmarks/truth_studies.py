@@ -122,9 +122,9 @@ def judged(seed: int, size: Size) -> dict:
             "brought": _calibrated(brought, study, rows["external"]),
         },
         "shift": {
-            "internal": _shift(fits, results, study, rows["internal"]),
-            "external": _shift(fits, results, study, rows["external"]),
-            "brought": _shift(brought, results, study, rows["external"]),
+            "internal": _shift(fits, study, rows["internal"]),
+            "external": _shift(fits, study, rows["external"]),
+            "brought": _shift(brought, study, rows["external"]),
         },
         "shuffled": _shuffled(study, seed),
     }
@@ -251,7 +251,7 @@ def _calibrated(fits: dict, study: Simulated, rows: np.ndarray) -> dict[str, flo
     return {"intercept": found.intercept, "slope": found.slope, "ici": found.ici}
 
 
-def _shift(fits: dict, results: list[dict], study: Simulated, rows: np.ndarray) -> dict[str, float] | None:
+def _shift(fits: dict, study: Simulated, rows: np.ndarray) -> dict[str, float] | None:
     """What drift and domain say of the first scans of a cohort, against the training cohort."""
     fit, of_images = _fitted(fits, "fused"), _fitted(fits, "dl_radiomics")
     if fit is None:

@@ -12,6 +12,10 @@ from pydicom.sequence import Sequence as DicomSequence
 from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage
 
+from gc_ray.errors import MaskError
+from gc_ray.imaging.read import read_mask, survey_ct, survey_mask
+from gc_ray.imaging.scan import ScanGeometry
+
 SERIES, STUDY, FRAME = "1.2.3.1", "1.2.3.2", "1.2.3.3"
 SIZE = (20, 16, 6)  # x, y, z
 SPACING = (0.5, 0.75, 2.0)
@@ -153,3 +157,23 @@ def seg(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def ct(slices, save) -> ScanGeometry:
+    """The geometry of the little CT."""
+    return survey_ct(save(slices))
+
+
+@pytest.fixture
+def assert_refused() -> Callable:
+    """Looking at a mask's header and reading it say the same, and nothing that could be a patient's."""
+
+    def check(path: Path, roi: str | None, ct: ScanGeometry, pattern: str) -> None:
+        for call in (survey_mask, read_mask):
+            with pytest.raises(MaskError, match=pattern) as refusal:
+                call(path, roi, ct)
+            assert "PLANTED" not in str(refusal.value)
+            assert str(path.parent) not in str(refusal.value)
+
+    return check

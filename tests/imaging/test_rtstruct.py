@@ -7,28 +7,14 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from gc_ray.errors import MaskError
-from gc_ray.imaging.read import list_rois, read_mask, survey_ct, survey_mask
+from gc_ray.imaging.read import list_rois, read_mask, survey_ct
 
 CLOSED = "CLOSED_PLANAR"
 
 
 @pytest.fixture
-def ct(slices, save):
-    return survey_ct(save(slices))
-
-
-@pytest.fixture
 def images(slices):
     return [s.SOPInstanceUID for s in slices]
-
-
-def assert_refused(path, roi, ct, pattern):
-    for call in (survey_mask, read_mask):
-        with pytest.raises(MaskError, match=pattern) as refusal:
-            call(path, roi, ct)
-        assert "PLANTED" not in str(refusal.value)
-        assert str(path.parent) not in str(refusal.value)
 
 
 def test_contours_fill_the_voxels_whose_centres_they_enclose(rtstruct, box, images, ct):
@@ -43,7 +29,7 @@ def test_contours_fill_the_voxels_whose_centres_they_enclose(rtstruct, box, imag
     assert list_rois(path) == ("GTV",)
 
 
-def test_regions_are_chosen_by_name_or_number(rtstruct, box, images, ct):
+def test_regions_are_chosen_by_name_or_number(rtstruct, box, images, ct, assert_refused):
     """Exact name first, then number, then the name up to case and blanks, with a remark; two fits are refused."""
     whole, part = box(1, 0, 19, 0, 15), box(1, 3, 8, 2, 5)
     path = rtstruct({"GTV": [(CLOSED, whole)], " gtv  Node": [(CLOSED, part)]}, images=images)
@@ -63,7 +49,7 @@ def test_a_repeated_contour_does_not_cancel_itself(rtstruct, box, images, ct):
     assert "1 contour(s) dropped: an exact duplicate" in read.notes.repairs[0]
 
 
-def test_points_and_open_lines_are_dropped_with_a_note(rtstruct, box, images, ct):
+def test_points_and_open_lines_are_dropped_with_a_note(rtstruct, box, images, ct, assert_refused):
     """What encloses no area adds no voxel; alone it is an empty region."""
     area = box(1, 3, 8, 2, 5)
     odd = [("POINT", area[:1]), ("OPEN_PLANAR", area), (CLOSED, area[:2])]
@@ -92,7 +78,7 @@ def test_slices_without_contours_are_told_not_filled(rtstruct, box, images, ct):
         (np.array([[0, 0, 0], [0, 0, 2], [0, 0, 2], [0, 0, 0]]), "oblique to the CT slices"),
     ],
 )
-def test_contours_off_the_grid_are_refused(rtstruct, box, images, ct, shift, pattern):
+def test_contours_off_the_grid_are_refused(rtstruct, box, images, ct, shift, pattern, assert_refused):
     """One contour of two that leaves the grid refuses the region: it is never clipped."""
     contours = [(CLOSED, box(1, 3, 8, 2, 5)), (CLOSED, box(1, 3, 8, 2, 5) + shift)]
     assert_refused(rtstruct({"GTV": contours}, images=images), None, ct, pattern)
@@ -112,13 +98,13 @@ def test_small_offset_from_the_slice_plane_is_remarked(rtstruct, box, images, ct
     assert "up to 0.050 mm off the slice planes" in read.notes.remarks[0]
 
 
-def test_another_frame_of_reference_is_refused(rtstruct, box, images, ct):
+def test_another_frame_of_reference_is_refused(rtstruct, box, images, ct, assert_refused):
     """Equal positions in another coordinate system prove nothing."""
     path = rtstruct({"GTV": [(CLOSED, box(1, 3, 8, 2, 5))]}, frame="1.2.9", images=images)
     assert_refused(path, None, ct, "frame of reference 1.2.9 is not the CT's .*another patient or study")
 
 
-def test_without_frame_of_reference_the_images_must_match(rtstruct, box, images, ct):
+def test_without_frame_of_reference_the_images_must_match(rtstruct, box, images, ct, assert_refused):
     """The images that contours were drawn on tie them to the series; images elsewhere do not."""
     contours = {"GTV": [(CLOSED, box(1, 3, 8, 2, 5))]}
     assert read_mask(rtstruct(contours, frame="", images=images), None, ct).mask.voxels == 24
@@ -135,7 +121,7 @@ def test_a_ct_that_is_no_dicom_is_matched_by_position_and_told(rtstruct, box, ct
     assert "by position only" in read.notes.remarks[0]
 
 
-def test_contours_that_lost_points_are_refused(rtstruct, box, images, ct):
+def test_contours_that_lost_points_are_refused(rtstruct, box, images, ct, assert_refused):
     """The stated number of points must be there: a shortened outline encloses another area."""
     path = rtstruct({"GTV": [(CLOSED, box(1, 3, 8, 2, 5))]}, images=images)
     data = pydicom.dcmread(path)
@@ -145,7 +131,7 @@ def test_contours_that_lost_points_are_refused(rtstruct, box, images, ct):
 
 
 @pytest.mark.parametrize("share", np.linspace(0.02, 0.98, 25).tolist())
-def test_truncated_structure_sets_never_lose_contours_in_silence(rtstruct, box, images, ct, share):
+def test_truncated_structure_sets_never_lose_contours_in_silence(rtstruct, box, images, ct, share, assert_refused):
     """pydicom reads a file cut inside a sequence without a word; each cut must be refused and named."""
     path = rtstruct({"GTV": [(CLOSED, box(k, 3, 8, 2, 5)) for k in range(6)]}, images=images)
     whole = path.read_bytes()

@@ -8,12 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from gc_ray.errors import MaskError
-from gc_ray.imaging.read import list_rois, read_ct, read_mask, survey_ct, survey_mask
-
-
-@pytest.fixture
-def ct(slices, save):
-    return survey_ct(save(slices))
+from gc_ray.imaging.read import list_rois, read_ct, read_mask, survey_ct
 
 
 @pytest.fixture
@@ -22,14 +17,6 @@ def region():
     array = np.zeros((6, 16, 20), np.uint8)
     array[1, 2:6, 3:9] = array[2, 3:6, 3:12] = array[3, 10:12, 15:19] = 1
     return array
-
-
-def assert_refused(path, roi, ct, pattern):
-    for call in (survey_mask, read_mask):
-        with pytest.raises(MaskError, match=pattern) as refusal:
-            call(path, roi, ct)
-        assert "PLANTED" not in str(refusal.value)
-        assert str(path.parent) not in str(refusal.value)
 
 
 @pytest.mark.parametrize("roi", [None, "1", "Tumour", " tumour "])
@@ -65,7 +52,7 @@ def test_frames_that_do_not_end_on_a_byte_are_unpacked(seg, slices, save, region
 
 
 @pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
-def test_several_segments_are_told_apart(seg, slices, ct, region, kind):
+def test_several_segments_are_told_apart(seg, slices, ct, region, kind, assert_refused):
     """Each segment is its own mask; none asked for among two is refused with the names."""
     labels = region.copy()
     labels[2, 8:14, 2:9] = 2
@@ -97,7 +84,7 @@ def test_fractions_count_from_one_half_on(seg, slices, ct, region):
     assert "fractional" in read.notes.remarks[0]
 
 
-def test_cropped_segmentation_lands_on_its_voxels(seg, slices, ct, region):
+def test_cropped_segmentation_lands_on_its_voxels(seg, slices, ct, region, assert_refused):
     """A SEG of a part of the image, offset by whole voxels, is placed; by half a voxel it is refused."""
     path = seg(region, slices, "BINARY", ["Tumour"])
     data = pydicom.dcmread(path)
@@ -116,7 +103,7 @@ def test_cropped_segmentation_lands_on_its_voxels(seg, slices, ct, region):
     assert_refused(path, None, ct, "frame 1 lies off the grid: shifted by a part of a voxel")
 
 
-def test_another_patients_segmentation_is_refused(seg, slices, ct, region):
+def test_another_patients_segmentation_is_refused(seg, slices, ct, region, assert_refused):
     """Another frame of reference is another coordinate system, whatever the positions say."""
     path = seg(region, slices, "BINARY", ["Tumour"])
     assert_refused(
@@ -124,7 +111,7 @@ def test_another_patients_segmentation_is_refused(seg, slices, ct, region):
     )
 
 
-def test_without_frame_of_reference_the_images_must_match(seg, slices, ct, region):
+def test_without_frame_of_reference_the_images_must_match(seg, slices, ct, region, assert_refused):
     """A CT that names none is tied by its SOP UIDs; if these differ too, nothing says that they belong together."""
     path = seg(region, slices, "BINARY", ["Tumour"])
     nameless = replace(ct, frame_of_reference_uid=None)
@@ -151,13 +138,13 @@ def test_unknown_images_in_the_same_frame_are_a_repair(seg, slices, ct, region):
         ({"direction": (-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0)}, "pixel spacing or orientation is not the CT's"),
     ],
 )
-def test_frames_off_the_grid_are_refused(seg, slices, ct, region, change, pattern):
+def test_frames_off_the_grid_are_refused(seg, slices, ct, region, change, pattern, assert_refused):
     """Position, spacing and orientation are compared with the CT's; nothing is resampled or clipped in silence."""
     path = seg(region, slices, "BINARY", ["Tumour"])
     assert_refused(path, None, replace(ct, grid=replace(ct.grid, **change)), pattern)
 
 
-def test_segment_without_frames_is_refused_as_empty(seg, slices, ct, region):
+def test_segment_without_frames_is_refused_as_empty(seg, slices, ct, region, assert_refused):
     """A described segment that was never drawn is not a mask of zeros."""
     path = seg(region, slices, "BINARY", ["Tumour", "Node"])
     assert_refused(path, "Node", ct, r"seg\.dcm: ROI 'Node' is empty: no frames, so no voxels")
@@ -191,7 +178,7 @@ def test_segment_without_frames_is_refused_as_empty(seg, slices, ct, region):
         ),
     ],
 )
-def test_spoilt_headers_are_refused_in_plain_words(seg, slices, ct, region, spoil, pattern):
+def test_spoilt_headers_are_refused_in_plain_words(seg, slices, ct, region, spoil, pattern, assert_refused):
     """What a header lacks or contradicts is a refusal; a missing frame of reference is made up for by image UIDs."""
     path = seg(region, slices, "BINARY", ["Tumour"])
     data = pydicom.dcmread(path)
@@ -214,7 +201,7 @@ def test_frames_without_a_voxel_are_refused_as_empty(seg, slices, ct, region):
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
-def test_truncated_segmentation_is_refused(seg, slices, ct, region, share):
+def test_truncated_segmentation_is_refused(seg, slices, ct, region, share, assert_refused):
     """A file cut anywhere is refused and named."""
     path = seg(region, slices, "BINARY", ["Tumour"])
     whole = path.read_bytes()
