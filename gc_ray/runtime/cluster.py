@@ -6,6 +6,8 @@ import contextlib
 import logging
 import os
 import resource
+import socket
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,6 +21,7 @@ from gc_ray.runtime.exposure import check_dashboard
 
 OBJECT_STORE_BYTES = 300 << 20  # voxels never enter it; only task descriptions and outcomes do
 AHEAD = 1000  # short tasks that wait at a time; a million at once would be gigabytes of the driver
+ANSWER_S = 10.0  # for a cluster to take a connection; Ray itself tries for a quarter of an hour, without a word
 FIRST_WORKER_S = 900  # for the first worker of an autoscaled cluster: a machine boots and installs in some minutes
 MIN_FILE_BYTES = 2 << 30  # Ray maps its object store and logs as files; a lower limit kills it without a word
 ONE_THREAD = {
@@ -46,6 +49,7 @@ def session(cpus: int | None) -> Iterator[None]:
     common = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": {"env_vars": ONE_THREAD}}
     if address:
         try:
+            _await_answer(address)
             joined = ray.init(address=address, **common)
         except ConnectionError as error:
             raise ClusterError(
@@ -61,6 +65,22 @@ def session(cpus: int | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _await_answer(address: str) -> None:
+    """Return once somebody listens at an address with a port; ConnectionError when nobody does in ``ANSWER_S``."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if not port.isdecimal():
+        return  # such as auto: Ray looks for a cluster on this machine
+    end = time.monotonic() + ANSWER_S
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+            return
+        except (OSError, OverflowError) as error:
+            if time.monotonic() > end:
+                raise ConnectionError(f"nobody listens at {address}") from error
+            time.sleep(1)
 
 
 def _start_here(cpus: int | None, common: dict) -> None:
