@@ -71,7 +71,10 @@ LEDGER = Table(
         *_WHOSE,
         _text("phase", "contrast phase, as the manifest has it"),
         _text("status", "ok, repaired (notes say what), refused or failed (reason says why)"),
-        _text("stage", "the last step begun: source, image, mask, features, volumes, done; worker when it died"),
+        _text(
+            "stage",
+            "the last step begun: source, image, mask, features, volumes, done; worker: it died; store: it lost the object",
+        ),
         _text("reason", "why the scan was refused or failed; empty otherwise"),
         Column("notes", pa.list_(pa.string()), "repairs first, then remarks"),
         _text("missing", "JSON: feature name to the reason why its value is NaN; {} when every value is there"),

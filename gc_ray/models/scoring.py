@@ -31,12 +31,15 @@ class Scored:
 
 
 def needed_names(signatures: Mapping[str, Signature], inputs: Mapping[str, tuple[str, ...]]) -> set[str]:
-    """The predictors of all signatures that are not the score of another (inputs: their ``scores_of``)."""
+    """The predictors of all signatures that are not the score of another (inputs: their ``scores_of``).
+
+    ``head`` is among them where a signature takes it: the log odds of the network head, which no signature computes.
+    """
     return {
         name
         for whose, signature in signatures.items()
         for name in signature.predictors
-        if name not in inputs.get(whose, ())
+        if name == HEAD or name not in inputs.get(whose, ())
     }
 
 

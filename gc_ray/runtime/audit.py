@@ -12,8 +12,10 @@ import pyarrow as pa
 
 from gc_ray import shards, tables
 from gc_ray.cohort.manifest import ScanRow
+from gc_ray.errors import TableError
 from gc_ray.store import Store
 
+COLUMNS = {column.name for column in tables.RESCORES.columns}
 MARKS = "scores/loose/"  # an empty object for each result that no shard holds yet
 
 
@@ -28,10 +30,17 @@ def committed(store: Store, bundle_id: str) -> set[str]:
 
 
 def commit(store: Store, name: str, result: dict) -> bool:
-    """Create a result, a row of RESCORES; False when it was committed already, by whomever: that one stands."""
+    """Create a result, a row of RESCORES; False when it was committed already, by whomever: that one stands.
+
+    TableError when that one is damaged.
+    """
     tables.build(tables.RESCORES, [result])
     store.put(_mark(name), b"")
-    return store.create(name, json.dumps(result, sort_keys=True, allow_nan=False).encode())
+    if store.create(name, json.dumps(result, sort_keys=True, allow_nan=False).encode()):
+        return True
+    if _parsed(store.get(name)) is None:
+        raise TableError(f"result {name} is damaged; delete it and run this again, which scores its scan anew")
+    return False
 
 
 def read_scores(store: Store, bundle_id: str, columns: tuple[str, ...] | None = None) -> pa.Table:
@@ -49,7 +58,13 @@ def compact(store: Store, bundle_id: str) -> int:
 
 
 def rebuild(store: Store, bundle_id: str) -> int:
-    """Write the scores of a bundle anew, from the audit objects alone; how many results there are."""
+    """Write the scores of a bundle anew, from the audit objects alone; how many results there are.
+
+    TableError, before anything is written, when one of them is damaged.
+    """
+    for name, data in shards.get_present(store, sorted(committed(store, bundle_id))):
+        if _parsed(data) is None:
+            raise TableError(f"result {name} is damaged; put it back, or delete it and rescore its scan")
     for name in shards.shard_names(store, _folder(bundle_id)):
         store.delete(name)
     return compact(store, bundle_id)
@@ -64,12 +79,22 @@ def _mark(name: str) -> str:
 
 
 def _loose(store: Store, bundle_id: str) -> tuple[list[str], list[dict]]:
-    """Names and rows of the results that no shard holds yet; of all results where there is no shard."""
+    """Names and rows of the results that no shard holds yet; of all where there is no shard; never a damaged one."""
     names = [f"audit/{entry.key.removeprefix(MARKS)}" for entry in store.list(f"{MARKS}{bundle_id}")]
     if not shards.shard_names(store, _folder(bundle_id)):
         names = sorted(committed(store, bundle_id))
-    found = shards.get_present(store, names)
-    return [name for name, _ in found], [json.loads(data) for _, data in found]
+    found = {name: _parsed(data) for name, data in shards.get_present(store, names)}
+    whole = {name: row for name, row in found.items() if row is not None}
+    return list(whole), list(whole.values())
+
+
+def _parsed(data: bytes) -> dict | None:
+    """The row of a result; None when it is damaged."""
+    try:
+        row = json.loads(data)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and row.keys() == COLUMNS else None
 
 
 def _read(store: Store, bundle_id: str, kind: tables.Table) -> pa.Table:

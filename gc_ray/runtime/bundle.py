@@ -71,7 +71,10 @@ def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: s
     coding, fills = _coding(described, order, names)
     harmonised = _harmonised(study, described, order, data)
     values = _training_values(data, names, harmonised) | _training_terms(data, names, coding, fills)
-    networks = _networks(store, study, gathered, names, any(HEAD in described[name]["scores_of"] for name in order))
+    if HEAD in names:
+        values[HEAD] = data.head[LEAK_FREE][data.train]
+    networks = _networks(store, study, gathered, names)
+    rows = _training_rows(store, study, gathered, networks)
     oof = _out_of_fold(store, study.name, card["tune_id"], model)
     scored = oof["score"].reindex(data.patient_ids[data.train]).to_numpy()
     values = pd.DataFrame(values, index=data.patient_ids[data.train])
@@ -83,9 +86,9 @@ def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: s
         "networks": list(networks),
         "scans": study.scans.model_dump(mode="json"),
     }
-    reference = reference_of(values, _geometry(store, study, gathered, networks), scored, study.scans.phase)
+    reference = reference_of(values, _geometry(rows), scored, study.scans.phase)
     features = _features(study, gathered.sources, names, networks, data)
-    about = _card(store, study, gathered, card, model) | {
+    about = _card(store, study, gathered, card, model, rows) | {
         "feature_order": list(values),
         "environment": environment(_libraries(features)),
     }
@@ -181,16 +184,20 @@ def _cutoff(store: Store, study: Study, data: CohortData, scored: np.ndarray) ->
         return said | {"rule": f"median, since there is no other: {error}", "cutoff": float(np.nanmedian(scored))}
 
 
-def _geometry(store: Store, study: Study, gathered: Gathered, networks: dict[str, Network]) -> pd.DataFrame:
-    """Grids and regions of the training scans, as far as the ledger knows them."""
+def _training_rows(store: Store, study: Study, gathered: Gathered, networks: dict[str, Network]) -> list[dict]:
+    """Ledger rows of the training scans: of features or, where no table of features names them, of network inputs."""
     data, sources = gathered.data, gathered.sources
     sets, scans = {sources.get("radiomics"), f"deep/{sources.get('deep')}"}, set(data.scan_id[data.train]) - {""}
-    rows = [row for row in ledger.read_ledger(store).to_pylist() if row["feature_set"] in sets]
-    rows = [row for row in rows if row["scan_id"] in scans]
-    if not scans:  # no image feature is in a table: what the backbone was given knows the scans
-        recipes = {n.facts["recipe"] for n in networks.values() if n.kind == "backbone"}
-        patients = data.patient_ids[data.train].tolist()
-        rows = [row for recipe in recipes for row in inputs.volume_rows(store, study, recipe, patients)]
+    if scans:
+        rows = ledger.read_ledger(store).to_pylist()
+        return [row for row in rows if row["feature_set"] in sets and row["scan_id"] in scans]
+    recipes = {n.facts["recipe"] for n in networks.values() if n.kind == "backbone"}
+    patients = data.patient_ids[data.train].tolist()
+    return [row for recipe in recipes for row in inputs.volume_rows(store, study, recipe, patients)]
+
+
+def _geometry(rows: list[dict]) -> pd.DataFrame:
+    """Grids and regions of the training scans, as far as the ledger knows them."""
     found = {row["scan_id"]: geometry_of(json.loads(row["geometry"]), row["mask_voxels"]) for row in rows}
     return pd.DataFrame([row for row in found.values() if row])
 
@@ -225,13 +232,13 @@ def _libraries(features: dict) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*tune.LIBRARIES, *images, *networks)))
 
 
-def _networks(store: Store, study: Study, gathered: Gathered, names: set[str], head: bool) -> dict[str, Network]:
-    """The autoencoder whose latents are among ``names``; the head with its backbone where its score is one."""
+def _networks(store: Store, study: Study, gathered: Gathered, names: set[str]) -> dict[str, Network]:
+    """The autoencoder whose latents are among ``names``; the head with its backbone where its log odds are."""
     sources, families = gathered.sources, gathered.data.families
     found: dict[str, Network] = {}
     if "deep" in families and names & set(families["deep"].names):
         found[sources["deep"]] = network_of(store, study, sources["deep"])
-    if head:
+    if HEAD in names:
         top = network_of(store, study, sources[HEAD])
         backbone = top.facts["backbone"]
         found |= {backbone: network_of(store, study, backbone), sources[HEAD]: top}
@@ -247,7 +254,7 @@ def network_of(store: Store, study: Study, name: str) -> Network:
     return Network(card["kind"], facts | {"recipe": recipes.get(card["kind"])}, held.weights)
 
 
-def _card(store: Store, study: Study, gathered: Gathered, card: dict, model: str) -> dict:
+def _card(store: Store, study: Study, gathered: Gathered, card: dict, model: str, rows: list[dict]) -> dict:
     line = next(line for line in card["lines"] if line["model_id"] == model)
     return {
         "study": study.name,
@@ -258,7 +265,7 @@ def _card(store: Store, study: Study, gathered: Gathered, card: dict, model: str
             "tune_id": card["tune_id"],
             "split": split_hash(store, study.name),
             "data": gathered.data.digest(),
-            "scans": digest(sorted(map(str, gathered.data.scan_id[gathered.data.train]))),
+            "scans": digest(sorted({row["scan_id"] for row in rows})),
             "sources": gathered.sources,
             "patients": card["patients"],
         },

@@ -282,7 +282,7 @@ def _unscored(request: Request, ready: _Ready, job: Job) -> tuple[list[_Todo], l
 
 
 def _score(request: Request, todo: list[_Todo], watch: Watch, run: str) -> tuple[Counter, list[Waiting]]:
-    """(scored, refused and, where another run was first, already; scans whose network input failed)."""
+    """(scored, refused and, where another run was first, already; scans whose inputs or result are damaged)."""
     if not todo:
         return Counter(), []
     bundle, store, done, failed = request.bundle, request.store, Counter(), []
@@ -290,11 +290,13 @@ def _score(request: Request, todo: list[_Todo], watch: Watch, run: str) -> tuple
     computed = compute_networks(bundle, store, [work.rows for work in todo], request.workers, run)
     for work in todo:
         row = work.row
-        result = _result(request, work, computed, run)
-        if isinstance(result, Waiting):
-            failed.append(result)
+        try:
+            result = _result(request, work, computed, run)
+            new = audit.commit(store, audit.audit_name(bundle.bundle_id, row, work.input_hash), result)
+        except TableError as error:
+            failed.append(Waiting(row.scan_id, str(error)))
+            tell(row.site, "failed")
             continue
-        new = audit.commit(store, audit.audit_name(bundle.bundle_id, row, work.input_hash), result)
         done[result["status"] if new else "already"] += 1
         tell(row.site, result["status"] if new else "unchanged")
     return done, failed
@@ -317,7 +319,8 @@ def _input_hashes(bundle: Bundle, ready: _Ready, contents: list[str]) -> list[st
     ]
 
 
-def _result(request: Request, work: _Todo, computed: Computed, run: str) -> dict | Waiting:
+def _result(request: Request, work: _Todo, computed: Computed, run: str) -> dict:
+    """A row of RESCORES; TableError when the scan's inputs could not be computed."""
     bundle, row, theirs = request.bundle, work.row, work.rows
     result = {name: getattr(row, name) for name in (*SCAN_KEY, "patient_id", "site", "phase")} | {
         "bundle_id": bundle.bundle_id, "study_id": bundle.card["study"], "model_id": bundle.model,
@@ -330,7 +333,7 @@ def _result(request: Request, work: _Todo, computed: Computed, run: str) -> dict
         return result | {"reasons": refused}
     features, head, fault = computed.of(row.key)
     if fault:
-        return Waiting(row.scan_id, fault)
+        raise TableError(fault)
     features, site = freed(bundle.harmonisation, features, row.site)
     try:
         scored = score(bundle, features, work.clinical, head)
