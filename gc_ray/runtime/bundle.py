@@ -19,18 +19,17 @@ from gc_ray.features.feature_set import feature_set
 from gc_ray.imaging.voi import voi_recipe
 from gc_ray.models.bundle import Bundle, Network, environment, write_bundle
 from gc_ray.models.cohort_data import CohortData
-from gc_ray.models.design import Design
 from gc_ray.models.domain import geometry_of, reference_of
 from gc_ray.models.frozen_sites import freeze
-from gc_ray.models.missing import Completion
 from gc_ray.models.model_folder import read_model
 from gc_ray.models.plans import TUNED
 from gc_ray.models.recipe import LEAK_FREE
-from gc_ray.models.scoring import INTERVAL, needed_names
+from gc_ray.models.scoring import INTERVAL, design_of, needed_names
 from gc_ray.models.select import harmonise
 from gc_ray.models.signature import Signature
 from gc_ray.models.sites import Harmonised
 from gc_ray.runtime import inputs, products, tune
+from gc_ray.runtime.bundled import codes
 from gc_ray.runtime.gather import Gathered, gather
 from gc_ray.store import Store
 from gc_ray.study import Study, digest
@@ -157,8 +156,7 @@ def _training_terms(data: CohortData, names: set[str], coding: dict, fills: dict
     """The clinical terms among ``names`` of the training cohort."""
     if not coding:
         return {}
-    policies = {name: "median" if coding[name]["kind"] == "number" else "mode" for name in fills}
-    coded = Design(coding, Completion(policies, fills)).apply(data.clinical.iloc[data.train])
+    coded = design_of(coding, fills).apply(data.clinical.iloc[data.train])
     return {name: coded[name].to_numpy() for name in coded if name in names}
 
 
@@ -204,7 +202,7 @@ def _geometry(rows: list[dict]) -> pd.DataFrame:
 
 def _features(study: Study, sources: dict, names: set[str], networks: dict, data: CohortData) -> dict:
     """Settings of what is extracted: keys in the order that decides the columns."""
-    found: dict = {"radiomics": None, "volumes": [], "codes": _codes()}
+    found: dict = {"radiomics": None, "volumes": [], "codes": codes()}
     if "radiomics" in data.families and names & set(data.families["radiomics"].names):
         for given in study.extract.feature_sets:
             if (made := feature_set(given)).name == sources["radiomics"]:
@@ -218,12 +216,6 @@ def _features(study: Study, sources: dict, names: set[str], networks: dict, data
     recipes = {n.facts["recipe"] for n in networks.values() if n.facts.get("recipe")}
     found["volumes"] = [json.loads(voi_recipe(recipe).settings_json()) for recipe in sorted(recipes)]
     return found
-
-
-def _codes() -> dict[str, str]:
-    """Our own version of each step, without the libraries': their line is checked by the environment."""
-    steps = {"extract": products, "networks": inputs, "tune": tune}
-    return {step: module.code_version().partition("-")[0] for step, module in steps.items()}
 
 
 def _libraries(features: dict) -> tuple[str, ...]:

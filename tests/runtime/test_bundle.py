@@ -90,7 +90,7 @@ def test_a_scan_is_judged_by_its_head_score(made):
         said, reasons = judge(made.reference, values, {}, "")
         assert said == verdict
         assert verdict == "in-domain" or any(
-            reason.startswith(f"head is {head:.4g}, in training") for reason in reasons
+            reason.startswith(f"head (log odds of the network head) is {head:.4g}") for reason in reasons
         )
 
 

@@ -99,7 +99,7 @@ def test_new_scans_and_old_ones_are_scored_by_networks_and_clinical_signature_to
     results = open_store(str(made / "results"))
     rows = audit.read_scores(results, held.bundle_id).to_pylist()
     assert len(rows) == 5 and all({"dls", "age_years"} <= set(json.loads(row["predictors"])) for row in rows)
-    (drift,) = (e.key for e in results.list(f"drift/{held.bundle_id}") if e.key.endswith(".parquet"))
+    drift = max(e.key for e in results.list(f"drift/{held.bundle_id}") if e.key.endswith(".parquet"))
     drifted = pq.read_table(io.BytesIO(results.get(drift))).to_pylist()
     assert {"head": 5}.items() <= {row["name"]: row["n"] for row in drifted}.items()
     name = f"scores/pilot/{held.card['training']['tune_id']}.parquet"
