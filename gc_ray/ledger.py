@@ -145,8 +145,12 @@ def add_features(store: Store, folder: str, rows: pa.Table) -> None:
 
 
 def read_volume(store: Store, row: dict) -> dict:
-    """The volumes row that a ledger row of a recipe commits, as a dict of Python values and bytes."""
-    return pq.read_table(io.BytesIO(store.get(row["object"]))).to_pylist()[0]
+    """The volumes row that a ledger row of a recipe commits, as a dict of Python values and bytes.
+
+    FileNotFoundError when it is gone, LookupError when its bytes are not those that were written.
+    """
+    name = row["object"]
+    return pq.read_table(io.BytesIO(_whole([(name, store.get(name))])[name])).to_pylist()[0]
 
 
 def is_whole(store: Store, name: str) -> bool:
