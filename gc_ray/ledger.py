@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import pyarrow as pa
@@ -60,7 +60,12 @@ def read_commit(store: Store, row: dict) -> dict | None:
 
 def read_commits(store: Store, rows: list[dict]) -> list[dict]:
     """The whole rows of some committed ones, of which key and generation are given."""
-    return [json.loads(data) for data in shards.get_all(store, [commit_name(row) for row in rows])]
+    found = {name: _parsed(data) for name, data in shards.get_present(store, [commit_name(row) for row in rows])}
+    kept = [found.get(commit_name(row)) for row in rows]
+    if None not in kept:
+        return kept
+    held = {_identity(row): row for row in read_ledger(store).to_pylist()}  # a lost commit still stands in a shard
+    return [whole or held[_identity(row)] for whole, row in zip(kept, rows, strict=True)]
 
 
 def note_content(store: Store, key_id: str, stamp: str, sha256: str) -> None:
@@ -140,24 +145,33 @@ def add_features(store: Store, folder: str, rows: pa.Table) -> None:
 
 
 def read_volume(store: Store, row: dict) -> dict:
-    """The volumes row that a ledger row of a recipe commits, as a dict of Python values and bytes."""
-    return pq.read_table(io.BytesIO(store.get(row["object"]))).to_pylist()[0]
+    """The volumes row that a ledger row of a recipe commits, as a dict of Python values and bytes.
+
+    FileNotFoundError when it is gone, LookupError when its bytes are not those that were written.
+    """
+    name = row["object"]
+    return pq.read_table(io.BytesIO(_whole([(name, store.get(name))])[name])).to_pylist()[0]
+
+
+def is_whole(store: Store, name: str) -> bool:
+    """Whether a staged object is there and holds what was written."""
+    return bool(_whole(shards.get_present(store, [name])))
 
 
 def read_staged(store: Store, row: dict) -> dict[str, float] | None:
-    """The features that a ledger row commits, by name; None when they have moved into a shard."""
-    try:
-        data = store.get(row["object"])
-    except FileNotFoundError:
+    """The features that a ledger row commits, by name; None when their object is damaged, or moved into a shard."""
+    found = _whole(shards.get_present(store, [row["object"]]))
+    if not found:
         return None
+    (data,) = found.values()
     values = pa.ipc.open_file(data).read_all().column("values")[0].as_py()
     names = _feature_names(store, settings_folder(row["feature_set"], row["settings_hash"]))
     return dict(zip(names, values, strict=True))
 
 
 def read_features_of(store: Store, rows: list[dict]) -> pa.Table:
-    """The features that some ledger rows of one feature set and settings hash commit, whatever version made them."""
-    return _features_of(store, rows[0]["feature_set"], rows[0]["settings_hash"], {_identity(row) for row in rows})
+    """The features that some ledger rows of one feature set and settings hash commit, of those that are there."""
+    return _present(store, rows[0]["feature_set"], rows[0]["settings_hash"], {_identity(row) for row in rows})
 
 
 def compact(store: Store) -> int:
@@ -171,18 +185,24 @@ def compact(store: Store) -> int:
 
 
 def _features_of(store: Store, feature_set: str, settings_hash: str, wanted: set[tuple]) -> pa.Table:
+    kept = _present(store, feature_set, settings_hash, wanted)
+    if lost := wanted.difference(_identities(kept)):
+        raise TableError(
+            f"store {store.uri}: {len(wanted)} {feature_set} rows are committed but {kept.num_rows} are there, that "
+            f"of scan {min(lost)[0]} is not; objects were deleted or damaged, put them back, or run extract again "
+            "with another store"
+        )
+    return kept
+
+
+def _present(store: Store, feature_set: str, settings_hash: str, wanted: set[tuple]) -> pa.Table:
     found = shards.retry_when_moved(lambda: _read_rows(store, settings_folder(feature_set, settings_hash)))
     kept = _take(found, [i for i, identity in enumerate(_identities(found)) if identity in wanted])
-    if kept.num_rows != len(wanted):
-        raise TableError(
-            f"store {store.uri}: {len(wanted)} {feature_set} rows are committed but {kept.num_rows} are there; "
-            "objects were deleted by hand, run extract again with another store"
-        )
     return tables.check(tables.RADIOMICS, kept)
 
 
 def _compact(store: Store) -> int:
-    names, loose = shards.read_loose(store, COMMITS, MARKS, SHARDS)
+    names, loose = _loose(store)
     objects: dict[str, set[str]] = {}
     for row in loose:
         if row["status"] in USABLE and not row["feature_set"].startswith("volumes/"):
@@ -199,10 +219,11 @@ def _compact(store: Store) -> int:
 
 def _compact_features(store: Store, folder: str, committed: set[str]) -> None:
     ready = [entry.key for entry in store.list(f"{folder}/staged") if entry.key in committed]
-    if ready:
-        fresh = _widen(shards.get_all(store, ready), _feature_names(store, folder))
+    # a damaged object stays where it is: whoever wants its scan finds it, and it can still be put right
+    if found := _whole(zip(ready, shards.get_all(store, ready), strict=True)):
+        fresh = _widen(found.values(), _feature_names(store, folder))
         shards.add_rows(store, tables.RADIOMICS, folder, fresh)
-        shards.delete_all(store, ready)
+        shards.delete_all(store, found)
 
 
 def _compact_contents(store: Store) -> None:
@@ -215,7 +236,7 @@ def _compact_contents(store: Store) -> None:
 
 def _read_ledger(store: Store, kind: tables.Table) -> pa.Table:
     # loose rows first: one that moves into a shard in between is then seen twice, never missed
-    _, loose = shards.read_loose(store, COMMITS, MARKS, SHARDS)
+    _, loose = _loose(store)
     names = [column.name for column in kind.columns]
     fresh = pa.Table.from_pylist([{name: row[name] for name in names} for row in loose], schema=kind.schema())
     order = [*((name, "ascending") for name in kind.key), ("generation", "descending")]
@@ -224,19 +245,40 @@ def _read_ledger(store: Store, kind: tables.Table) -> pa.Table:
     return tables.check(kind, first_of_each(ordered, kind.key).combine_chunks())
 
 
+def _loose(store: Store) -> tuple[list[str], list[dict]]:
+    """Names and rows of the commits that no shard holds yet; of all commits in a store that has no shard."""
+    found = {name: _parsed(data) for name, data in shards.read_loose(store, COMMITS, MARKS, SHARDS)}
+    for name, row in found.items():
+        if row is None:
+            raise TableError(
+                f"store {store.uri}: ledger row {name} is damaged; put it back, or delete it and run this again to "
+                "compute its scan anew"
+            )
+    return list(found), list(found.values())
+
+
+def _parsed(data: bytes) -> dict | None:
+    """A ledger row; None when its bytes are damaged."""
+    try:
+        return json.loads(data)
+    except ValueError:
+        return None
+
+
 def _mark(commit: str) -> str:
     return f"{MARKS}/{commit.rpartition('/')[2]}"
 
 
 def _read_rows(store: Store, folder: str) -> pa.Table:
     # staged rows are listed first: one that moves into a shard in between is then seen twice, never missed
-    staged = shards.get_all(store, [entry.key for entry in store.list(f"{folder}/staged")])
-    names = _feature_names(store, folder)
-    parts = [*shards.read_shards(store, shards.shard_names(store, folder)), _widen(staged, names)]
+    staged = [entry.key for entry in store.list(f"{folder}/staged")]
+    whole = _whole(zip(staged, shards.get_all(store, staged), strict=True))
+    fresh = _widen(whole.values(), _feature_names(store, folder))
+    parts = [*shards.read_shards(store, shards.shard_names(store, folder)), fresh]
     return shards.unique(tables.RADIOMICS, pa.concat_tables(parts))
 
 
-def _widen(staged: list[bytes], names: tuple[str, ...]) -> pa.Table:
+def _widen(staged: Collection[bytes], names: tuple[str, ...]) -> pa.Table:
     schema = tables.RADIOMICS.schema(names)
     if not staged:
         return schema.empty_table()
@@ -254,9 +296,18 @@ def _feature_names(store: Store, folder: str) -> tuple[str, ...]:
 def _stage(store: Store, folder: str, row: dict, data: bytes, ending: str) -> str:
     key = hashlib.sha256("\x1f".join(str(row[n]) for n in tables.SCAN_KEY).encode()).hexdigest()[:24]
     # the digest in the name keeps a racing or interrupted attempt from replacing what a ledger row has named
-    name = f"{folder}/{key}.g{row['generation']:04d}.{hashlib.sha256(data).hexdigest()[:12]}.{ending}"
+    name = f"{folder}/{key}.g{row['generation']:04d}.{_content(data)}.{ending}"
     store.put(name, data)
     return name
+
+
+def _whole(staged: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
+    """Those staged objects, by name, whose bytes have the digest that their name says."""
+    return {name: data for name, data in staged if f".{_content(data)}." in name}
+
+
+def _content(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]
 
 
 def _identity(row: dict) -> tuple:

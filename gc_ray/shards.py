@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -60,16 +59,15 @@ def add_marked(store: Store, kind: tables.Table, folder: str, fresh: pa.Table, m
     delete_all(store, marks)
 
 
-def read_loose(store: Store, commits: str, marks: str, folder: str) -> tuple[list[str], list[dict]]:
-    """Names and rows of the commits that no shard below ``folder`` holds yet; of all commits where there is no shard.
+def read_loose(store: Store, commits: str, marks: str, folder: str) -> list[tuple[str, bytes]]:
+    """(name, bytes) of the commits that no shard below ``folder`` holds yet; of all commits where there is no shard.
 
-    commits: the folder of JSON objects, a row each. marks: that of empty ones, of the same name for each such commit.
+    commits: the folder of the objects, a row each. marks: that of empty ones, of the same name for each such commit.
     """
     names = [f"{commits}{entry.key.removeprefix(marks)}" for entry in store.list(marks)]
     if not shard_names(store, folder):
         names = [entry.key for entry in store.list(commits)]
-    found = _get_present(store, names)
-    return [name for name, _ in found], [json.loads(data) for _, data in found]
+    return get_present(store, names)
 
 
 def unique(kind: tables.Table, rows: pa.Table) -> pa.Table:
@@ -82,6 +80,18 @@ def unique(kind: tables.Table, rows: pa.Table) -> pa.Table:
 def get_all(store: Store, names: Sequence[str]) -> list[bytes]:
     """The bytes of some objects; FileNotFoundError when one is not there."""
     return _side_by_side(store.get, names)
+
+
+def get_present(store: Store, names: Sequence[str]) -> list[tuple[str, bytes]]:
+    """(name, bytes) of those objects that are there."""
+
+    def get(name: str) -> tuple[str, bytes] | None:
+        try:
+            return name, store.get(name)
+        except FileNotFoundError:
+            return None
+
+    return [found for found in _side_by_side(get, names) if found]
 
 
 def delete_all(store: Store, names: Iterable[str]) -> None:
@@ -104,16 +114,6 @@ def parquet(table: pa.Table) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
-
-
-def _get_present(store: Store, names: Sequence[str]) -> list[tuple[str, bytes]]:
-    def get(name: str) -> tuple[str, bytes] | None:
-        try:
-            return name, store.get(name)
-        except FileNotFoundError:
-            return None
-
-    return [found for found in _side_by_side(get, names) if found]
 
 
 def _rows_in(shard: str) -> int:

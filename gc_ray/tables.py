@@ -71,7 +71,10 @@ LEDGER = Table(
         *_WHOSE,
         _text("phase", "contrast phase, as the manifest has it"),
         _text("status", "ok, repaired (notes say what), refused or failed (reason says why)"),
-        _text("stage", "the last step begun: source, image, mask, features, volumes, done; worker when it died"),
+        _text(
+            "stage",
+            "the last step begun: source, image, mask, features, volumes, done; worker: it died; store: object lost",
+        ),
         _text("reason", "why the scan was refused or failed; empty otherwise"),
         Column("notes", pa.list_(pa.string()), "repairs first, then remarks"),
         _text("missing", "JSON: feature name to the reason why its value is NaN; {} when every value is there"),
@@ -294,7 +297,7 @@ DRIFT = Table(
     ("bundle_id", "name"),
     (
         _text("bundle_id", "digest of the bundle's bytes"),
-        _text("name", "a predictor, score, refusals or calibration"),
+        _text("name", "a predictor (head: log odds of the network head), score, refusals or calibration"),
         Column("n", pa.int64(), "scans of the window"),
         Column("statistic", pa.float64(), "KS distance, share refused, or observed over expected events", null=True),
         Column("psi", pa.float64(), "population stability index, deciles of training", null=True),

@@ -165,6 +165,46 @@ def test_a_deleted_object_is_an_error_and_not_a_missing_row(store):
         ledger.read_features(store, "test")
 
 
+@pytest.mark.parametrize(
+    "spoil", [lambda data: data[:-9], lambda data: data.replace(b"\x7f", b"\x3f"), lambda data: b""]
+)
+def test_a_damaged_object_is_never_taken_for_values(store, spoil):
+    """Its digest is in its name: it gets into no shard and no table, its scan is named, and it can be put back."""
+    for scan in (1, 2):
+        add(store, scan, (float("inf"), 2.0))
+    expected = ledger.read_features(store, "test")
+    row = ledger.read_ledger(store).to_pylist()[1]
+    data = store.get(row["object"])
+    store.put(row["object"], spoil(data))
+    assert store.get(row["object"]) != data
+    assert ledger.read_staged(store, row) is None and not ledger.is_whole(store, row["object"])
+    for _ in range(2):
+        with pytest.raises(TableError, match="2 test rows are committed but 1 are there, that of scan s0002 is not"):
+            ledger.read_features(store, "test")
+        ledger.compact(store)
+    assert ledger.read_features_of(store, [row]).num_rows == 0
+    store.put(row["object"], data)
+    assert ledger.read_features(store, "test").equals(expected)
+
+
+def test_a_damaged_ledger_row_is_named_and_can_be_committed_anew(store):
+    """Nobody can tell whose it was, so nothing goes on without it; a copy in a shard serves in its place."""
+    add(store, 1)
+    name, held = ledger.commit_name(identity(1)), ledger.read_ledger(store).to_pylist()
+    whole = store.get(name)
+    store.put(name, whole[:99])
+    with pytest.raises(TableError, match=f"ledger row {name} is damaged; put it back, or delete it"):
+        ledger.read_ledger(store)
+    store.delete(name)
+    assert ledger.read_ledger(store).num_rows == 0
+    assert add(store, 1)
+    ledger.compact(store)
+    store.put(name, whole[:99])
+    assert ledger.read_commits(store, held) == held
+    store.delete(name)
+    assert ledger.read_commits(store, held) == held
+
+
 def test_a_row_that_does_not_fit_the_schema_is_not_committed(store):
     """A wrong type or column is an error at the writer, not a surprise at a reader."""
     with pytest.raises(TableError, match=r"lacks \['status'\]"):

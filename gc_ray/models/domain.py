@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 from sklearn.covariance import ledoit_wolf
 
+from gc_ray.study_signatures import HEAD
+
 IN_DOMAIN, BORDERLINE, REFUSED = "in-domain", "borderline", "refused"
 POINTS = 101  # quantiles kept of a number: 0, 1, .. 100 %; a sketch of the distribution, nobody's row
 LEVELS = 10  # at most as many distinct values are kept as levels with their shares instead
 REACH = 1.0  # training ranges that a value may lie outside the training range before the scan is refused: assumption
 USUAL = 0.99  # share of the training cohort within the distance that is called in-domain: assumption
 FAR = 2.0  # times the largest training distance, beyond which a scan is refused: assumption
+SPOKEN = {HEAD: "head (log odds of the network head)"}  # names that say too little by themselves
 GEOMETRY = ("spacing_x_mm", "spacing_y_mm", "spacing_z_mm", "slices", "region_ml")
 
 
@@ -28,9 +31,10 @@ def geometry_of(geometry: Mapping, mask_voxels: int | None) -> dict[str, float]:
 def reference_of(values: pd.DataFrame, geometry: pd.DataFrame, score: np.ndarray, phase: str) -> dict:
     """The training cohort as JSON types.
 
-    values: a row a patient, a column a predictor. geometry: as ``geometry_of``, no row where unknown. score: out of
-    fold. phase: the contrast phase of the study, empty for any. Covariance is of standardised predictors. Source: its
-    shrinkage, Ledoit and Wolf, J Multivar Anal 2004; 88:365.
+    values: a row a patient, a column a predictor; ``head``, where a signature takes it, as log odds out of fold.
+    geometry: as ``geometry_of``, no row where unknown. score: out of fold. phase: the contrast phase of the study,
+    empty for any. Covariance is of standardised predictors. Source: its shrinkage, Ledoit and Wolf, J Multivar Anal
+    2004; 88:365.
     """
     found = {
         "n": len(values),
@@ -98,6 +102,7 @@ def _phase(wanted: str, phase: str) -> tuple[str, str]:
 
 
 def _within(name: str, value: float | None, held: Mapping[str, float]) -> tuple[str, str]:
+    name = SPOKEN.get(name, name)
     if value is None or not np.isfinite(value):
         return BORDERLINE, f"{name} is not known"
     least, largest = held["least"], held["largest"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from scipy import special
 
@@ -31,24 +30,22 @@ class Scored:
 
 
 def needed_names(signatures: Mapping[str, Signature], inputs: Mapping[str, tuple[str, ...]]) -> set[str]:
-    """The predictors of all signatures that are not the score of another (inputs: their ``scores_of``)."""
+    """The predictors of all signatures that are not the score of another (inputs: their ``scores_of``).
+
+    ``head`` is among them where a signature takes it: the log odds of the network head, which no signature computes.
+    """
     return {
         name
         for whose, signature in signatures.items()
         for name in signature.predictors
-        if name not in inputs.get(whose, ())
+        if name == HEAD or name not in inputs.get(whose, ())
     }
 
 
-def design_of(bundle: Bundle) -> Design | None:
-    """How the clinical columns that the bundle needs become terms; None when it needs none."""
-    coding = bundle.scoring["coding"]
-    if not coding:
-        return None
-    fills = bundle.scoring["fills"]
-    policies = {name: "median" if said["kind"] == "number" else "mode" for name, said in coding.items()}
-    policies = {name: policy for name, policy in policies.items() if name in fills}
-    return Design(coding, Completion(policies, {name: fills[name] for name in policies}))
+def design_of(coding: Mapping[str, dict], fills: Mapping[str, object]) -> Design:
+    """How clinical columns become terms; fills: what stands in for the gaps of those that may have some."""
+    policies = {name: "median" if coding[name]["kind"] == "number" else "mode" for name in fills}
+    return Design(coding, Completion(policies, fills))
 
 
 def score(bundle: Bundle, features: Mapping[str, float], clinical: pd.DataFrame | None, head: float | None) -> Scored:
@@ -59,10 +56,11 @@ def score(bundle: Bundle, features: Mapping[str, float], clinical: pd.DataFrame 
     TableError when a value is missing or of an unknown level.
     """
     known = dict(features)
-    if (design := design_of(bundle)) is not None:
+    if coding := bundle.scoring["coding"]:
         if clinical is None:
             raise TableError("clinical predictors: wanted a row of the clinical table, there is none; add it")
-        known |= {name: float(value) for name, value in design.apply(clinical).iloc[0].items()}
+        terms = design_of(coding, bundle.scoring["fills"]).apply(clinical).iloc[0]
+        known |= {name: float(value) for name, value in terms.items()}
     if head is not None:
         known[HEAD] = head
     values: dict[str, float] = {}
@@ -77,12 +75,3 @@ def score(bundle: Bundle, features: Mapping[str, float], clinical: pd.DataFrame 
         reach = float(special.ndtri((1 + CONFIDENCE) / 2) * error)
         lower, upper = float(special.expit(linear - reach)), float(special.expit(linear + reach))
     return Scored(float(special.expit(linear)), linear, lower, upper, values)
-
-
-def missing_clinical(bundle: Bundle, row: pd.Series | None) -> list[str]:
-    """The columns without which a scan cannot be scored: empty in ``row``, with no rule for an empty one."""
-    coding = bundle.scoring["coding"]
-    strict = [name for name, said in coding.items() if said["missing"] == "complete_case"]
-    if row is None:
-        return list(coding)
-    return [name for name in strict if pd.isna(row.get(name, np.nan))]

@@ -12,8 +12,10 @@ import pyarrow as pa
 
 from gc_ray import shards, tables
 from gc_ray.cohort.manifest import ScanRow
+from gc_ray.errors import TableError
 from gc_ray.store import Store
 
+COLUMNS = {column.name for column in tables.RESCORES.columns}
 MARKS = "scores/loose/"  # an empty object for each result that no shard holds yet
 
 
@@ -28,10 +30,17 @@ def committed(store: Store, bundle_id: str) -> set[str]:
 
 
 def commit(store: Store, name: str, result: dict) -> bool:
-    """Create a result, a row of RESCORES; False when it was committed already, by whomever: that one stands."""
+    """Create a result, a row of RESCORES; False when it was committed already, by whomever: that one stands.
+
+    TableError when that one is damaged.
+    """
     tables.build(tables.RESCORES, [result])
     store.put(_mark(name), b"")
-    return store.create(name, json.dumps(result, sort_keys=True, allow_nan=False).encode())
+    if store.create(name, json.dumps(result, sort_keys=True, allow_nan=False).encode()):
+        return True
+    if _parsed(store.get(name)) is None:
+        raise TableError(f"result {name} is damaged; delete it and run this again, which scores its scan anew")
+    return False
 
 
 def read_scores(store: Store, bundle_id: str, columns: tuple[str, ...] | None = None) -> pa.Table:
@@ -57,7 +66,19 @@ def _mark(name: str) -> str:
 
 
 def _loose(store: Store, bundle_id: str) -> tuple[list[str], list[dict]]:
-    return shards.read_loose(store, f"audit/{bundle_id}", f"{MARKS}{bundle_id}", _folder(bundle_id))
+    """Names and rows of the results that no shard holds yet; of all where there is no shard; never a damaged one."""
+    loose = shards.read_loose(store, f"audit/{bundle_id}", f"{MARKS}{bundle_id}", _folder(bundle_id))
+    whole = {name: row for name, data in loose if (row := _parsed(data)) is not None}
+    return list(whole), list(whole.values())
+
+
+def _parsed(data: bytes) -> dict | None:
+    """The row of a result; None when it is damaged."""
+    try:
+        row = json.loads(data)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and row.keys() == COLUMNS else None
 
 
 def _read(store: Store, bundle_id: str, kind: tables.Table) -> pa.Table:

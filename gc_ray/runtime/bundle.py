@@ -19,18 +19,17 @@ from gc_ray.features.feature_set import feature_set
 from gc_ray.imaging.voi import voi_recipe
 from gc_ray.models.bundle import Bundle, Network, environment, write_bundle
 from gc_ray.models.cohort_data import CohortData
-from gc_ray.models.design import Design
 from gc_ray.models.domain import geometry_of, reference_of
 from gc_ray.models.frozen_sites import freeze
-from gc_ray.models.missing import Completion
 from gc_ray.models.model_folder import read_model
 from gc_ray.models.plans import TUNED
 from gc_ray.models.recipe import LEAK_FREE
-from gc_ray.models.scoring import INTERVAL, needed_names
+from gc_ray.models.scoring import INTERVAL, design_of, needed_names
 from gc_ray.models.select import harmonise
 from gc_ray.models.signature import Signature
 from gc_ray.models.sites import Harmonised
 from gc_ray.runtime import inputs, products, tune
+from gc_ray.runtime.bundled import codes
 from gc_ray.runtime.gather import Gathered, gather
 from gc_ray.store import Store
 from gc_ray.study import Study, digest
@@ -71,7 +70,10 @@ def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: s
     coding, fills = _coding(described, order, names)
     harmonised = _harmonised(study, described, order, data)
     values = _training_values(data, names, harmonised) | _training_terms(data, names, coding, fills)
-    networks = _networks(store, study, gathered, names, any(HEAD in described[name]["scores_of"] for name in order))
+    if HEAD in names:
+        values[HEAD] = data.head[LEAK_FREE][data.train]
+    networks = _networks(store, study, gathered, names)
+    rows = _training_rows(store, study, gathered, networks)
     oof = _out_of_fold(store, study.name, card["tune_id"], model)
     scored = oof["score"].reindex(data.patient_ids[data.train]).to_numpy()
     values = pd.DataFrame(values, index=data.patient_ids[data.train])
@@ -83,9 +85,9 @@ def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: s
         "networks": list(networks),
         "scans": study.scans.model_dump(mode="json"),
     }
-    reference = reference_of(values, _geometry(store, study, gathered, networks), scored, study.scans.phase)
+    reference = reference_of(values, _geometry(rows), scored, study.scans.phase)
     features = _features(study, gathered.sources, names, networks, data)
-    about = _card(store, study, gathered, card, model) | {
+    about = _card(store, study, gathered, card, model, rows) | {
         "feature_order": list(values),
         "environment": environment(_libraries(features)),
     }
@@ -154,8 +156,7 @@ def _training_terms(data: CohortData, names: set[str], coding: dict, fills: dict
     """The clinical terms among ``names`` of the training cohort."""
     if not coding:
         return {}
-    policies = {name: "median" if coding[name]["kind"] == "number" else "mode" for name in fills}
-    coded = Design(coding, Completion(policies, fills)).apply(data.clinical.iloc[data.train])
+    coded = design_of(coding, fills).apply(data.clinical.iloc[data.train])
     return {name: coded[name].to_numpy() for name in coded if name in names}
 
 
@@ -181,23 +182,27 @@ def _cutoff(store: Store, study: Study, data: CohortData, scored: np.ndarray) ->
         return said | {"rule": f"median, since there is no other: {error}", "cutoff": float(np.nanmedian(scored))}
 
 
-def _geometry(store: Store, study: Study, gathered: Gathered, networks: dict[str, Network]) -> pd.DataFrame:
-    """Grids and regions of the training scans, as far as the ledger knows them."""
+def _training_rows(store: Store, study: Study, gathered: Gathered, networks: dict[str, Network]) -> list[dict]:
+    """Ledger rows of the training scans: of features or, where no table of features names them, of network inputs."""
     data, sources = gathered.data, gathered.sources
     sets, scans = {sources.get("radiomics"), f"deep/{sources.get('deep')}"}, set(data.scan_id[data.train]) - {""}
-    rows = [row for row in ledger.read_ledger(store).to_pylist() if row["feature_set"] in sets]
-    rows = [row for row in rows if row["scan_id"] in scans]
-    if not scans:  # no image feature is in a table: what the backbone was given knows the scans
-        recipes = {n.facts["recipe"] for n in networks.values() if n.kind == "backbone"}
-        patients = data.patient_ids[data.train].tolist()
-        rows = [row for recipe in recipes for row in inputs.volume_rows(store, study, recipe, patients)]
+    if scans:
+        rows = ledger.read_ledger(store).to_pylist()
+        return [row for row in rows if row["feature_set"] in sets and row["scan_id"] in scans]
+    recipes = {n.facts["recipe"] for n in networks.values() if n.kind == "backbone"}
+    patients = data.patient_ids[data.train].tolist()
+    return [row for recipe in recipes for row in inputs.volume_rows(store, study, recipe, patients)]
+
+
+def _geometry(rows: list[dict]) -> pd.DataFrame:
+    """Grids and regions of the training scans, as far as the ledger knows them."""
     found = {row["scan_id"]: geometry_of(json.loads(row["geometry"]), row["mask_voxels"]) for row in rows}
     return pd.DataFrame([row for row in found.values() if row])
 
 
 def _features(study: Study, sources: dict, names: set[str], networks: dict, data: CohortData) -> dict:
     """Settings of what is extracted: keys in the order that decides the columns."""
-    found: dict = {"radiomics": None, "volumes": [], "codes": _codes()}
+    found: dict = {"radiomics": None, "volumes": [], "codes": codes()}
     if "radiomics" in data.families and names & set(data.families["radiomics"].names):
         for given in study.extract.feature_sets:
             if (made := feature_set(given)).name == sources["radiomics"]:
@@ -213,25 +218,19 @@ def _features(study: Study, sources: dict, names: set[str], networks: dict, data
     return found
 
 
-def _codes() -> dict[str, str]:
-    """Our own version of each step, without the libraries': their line is checked by the environment."""
-    steps = {"extract": products, "networks": inputs, "tune": tune}
-    return {step: module.code_version().partition("-")[0] for step, module in steps.items()}
-
-
 def _libraries(features: dict) -> tuple[str, ...]:
     images = products.LIBRARIES if features["radiomics"] or features["volumes"] else ()
     networks = inputs.LIBRARIES if features["volumes"] else ()
     return tuple(dict.fromkeys((*tune.LIBRARIES, *images, *networks)))
 
 
-def _networks(store: Store, study: Study, gathered: Gathered, names: set[str], head: bool) -> dict[str, Network]:
-    """The autoencoder whose latents are among ``names``; the head with its backbone where its score is one."""
+def _networks(store: Store, study: Study, gathered: Gathered, names: set[str]) -> dict[str, Network]:
+    """The autoencoder whose latents are among ``names``; the head with its backbone where its log odds are."""
     sources, families = gathered.sources, gathered.data.families
     found: dict[str, Network] = {}
     if "deep" in families and names & set(families["deep"].names):
         found[sources["deep"]] = network_of(store, study, sources["deep"])
-    if head:
+    if HEAD in names:
         top = network_of(store, study, sources[HEAD])
         backbone = top.facts["backbone"]
         found |= {backbone: network_of(store, study, backbone), sources[HEAD]: top}
@@ -247,7 +246,7 @@ def network_of(store: Store, study: Study, name: str) -> Network:
     return Network(card["kind"], facts | {"recipe": recipes.get(card["kind"])}, held.weights)
 
 
-def _card(store: Store, study: Study, gathered: Gathered, card: dict, model: str) -> dict:
+def _card(store: Store, study: Study, gathered: Gathered, card: dict, model: str, rows: list[dict]) -> dict:
     line = next(line for line in card["lines"] if line["model_id"] == model)
     return {
         "study": study.name,
@@ -258,7 +257,7 @@ def _card(store: Store, study: Study, gathered: Gathered, card: dict, model: str
             "tune_id": card["tune_id"],
             "split": split_hash(store, study.name),
             "data": gathered.data.digest(),
-            "scans": digest(sorted(map(str, gathered.data.scan_id[gathered.data.train]))),
+            "scans": digest(sorted({row["scan_id"] for row in rows})),
             "sources": gathered.sources,
             "patients": card["patients"],
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from gc_ray import ledger
@@ -16,7 +17,7 @@ from gc_ray.runtime import inputs, products, tune
 from gc_ray.runtime.products import NetworkInput, Product, Radiomics
 from gc_ray.store import Store
 from gc_ray.study import load_study
-from gc_ray.tables import SCAN_KEY
+from gc_ray.tables import RADIOMICS, SCAN_KEY
 
 Key = tuple
 
@@ -34,15 +35,20 @@ class Computed:
         return self.features.get(key, {}), self.head.get(key), self.faults.get(key, "")
 
 
+def codes() -> dict[str, str]:
+    """Our own version of each step, without the libraries': their line is checked by the environment."""
+    steps = {"extract": products, "networks": inputs, "tune": tune}
+    return {step: module.code_version().partition("-")[0] for step, module in steps.items()}
+
+
 def check_codes(bundle: Bundle) -> None:
     """BundleError when this version of the package computes a step otherwise than the bundle's did."""
-    here = {"extract": products, "networks": inputs, "tune": tune}
+    here = codes()
     for step, version in bundle.features["codes"].items():
-        found = here[step].code_version().partition("-")[0]
-        if found != version:
+        if here[step] != version:
             raise BundleError(
-                f"bundle: part features.json: wanted version {version} of step {step}, here is {found}; install the "
-                "package that made the bundle, or bundle anew"
+                f"bundle: part features.json: wanted version {version} of step {step}, here is {here[step]}; install "
+                "the package that made the bundle, or bundle anew"
             )
     for recipe in bundle.features["volumes"]:
         if NetworkInput(voi_recipe(recipe["name"])).settings != recipe:
@@ -74,25 +80,38 @@ def install(bundle: Bundle, store: Store) -> None:
 def compute_networks(
     bundle: Bundle, store: Store, scans: list[list[dict]], workers: int | None, run: str
 ) -> Computed:
-    """Image features, latents and head of some scans; scans: the ledger rows of each, of what was extracted."""
+    """Image features, latents and head of some scans; scans: the ledger rows of each, of what was extracted.
+
+    A scan of which the store has lost something is a fault, and the ledger then says so: the next run extracts it.
+    """
     install(bundle, store)
-    usable = [rows for rows in scans if rows and all(row["status"] in ledger.USABLE for row in rows)]
+    held: dict[str, list[dict]] = defaultdict(list)
+    for rows in scans:
+        if all(row["status"] in ledger.USABLE for row in rows):
+            for row in rows:
+                held[row["feature_set"]].append(row)
     computed = Computed()
     if bundle.features["radiomics"]:
-        name = bundle.features["radiomics"]["name"]
-        _collect(store, [row for rows in usable for row in rows if row["feature_set"] == name], computed)
-    volumes = {row["feature_set"]: [] for rows in usable for row in rows}
-    for row in (row for rows in usable for row in rows):
-        volumes[row["feature_set"]].append(row)
+        _collect(store, held[bundle.features["radiomics"]["name"]], computed)
     for name, network in bundle.networks.items():
-        theirs = volumes.get(f"volumes/{network.facts['recipe']}", [])
+        theirs = held[f"volumes/{network.facts['recipe']}"]
         if network.kind == "autoencoder" and theirs:
             _embed(store, name, theirs, computed, (workers, run))
-        if network.kind == "head" and usable:
-            backbone = network.facts["backbone"]
-            recipe = bundle.networks[backbone].facts["recipe"]
-            _head(store, network, volumes.get(f"volumes/{recipe}", []), computed, workers)
+        if network.kind == "head":
+            recipe = bundle.networks[network.facts["backbone"]].facts["recipe"]
+            _head(store, network, held[f"volumes/{recipe}"], computed, workers)
+    for row in (row for name in held if name.startswith("volumes/") for row in held[name]):
+        if _key(row) in computed.faults and not ledger.is_whole(store, row["object"]):
+            _give_up(store, row, computed)
     return computed
+
+
+def _give_up(store: Store, row: dict, computed: Computed) -> None:
+    """Commit that a ledger row's object is lost; a failed scan is computed anew by the next run."""
+    reason = f"{row['feature_set']}: its object {row['object']} is gone or damaged; run this again to compute it anew"
+    lost = {"status": "failed", "stage": "store", "reason": reason, "object": "", "seconds": 0.0}
+    ledger.commit(store, row | lost | {"generation": row["generation"] + 1})
+    computed.faults[_key(row)] = reason
 
 
 def _collect(store: Store, rows: list[dict], computed: Computed) -> None:
@@ -106,12 +125,15 @@ def _collect(store: Store, rows: list[dict], computed: Computed) -> None:
             computed.features.setdefault(_key(row), {}).update(found)
     if moved:
         table = ledger.read_features_of(store, moved)
-        place = {_key(r): i for i, r in enumerate(table.select(SCAN_KEY).to_pylist())}
-        at = [place[_key(row)] for row in moved]
-        fixed = {*SCAN_KEY, "feature_set", "patient_id", "site", "generation"}
-        values = table.drop_columns([c for c in table.column_names if c in fixed]).take(at).to_pylist()
-        for row, found in zip(moved, values, strict=True):
-            computed.features.setdefault(_key(row), {}).update(found)
+        keys = map(_key, table.select(SCAN_KEY).to_pylist())
+        fixed = {column.name for column in RADIOMICS.columns}
+        values = table.drop_columns([c for c in table.column_names if c in fixed]).to_pylist()
+        there = dict(zip(keys, values, strict=True))
+        for row in moved:
+            if _key(row) in there:
+                computed.features.setdefault(_key(row), {}).update(there[_key(row)])
+            else:
+                _give_up(store, row, computed)
 
 
 def _embed(store: Store, model: str, rows: list[dict], computed: Computed, how: tuple[int | None, str]) -> None:

@@ -18,7 +18,7 @@ from gc_ray.features.feature_set import check_libraries, feature_set
 from gc_ray.runtime import cluster
 
 PACKAGES = (
-    *("ray", "torch", "monai", "SimpleITK", "pyradiomics-bhklab", "scikit-learn", "pyarrow", "boto3"),
+    *("ray", "torch", "monai", "SimpleITK", "pyradiomics-bhklab", "scikit-learn", "pyarrow", "lifelines", "boto3"),
     *(
         "numpy",
         "scipy",

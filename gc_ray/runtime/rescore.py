@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gc_ray import ledger
-from gc_ray.cohort.clinical import check_clinical
 from gc_ray.cohort.manifest import STRETCH, ScanRow, Scans, join_manifests
 from gc_ray.errors import StudyError, TableError
 from gc_ray.joins import places
 from gc_ray.models.bundle import Bundle
 from gc_ray.models.domain import REFUSED, geometry_of, judge
 from gc_ray.models.frozen_sites import freed, known_sites
-from gc_ray.models.scoring import INTERVAL, Scored, missing_clinical, score
+from gc_ray.models.scoring import INTERVAL, Scored, score
 from gc_ray.runtime import audit, cluster
 from gc_ray.runtime.bundled import Computed, check_codes, compute_networks, products_of
 from gc_ray.runtime.clinical_table import fetch_clinical
 from gc_ray.runtime.drift import write_drift
 from gc_ray.runtime.extract import Request as Extraction
 from gc_ray.runtime.extract import look_and_compute
-from gc_ray.runtime.incoming import Waiting, find_series, pseudonym
+from gc_ray.runtime.incoming import Waiting, find_series
+from gc_ray.runtime.incoming_clinical import lacking, outcomes_of, predictors_of
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Planned, plan_scan, read_history, results_of
 from gc_ray.runtime.products import code_version, describe
@@ -36,7 +36,7 @@ from gc_ray.runtime.survey import Survey
 from gc_ray.source import joint_stamp, list_source
 from gc_ray.store import Store
 from gc_ray.study import ExtractSettings, digest, load_study
-from gc_ray.study_cohort import ClinicalSettings, ScansSettings
+from gc_ray.study_cohort import ScansSettings
 from gc_ray.tables import SCAN_KEY
 
 MANIFESTS = (".csv", ".parquet")  # what ends otherwise is a prefix to be searched
@@ -115,7 +115,8 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     done, lost = _score(request, todo, watch, run)
     ledger.compact(store)
     audit.compact(store, bundle.bundle_id)
-    drifted = write_drift(store, bundle, _outcomes(request, text), run, request.now)
+    outcomes = outcomes_of(text[0], bundle.card["outcome"], request.site_key) if text else None
+    drifted = write_drift(store, bundle, outcomes, run, request.now)
     found = Rescored(
         run, bundle.bundle_id, len(rows), done["scored"], done["refused"], already + done["already"],
         (*waiting, *more), (*failed, *lost), drifted,
@@ -154,8 +155,8 @@ def _rows(request: Request) -> tuple[Scans, list[Waiting]]:
 def _ready(request: Request, rows: Scans, text: tuple[pd.DataFrame, str] | None) -> tuple[_Ready, list[Waiting]]:
     """(scans with all that they need, scans that wait for a file or a clinical value)."""
     coding = request.bundle.scoring["coding"]
-    clinical = _clinical(request, *text) if text and coding else None
-    lost = _lost(request.bundle, clinical, rows.count("patient_id")) if coding else {}
+    clinical = predictors_of(*text, coding, request.site_key) if text and coding else None
+    lost = lacking(clinical, coding, rows.count("patient_id")) if coding else {}
     kept, stamps, waiting = [], [], []
     with ThreadPoolExecutor(THREADS) as pool:
         looks = (look for part in rows.stretches() for look in pool.map(_stamp, part))
@@ -177,46 +178,6 @@ def _stamp(row: ScanRow) -> tuple[str, str]:
     if not image.parts:
         return "", "its image is not there"
     return joint_stamp([image, mask]), "" if mask.parts else "it has no mask yet"
-
-
-def _lost(bundle: Bundle, clinical: pd.DataFrame | None, patients: Iterable[str]) -> dict[str, list[str]]:
-    """By patient that cannot be scored: the clinical columns that are wanted."""
-    if clinical is None:
-        return dict.fromkeys(patients, missing_clinical(bundle, None))
-    nothing = missing_clinical(bundle, None)
-    known = set(clinical.index)
-    empty = clinical[clinical.isna().any(axis="columns")]
-    lost = {patient: missing_clinical(bundle, row) for patient, row in empty.iterrows()}
-    return {p: names for p, names in lost.items() if names} | {p: nothing for p in patients if p not in known}
-
-
-def _clinical(request: Request, text: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The columns that the bundle needs, by the table's own patient id and, with a site's key, by its pseudonym."""
-    coding = request.bundle.scoring["coding"]
-    columns = {c: {k: v for k, v in said.items() if k not in ("codes", "terms")} for c, said in coding.items()}
-    columns = {c: said | ({"not_after": ""} if "not_after" in said else {}) for c, said in columns.items()}
-    settings = ClinicalSettings.model_validate_json(json.dumps({"predictors": list(columns), "columns": columns}))
-    values, findings = check_clinical(text, settings)
-    errors = [finding.text for finding in findings if finding.level == "error"]
-    if errors:
-        raise TableError(f"{name}: {errors[0]}")
-    return _by_pseudonym(request, values)
-
-
-def _by_pseudonym(request: Request, values: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:
-    if request.site_key is None:
-        return values
-    named = values.set_axis([pseudonym(request.site_key, f"patient {p}") for p in values.index])
-    return pd.concat([values, named])
-
-
-def _outcomes(request: Request, text: tuple[pd.DataFrame, str] | None) -> pd.Series | None:
-    """The outcomes that have arrived, 0 or 1 by patient; None where the table has no such column."""
-    outcome = request.bundle.card["outcome"]
-    if text is None or outcome not in text[0]:
-        return None
-    values = pd.to_numeric(text[0][outcome], errors="coerce")
-    return _by_pseudonym(request, values.where(values.isin((0, 1))))
 
 
 def _extract(request: Request, ready: _Ready, job: Job, watch: Watch) -> None:
@@ -282,7 +243,7 @@ def _unscored(request: Request, ready: _Ready, job: Job) -> tuple[list[_Todo], l
 
 
 def _score(request: Request, todo: list[_Todo], watch: Watch, run: str) -> tuple[Counter, list[Waiting]]:
-    """(scored, refused and, where another run was first, already; scans whose network input failed)."""
+    """(scored, refused and, where another run was first, already; scans whose inputs or result are damaged)."""
     if not todo:
         return Counter(), []
     bundle, store, done, failed = request.bundle, request.store, Counter(), []
@@ -290,11 +251,13 @@ def _score(request: Request, todo: list[_Todo], watch: Watch, run: str) -> tuple
     computed = compute_networks(bundle, store, [work.rows for work in todo], request.workers, run)
     for work in todo:
         row = work.row
-        result = _result(request, work, computed, run)
-        if isinstance(result, Waiting):
-            failed.append(result)
+        try:
+            result = _result(request, work, computed, run)
+            new = audit.commit(store, audit.audit_name(bundle.bundle_id, row, work.input_hash), result)
+        except TableError as error:
+            failed.append(Waiting(row.scan_id, str(error)))
+            tell(row.site, "failed")
             continue
-        new = audit.commit(store, audit.audit_name(bundle.bundle_id, row, work.input_hash), result)
         done[result["status"] if new else "already"] += 1
         tell(row.site, result["status"] if new else "unchanged")
     return done, failed
@@ -317,7 +280,8 @@ def _input_hashes(bundle: Bundle, ready: _Ready, contents: list[str]) -> list[st
     ]
 
 
-def _result(request: Request, work: _Todo, computed: Computed, run: str) -> dict | Waiting:
+def _result(request: Request, work: _Todo, computed: Computed, run: str) -> dict:
+    """A row of RESCORES; TableError when the scan's inputs could not be computed."""
     bundle, row, theirs = request.bundle, work.row, work.rows
     result = {name: getattr(row, name) for name in (*SCAN_KEY, "patient_id", "site", "phase")} | {
         "bundle_id": bundle.bundle_id, "study_id": bundle.card["study"], "model_id": bundle.model,
@@ -330,7 +294,7 @@ def _result(request: Request, work: _Todo, computed: Computed, run: str) -> dict
         return result | {"reasons": refused}
     features, head, fault = computed.of(row.key)
     if fault:
-        return Waiting(row.scan_id, fault)
+        raise TableError(fault)
     features, site = freed(bundle.harmonisation, features, row.site)
     try:
         scored = score(bundle, features, work.clinical, head)
@@ -344,6 +308,5 @@ def _result(request: Request, work: _Todo, computed: Computed, run: str) -> dict
 
 def _risk(bundle: Bundle, scored: Scored) -> dict:
     low, high = bundle.cutoff["names"]
-    found = asdict(replace(scored, values={}))
-    del found["values"]
+    found = {name: getattr(scored, name) for name in ("score", "linear_predictor", "lower", "upper")}
     return found | {"status": "scored", "risk_group": high if scored.score > bundle.cutoff["cutoff"] else low}

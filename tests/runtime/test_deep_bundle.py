@@ -14,9 +14,11 @@ import pytest
 
 from gc_ray.cohort.synthetic.spec import CohortSpec
 from gc_ray.cohort.synthetic.write import write_cohort
+from gc_ray.cohort_tables import read_splits
 from gc_ray.models.bundle import read_bundle
 from gc_ray.runtime import audit
 from gc_ray.store import open_store
+from gc_ray.study import digest
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +66,13 @@ def test_new_scans_and_old_ones_are_scored_by_networks_and_clinical_signature_to
     held = read_bundle(open_store(str(made / "bundle")))
     assert [network.kind for network in held.networks.values()] == ["backbone", "head"]
     assert "spacing_z_mm" in held.reference["geometry"]  # from the network inputs, the only thing extracted
+    splits, seen = (
+        read_splits(open_store(str(made / "store")), "pilot").to_pandas(),
+        pd.read_csv(made / "seen/scans.csv"),
+    )
+    train = seen[seen["patient_id"].isin(splits.loc[splits["cohort"] == "train", "patient_id"])]
+    assert held.card["training"]["scans"] == digest(sorted(train["scan_id"]))
+    assert list(held.reference["predictors"]) == ["age_years", "head"]
     parts = [
         pd.read_csv(made / name).assign(folder=name.partition("/")[0])
         for name in ("seen/scans_site_B.csv", "new/scans.csv")
@@ -87,8 +96,12 @@ def test_new_scans_and_old_ones_are_scored_by_networks_and_clinical_signature_to
     )
     for said in ("0 already, 0 waiting, 0 failed", "0 scored, 0 refused, 5 already, 0 waiting, 0 failed"):
         assert said in gc_ray(*asked, "--store", made / "results", "--workers", "0")
-    rows = audit.read_scores(open_store(str(made / "results")), held.bundle_id).to_pylist()
+    results = open_store(str(made / "results"))
+    rows = audit.read_scores(results, held.bundle_id).to_pylist()
     assert len(rows) == 5 and all({"dls", "age_years"} <= set(json.loads(row["predictors"])) for row in rows)
+    drift = max(e.key for e in results.list(f"drift/{held.bundle_id}") if e.key.endswith(".parquet"))
+    drifted = pq.read_table(io.BytesIO(results.get(drift))).to_pylist()
+    assert {"head": 5}.items() <= {row["name"]: row["n"] for row in drifted}.items()
     name = f"scores/pilot/{held.card['training']['tune_id']}.parquet"
     final = pq.read_table(io.BytesIO(open_store(str(made / "store")).get(name))).to_pandas()
     final = final[(final["kind"] == "final") & (final["variant"] == "leak_free")]

@@ -1,0 +1,58 @@
+"""The clinical values of new scans, by patient or pseudonym: predictors, what a patient lacks, outcomes that came."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from gc_ray.cohort.clinical import check_clinical
+from gc_ray.errors import TableError
+from gc_ray.runtime.incoming import pseudonym
+from gc_ray.study_cohort import ClinicalSettings
+
+Coding = Mapping[str, dict]  # of a bundle: how each clinical column becomes terms, and what is done about its gaps
+
+
+def predictors_of(text: pd.DataFrame, name: str, coding: Coding, site_key: bytes | None) -> pd.DataFrame:
+    """The columns that a bundle needs, by the table's own patient id and, with a site's key, by its pseudonym.
+
+    text, name: as ``fetch_clinical`` has them. TableError when a column is missing or a value is none of its kind.
+    """
+    columns = {c: {k: v for k, v in said.items() if k not in ("codes", "terms")} for c, said in coding.items()}
+    columns = {c: said | ({"not_after": ""} if "not_after" in said else {}) for c, said in columns.items()}
+    settings = ClinicalSettings.model_validate_json(json.dumps({"predictors": list(columns), "columns": columns}))
+    values, findings = check_clinical(text, settings)
+    errors = [finding.text for finding in findings if finding.level == "error"]
+    if errors:
+        raise TableError(f"{name}: {errors[0]}")
+    return _by_pseudonym(values, site_key)
+
+
+def lacking(clinical: pd.DataFrame | None, coding: Coding, patients: Iterable[str]) -> dict[str, list[str]]:
+    """By patient that cannot be scored: the columns that are wanted, all of a patient whom nobody knows."""
+    whole = list(coding)
+    if clinical is None:
+        return dict.fromkeys(patients, whole)
+    strict = [name for name, said in coding.items() if said["missing"] == "complete_case"]
+    gaps = clinical[strict].isna()
+    gaps = gaps[gaps.any(axis="columns")]
+    lost = {patient: gaps.columns[row].to_list() for patient, row in zip(gaps.index, gaps.to_numpy(), strict=True)}
+    known = set(clinical.index)
+    return lost | {patient: whole for patient in patients if patient not in known}
+
+
+def outcomes_of(text: pd.DataFrame, outcome: str, site_key: bytes | None) -> pd.Series | None:
+    """The outcomes that have arrived, 0 or 1 by patient; None where the table has no such column."""
+    if outcome not in text:
+        return None
+    values = pd.to_numeric(text[outcome], errors="coerce")
+    return _by_pseudonym(values.where(values.isin((0, 1))), site_key)
+
+
+def _by_pseudonym(values: pd.DataFrame | pd.Series, site_key: bytes | None) -> pd.DataFrame | pd.Series:
+    if site_key is None:
+        return values
+    named = values.set_axis([pseudonym(site_key, f"patient {p}") for p in values.index])
+    return pd.concat([values, named])
