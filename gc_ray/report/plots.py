@@ -13,6 +13,7 @@ from gc_ray.report.draw import COLOURS, GREY, PANEL, Plot, line_style, panels
 
 UNIT = ["study_id", "model_id", "variant", "cohort", "kind"]
 KINDS = {"oof": "out-of-fold", "final": "frozen model", "apparent": "in-sample"}
+LEGEND_LINE = 0.16  # inches of a line of a legend
 AT_RISK_TICKS = 5  # most times at which numbers at risk are printed; more would not be legible
 GROUP_COLOUR = {"low": COLOURS[0], "high": COLOURS[1]}
 
@@ -82,7 +83,7 @@ def with_metric(curves: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> pd.
 
 def draw_roc(table: pd.DataFrame) -> Figure:
     """ROC curves: a panel for each cohort, a line for each model."""
-    figure, axes = _cohort_panels(table)
+    figure, axes = _cohort_panels(table, _above_legend(table, 4))  # a square axis needs more
     for axis, (_, rows) in zip(axes, _cohorts(table), strict=True):
         axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.7, linestyle=":")
         for i, (model, line) in enumerate(rows.groupby("model_id", sort=False)):
@@ -90,13 +91,13 @@ def draw_roc(table: pd.DataFrame) -> Figure:
         axis.set(
             xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal"
         )
-        axis.legend(loc="lower right", title="AUC (95 % interval)", title_fontsize=7.5)
+        _legend_below(axis, "AUC (95 % interval)")
     return figure
 
 
 def draw_recall(table: pd.DataFrame) -> Figure:
     """Precision-recall curves: a panel for each cohort, a line for each model."""
-    figure, axes = _cohort_panels(table)
+    figure, axes = _cohort_panels(table, _above_legend(table, 1))
     for axis, (_, rows) in zip(axes, _cohorts(table), strict=True):
         axis.axhline(rows["events"].iloc[0] / rows["n"].iloc[0], color=GREY, linewidth=0.7, linestyle=":")
         for i, (model, line) in enumerate(rows.groupby("model_id", sort=False)):
@@ -104,13 +105,13 @@ def draw_recall(table: pd.DataFrame) -> Figure:
                 line["x"], line["y"], where="pre", label=_label(model, line, "average_precision"), **line_style(i)
             )
         axis.set(xlabel="recall (sensitivity)", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-        axis.legend(loc="upper right", title="average precision (95 % interval)", title_fontsize=7.5)
+        _legend_below(axis, "average precision (95 % interval)")
     return figure
 
 
 def draw_decision(table: pd.DataFrame) -> Figure:
     """Decision curves: a panel for each cohort; acting on all and on nobody in grey."""
-    figure, axes = _cohort_panels(table)
+    figure, axes = _cohort_panels(table, _above_legend(table, 2))
     for axis, (_, rows) in zip(axes, _cohorts(table), strict=True):
         models = list(dict.fromkeys(rows["model_id"]))
         reference = rows[rows["model_id"] == models[0]]
@@ -122,7 +123,7 @@ def draw_decision(table: pd.DataFrame) -> Figure:
             axis.plot(line["x"], line["y"], label=model, **line_style(i))
         top = rows.loc[rows["series"] == "model", "y"].max()
         axis.set(xlabel="threshold probability", ylabel="net benefit", ylim=(-0.25 * top - 0.005, 1.1 * top + 0.005))
-        axis.legend(loc="upper right")
+        _legend_below(axis)
     return figure
 
 
@@ -160,6 +161,9 @@ def draw_violins(table: pd.DataFrame, names: tuple[str, str] = ("no event", "eve
                 low, middle, high = quartiles.sort_values("x")["y"]
                 axis.plot([place, place], [low, high], color="black", linewidth=3)
                 axis.plot([place], [middle], "o", color="white", markeredgecolor="black", markersize=5)
+            else:
+                across = axis.get_xaxis_transform()  # in the middle, whatever the scores are
+                axis.text(place, 0.5, "too few\nto draw", ha="center", va="center", color=GREY, transform=across)
         axis.set(xticks=(0, 1), xticklabels=names, ylabel="score", xlim=(-0.6, 1.6))
     return figure
 
@@ -212,6 +216,16 @@ def _numbers_at_risk(axis: Axes, rows: pd.DataFrame) -> None:
     labels = ["\n".join([f"{tick:g}", *(f"{left[i]:.0f}" for _, left in lines)]) for i, tick in enumerate(ticks)]
     axis.set_xticks(ticks, labels)
     axis.set_xlabel(f"months, and at risk: {', then '.join(name for name, _ in lines)}")
+
+
+def _above_legend(table: pd.DataFrame, more: int) -> tuple[float, float]:
+    """Inches of a panel with a legend of every model below it; more: lines beside those of the models."""
+    return PANEL[0], PANEL[1] + LEGEND_LINE * (table["model_id"].nunique() + more)
+
+
+def _legend_below(axis: Axes, title: str = "") -> None:
+    """A legend under the axis: inside it would lie on the curves of models that are no better than chance."""
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), title=title or None, title_fontsize=7.5)
 
 
 def _cohorts(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
