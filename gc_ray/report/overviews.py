@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from gc_ray.report.draw import COLOURS, GREY, Plot
 from gc_ray.report.people import STATES
-from gc_ray.report.plots import KINDS
+from gc_ray.report.plots import KINDS, interval
 
 MOST_BARS = 30  # features shown in a selection figure; more could not be read
 ROW = 0.26  # inches for a row of a forest
@@ -82,7 +82,7 @@ def draw_forest(table: pd.DataFrame) -> Figure:
     axis.set(xlabel="AUC (95 % interval, DeLong)", ylim=(-0.7, len(table) - 0.3))
     axis.set_xlim(min(0.45, np.nanmin(table["lower"].fillna(0.45)) - 0.02), 1.005)
     right = axis.secondary_yaxis("right")
-    said = [f"{r.estimate:.3f} ({r.lower:.3f}-{r.upper:.3f}), {r.events} / {r.n}" for r in table.itertuples()]
+    said = [f"{interval(r.estimate, r.lower, r.upper, 3)}, {r.events} / {r.n}" for r in table.itertuples()]
     right.set_yticks(places, said)
     right.tick_params(length=0)
     right.spines[:].set_visible(False)

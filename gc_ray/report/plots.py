@@ -141,7 +141,7 @@ def draw_calibration(table: pd.DataFrame) -> Figure:
             label="tenths of risk",
         )  # fmt: skip
         one = rows.iloc[0]
-        said = _interval(one["calibration_slope"], one["calibration_slope_lower"], one["calibration_slope_upper"], 2)
+        said = interval(one["calibration_slope"], one["calibration_slope_lower"], one["calibration_slope_upper"], 2)
         axis.set(xlabel=f"predicted risk\nslope {said}", ylabel="observed", xlim=(0, end), ylim=(0, end))
         axis.legend(loc="upper left")
     return figure
@@ -197,7 +197,7 @@ def draw_survival(table: pd.DataFrame) -> Figure:
             known = line.dropna(subset=["lower", "upper"])
             axis.fill_between(known["x"], known["lower"], known["upper"], step="post", color=colour, alpha=0.15)
         one = rows.iloc[0]
-        said = _interval(one["hazard_ratio"], one["hazard_ratio_lower"], one["hazard_ratio_upper"], 2)
+        said = interval(one["hazard_ratio"], one["hazard_ratio_lower"], one["hazard_ratio_upper"], 2)
         axis.set(ylim=(0, 1.02), xlim=(0, None), ylabel="free of the event")
         axis.set_title(f"{axis.get_title()}\nhazard ratio {said}")
         _numbers_at_risk(axis, rows)
@@ -242,12 +242,13 @@ def _cohort_panels(table: pd.DataFrame, size: tuple[float, float] = PANEL) -> tu
 
 def _label(model: str, line: pd.DataFrame, metric: str) -> str:
     one = line.iloc[0]
-    return f"{model} {_interval(one[metric], one[f'{metric}_lower'], one[f'{metric}_upper'], 3)}"
+    return f"{model} {interval(one[metric], one[f'{metric}_lower'], one[f'{metric}_upper'], 3)}"
 
 
-def _interval(value: float, lower: float, upper: float, digits: int) -> str:
-    if np.isnan(value):
-        return "not estimable"
+def interval(value: float, lower: float, upper: float, digits: int) -> str:
+    """An estimate and its 95 % interval as a figure prints them."""
+    if not np.isfinite(value):
+        return "not estimable" if np.isnan(value) else "infinite"
     span = "" if np.isnan(lower) else f" ({lower:.{digits}f}-{upper:.{digits}f})"
     return f"{value:.{digits}f}{span}"
 
