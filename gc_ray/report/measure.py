@@ -181,6 +181,8 @@ def _survival(unit: Unit, cutoff: float | None, settings: EvaluateSettings) -> I
         high = pd.Series((known.score > cutoff).astype(float), name="high")
 
         def ratio() -> list[tuple]:
+            if high.nunique() < 2:
+                raise TableError("all patients are in one risk group")
             found = evaluate.cox(time, event, high.to_frame()).table.iloc[0]
             return [(found["hazard_ratio"], found["lower"], found["upper"])]
 

@@ -10,7 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from gc_ray.report.draw import COLOURS, GREY, Plot
-from gc_ray.report.plots import KINDS
+from gc_ray.report.people import STATES
+from gc_ray.report.plots import KINDS, interval
 
 MOST_BARS = 30  # features shown in a selection figure; more could not be read
 ROW = 0.26  # inches for a row of a forest
@@ -81,7 +82,7 @@ def draw_forest(table: pd.DataFrame) -> Figure:
     axis.set(xlabel="AUC (95 % interval, DeLong)", ylim=(-0.7, len(table) - 0.3))
     axis.set_xlim(min(0.45, np.nanmin(table["lower"].fillna(0.45)) - 0.02), 1.005)
     right = axis.secondary_yaxis("right")
-    said = [f"{r.estimate:.3f} ({r.lower:.3f}-{r.upper:.3f}), {r.events} / {r.n}" for r in table.itertuples()]
+    said = [f"{interval(r.estimate, r.lower, r.upper, 3)}, {r.events} / {r.n}" for r in table.itertuples()]
     right.set_yticks(places, said)
     right.tick_params(length=0)
     right.spines[:].set_visible(False)
@@ -90,26 +91,21 @@ def draw_forest(table: pd.DataFrame) -> Figure:
 
 
 def draw_flow(table: pd.DataFrame) -> Figure:
-    """Boxes from scans to cohorts, what each step took away beside it."""
-    steps = table[table["unit"] != "cohort"]
+    """Boxes from scans to cohorts, what each step took away beside it; steps that took nobody are in the table."""
+    steps = _shown_steps(table[table["unit"] != "cohort"])
     cohorts = table[table["unit"] == "cohort"]
     figure = Figure(figsize=(8.4, 0.75 * (len(steps) + 1.4)), layout="constrained")
     axis = figure.subplots()
     axis.set(xlim=(0, 1), ylim=(-len(steps) - 0.6, 0.6))
     axis.set_axis_off()
     for i, step in enumerate(steps.itertuples()):
-        noun = "results" if step.unit == "outlines" else "patients"
-        first = i == 0 or steps["unit"].iloc[i - 1] != step.unit
-        last = i == len(steps) - 1
-        words = step.step if first or last else "left"
-        axis.text(0.3, -i, f"{step.n_left:,} {noun}\n{_short(words)}", ha="center", va="center", bbox=BOX, fontsize=8)
+        text = f"{step.n_left:,} {step.unit}\n{_short(step.words)}"
+        axis.text(0.3, -i, text, ha="center", va="center", bbox=BOX, fontsize=8)
         if step.n_removed:
-            about = _short(f"{step.step}{f' ({step.reason})' if step.reason else ''}", 46)
-            axis.text(
-                0.56, -i + 0.5, f"- {step.n_removed:,}: {about}", ha="left", va="center", fontsize=8, color="#333333"
-            )
+            about = f"- {step.n_removed:,}: {_short(step.about, 46)}"
+            axis.text(0.56, -i + 0.5, about, ha="left", va="center", fontsize=8, color="#333333")
             axis.annotate("", (0.55, -i + 0.5), (0.3, -i + 0.5), arrowprops={"arrowstyle": "->", "lw": 0.8})
-        if not first:
+        if not step.first:
             axis.annotate("", (0.3, -i + 0.3), (0.3, -i + 0.7), arrowprops={"arrowstyle": "->", "lw": 0.8})
     for j, cohort in enumerate(cohorts.itertuples()):
         x = (j + 0.5) / len(cohorts) if len(cohorts) > 1 else 0.3
@@ -119,6 +115,16 @@ def draw_flow(table: pd.DataFrame) -> Figure:
         start, end = (0.3, -len(steps) + 0.7), (x, -len(steps) + 0.33)
         axis.annotate("", end, start, arrowprops={"arrowstyle": "->", "lw": 0.8})
     return figure
+
+
+def _shown_steps(steps: pd.DataFrame) -> pd.DataFrame:
+    """The first and last step of each unit and those that took somebody; words: in the box, about: beside it."""
+    first, last = (steps["unit"] != steps["unit"].shift(by) for by in (1, -1))
+    kept_for = steps["step"].isin(STATES)  # their step says who is left, so the reason says who went
+    about = steps["step"] + steps["reason"].map(lambda reason: f" ({reason})" if reason else "")
+    about = about.where(~kept_for, steps["reason"])
+    words = steps["step"].str.removeprefix("patients ").where(first | kept_for, "left")
+    return steps.assign(first=first, words=words, about=about)[first | last | (steps["n_removed"] > 0)]
 
 
 def draw_nomogram(table: pd.DataFrame) -> Figure:

@@ -18,6 +18,9 @@ from gc_ray.report.plots import KINDS
 from gc_ray.report.words import number, p_text, span, summary
 
 SHOWN_ROWS = 60  # of a table; longer ones are folded away
+SHORT = {  # how the field writes them
+    "e_over_o": "E/O", "ici": "ICI", "ppv": "PPV", "npv": "NPV", "brier": "Brier score", "c_index": "C-index",
+}  # fmt: skip
 TEXTS = {
     "flags": ("Doubts", "Why a number below may be wrong, as far as the run's own tables show it."),
     "patients": ("Who was analysed", ""),
@@ -180,7 +183,7 @@ def _pivot(caption: str, rows: pd.DataFrame, metrics: list[str]) -> dict:
     for (cohort, kind, model), unit in rows.groupby(["cohort", "kind", "model_id"], sort=False):
         by_metric = {row["metric"]: span(row) for _, row in unit.iterrows()}
         size = f"{unit['events'].iloc[0]} / {unit['n'].iloc[0]}"
-        shown = {metric.replace("auc", "AUC"): by_metric.get(metric, "") for metric in metrics}
+        shown = {SHORT.get(metric, metric.replace("auc", "AUC")): by_metric.get(metric, "") for metric in metrics}
         out.append({"cohort": f"{cohort} ({KINDS.get(kind, kind)})", "model": model, "events / n": size} | shown)
     frame = pd.DataFrame(out)
     empty = [name for name in frame.columns if (frame[name] == "").all()]

@@ -11,9 +11,12 @@ from gc_ray import evaluate
 from gc_ray.errors import TableError
 from gc_ray.report.inputs import Inputs
 from gc_ray.report.units import ORDER
+from gc_ray.tables import SCAN_KEY
 
 KIND = {"number": "continuous", "binary": "categorical", "ordinal": "categorical", "categorical": "categorical"}
 STATISTICS = ("mean", "sd", "median", "q1", "q3", "count", "share")
+WHOLE, SCORED = "with all that was asked of them", "with a score"
+STATES = (WHOLE, SCORED)  # steps named for who is left; the others are named for who goes
 SHOWN_WITHOUT_STUDY = 30  # columns of a clinical table that no study declares; more would be no Table 1
 
 
@@ -69,7 +72,7 @@ def account_rows(inputs: Inputs) -> list[dict]:
             raise TableError(f"account: {left} patients are left after the rules, the cohorts hold {cohorts.sum()}")
     scored = inputs.scores.drop_duplicates("patient_id").groupby("cohort").size()
     lost = cohorts.sum() - scored.sum()
-    steps.append(("patients", "with a score", int(scored.sum()), int(lost), "" if lost == 0 else "no usable scan"))
+    steps.append(("patients", SCORED, int(scored.sum()), int(lost), "" if lost == 0 else "no usable scan"))
     for name in cohorts.index:
         n, everybody = int(scored.get(name, 0)), int(cohorts[name])
         steps.append(("cohort", name, n, everybody - n, "patients without a score" if everybody > n else ""))
@@ -80,11 +83,14 @@ def account_rows(inputs: Inputs) -> list[dict]:
 
 
 def _outline_steps(outlines: pd.DataFrame) -> list[tuple[str, str, int, int, str]]:
-    total = len(outlines)
-    lost = outlines[~outlines["status"].isin(("ok", "repaired"))]
-    why = ", ".join(f"{n} {status}" for status, n in lost["status"].value_counts().sort_index().items())
-    steps = [("outlines", "results asked of the scans (an outline and a feature set each)", total, 0, "")]
-    steps.append(("outlines", "results that can be used", total - len(lost), len(lost), why))
+    """Outlines of the store, and those of which nothing was refused or failed, whatever was asked of them."""
+    usable = outlines["status"].isin(("ok", "repaired"))
+    of_each = outlines.assign(usable=usable).groupby(list(SCAN_KEY), sort=False)
+    whole = of_each["usable"].all()
+    lost = outlines[~usable].groupby(list(SCAN_KEY), sort=False)["status"].min()  # failed comes before refused
+    why = ", ".join(f"{n} {status}" for status, n in lost.value_counts().sort_index().items())
+    steps = [("outlines", "in the store", len(whole), 0, "")]
+    steps.append(("outlines", WHOLE, int(whole.sum()), len(lost), why))
     return steps
 
 
@@ -100,7 +106,7 @@ def _check_sums(steps: list[tuple[str, str, int, int, str]]) -> None:
     for before, after in pairwise(steps):
         if before[0] == after[0] != "cohort" and before[2] - after[3] != after[2]:
             raise TableError(f"account: {before[2]} less {after[3]} is not the {after[2]} of the step '{after[1]}'")
-    scored = next(step[2] for step in steps if step[1] == "with a score")
+    scored = next(step[2] for step in steps if step[1] == SCORED)
     if scored != sum(step[2] for step in steps if step[0] == "cohort"):
         raise TableError(f"account: the cohorts do not add up to the {scored} patients with a score")
 

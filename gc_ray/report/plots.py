@@ -13,6 +13,7 @@ from gc_ray.report.draw import COLOURS, GREY, PANEL, Plot, line_style, panels
 
 UNIT = ["study_id", "model_id", "variant", "cohort", "kind"]
 KINDS = {"oof": "out-of-fold", "final": "frozen model", "apparent": "in-sample"}
+LEGEND_LINE = 0.16  # inches of a line of a legend
 AT_RISK_TICKS = 5  # most times at which numbers at risk are printed; more would not be legible
 GROUP_COLOUR = {"low": COLOURS[0], "high": COLOURS[1]}
 
@@ -82,7 +83,7 @@ def with_metric(curves: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> pd.
 
 def draw_roc(table: pd.DataFrame) -> Figure:
     """ROC curves: a panel for each cohort, a line for each model."""
-    figure, axes = _cohort_panels(table)
+    figure, axes = _cohort_panels(table, _above_legend(table, 4))  # a square axis needs more
     for axis, (_, rows) in zip(axes, _cohorts(table), strict=True):
         axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.7, linestyle=":")
         for i, (model, line) in enumerate(rows.groupby("model_id", sort=False)):
@@ -90,13 +91,13 @@ def draw_roc(table: pd.DataFrame) -> Figure:
         axis.set(
             xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal"
         )
-        axis.legend(loc="lower right", title="AUC (95 % interval)", title_fontsize=7.5)
+        _legend_below(axis, "AUC (95 % interval)")
     return figure
 
 
 def draw_recall(table: pd.DataFrame) -> Figure:
     """Precision-recall curves: a panel for each cohort, a line for each model."""
-    figure, axes = _cohort_panels(table)
+    figure, axes = _cohort_panels(table, _above_legend(table, 1))
     for axis, (_, rows) in zip(axes, _cohorts(table), strict=True):
         axis.axhline(rows["events"].iloc[0] / rows["n"].iloc[0], color=GREY, linewidth=0.7, linestyle=":")
         for i, (model, line) in enumerate(rows.groupby("model_id", sort=False)):
@@ -104,13 +105,13 @@ def draw_recall(table: pd.DataFrame) -> Figure:
                 line["x"], line["y"], where="pre", label=_label(model, line, "average_precision"), **line_style(i)
             )
         axis.set(xlabel="recall (sensitivity)", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-        axis.legend(loc="upper right", title="average precision (95 % interval)", title_fontsize=7.5)
+        _legend_below(axis, "average precision (95 % interval)")
     return figure
 
 
 def draw_decision(table: pd.DataFrame) -> Figure:
     """Decision curves: a panel for each cohort; acting on all and on nobody in grey."""
-    figure, axes = _cohort_panels(table)
+    figure, axes = _cohort_panels(table, _above_legend(table, 2))
     for axis, (_, rows) in zip(axes, _cohorts(table), strict=True):
         models = list(dict.fromkeys(rows["model_id"]))
         reference = rows[rows["model_id"] == models[0]]
@@ -122,7 +123,7 @@ def draw_decision(table: pd.DataFrame) -> Figure:
             axis.plot(line["x"], line["y"], label=model, **line_style(i))
         top = rows.loc[rows["series"] == "model", "y"].max()
         axis.set(xlabel="threshold probability", ylabel="net benefit", ylim=(-0.25 * top - 0.005, 1.1 * top + 0.005))
-        axis.legend(loc="upper right")
+        _legend_below(axis)
     return figure
 
 
@@ -140,7 +141,7 @@ def draw_calibration(table: pd.DataFrame) -> Figure:
             label="tenths of risk",
         )  # fmt: skip
         one = rows.iloc[0]
-        said = _interval(one["calibration_slope"], one["calibration_slope_lower"], one["calibration_slope_upper"], 2)
+        said = interval(one["calibration_slope"], one["calibration_slope_lower"], one["calibration_slope_upper"], 2)
         axis.set(xlabel=f"predicted risk\nslope {said}", ylabel="observed", xlim=(0, end), ylim=(0, end))
         axis.legend(loc="upper left")
     return figure
@@ -160,6 +161,9 @@ def draw_violins(table: pd.DataFrame, names: tuple[str, str] = ("no event", "eve
                 low, middle, high = quartiles.sort_values("x")["y"]
                 axis.plot([place, place], [low, high], color="black", linewidth=3)
                 axis.plot([place], [middle], "o", color="white", markeredgecolor="black", markersize=5)
+            else:
+                across = axis.get_xaxis_transform()  # in the middle, whatever the scores are
+                axis.text(place, 0.5, "too few\nto draw", ha="center", va="center", color=GREY, transform=across)
         axis.set(xticks=(0, 1), xticklabels=names, ylabel="score", xlim=(-0.6, 1.6))
     return figure
 
@@ -193,7 +197,7 @@ def draw_survival(table: pd.DataFrame) -> Figure:
             known = line.dropna(subset=["lower", "upper"])
             axis.fill_between(known["x"], known["lower"], known["upper"], step="post", color=colour, alpha=0.15)
         one = rows.iloc[0]
-        said = _interval(one["hazard_ratio"], one["hazard_ratio_lower"], one["hazard_ratio_upper"], 2)
+        said = interval(one["hazard_ratio"], one["hazard_ratio_lower"], one["hazard_ratio_upper"], 2)
         axis.set(ylim=(0, 1.02), xlim=(0, None), ylabel="free of the event")
         axis.set_title(f"{axis.get_title()}\nhazard ratio {said}")
         _numbers_at_risk(axis, rows)
@@ -214,6 +218,16 @@ def _numbers_at_risk(axis: Axes, rows: pd.DataFrame) -> None:
     axis.set_xlabel(f"months, and at risk: {', then '.join(name for name, _ in lines)}")
 
 
+def _above_legend(table: pd.DataFrame, more: int) -> tuple[float, float]:
+    """Inches of a panel with a legend of every model below it; more: lines beside those of the models."""
+    return PANEL[0], PANEL[1] + LEGEND_LINE * (table["model_id"].nunique() + more)
+
+
+def _legend_below(axis: Axes, title: str = "") -> None:
+    """A legend under the axis: inside it would lie on the curves of models that are no better than chance."""
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), title=title or None, title_fontsize=7.5)
+
+
 def _cohorts(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Cohorts in the order of the table, each with its kind of score."""
     return [
@@ -228,12 +242,13 @@ def _cohort_panels(table: pd.DataFrame, size: tuple[float, float] = PANEL) -> tu
 
 def _label(model: str, line: pd.DataFrame, metric: str) -> str:
     one = line.iloc[0]
-    return f"{model} {_interval(one[metric], one[f'{metric}_lower'], one[f'{metric}_upper'], 3)}"
+    return f"{model} {interval(one[metric], one[f'{metric}_lower'], one[f'{metric}_upper'], 3)}"
 
 
-def _interval(value: float, lower: float, upper: float, digits: int) -> str:
-    if np.isnan(value):
-        return "not estimable"
+def interval(value: float, lower: float, upper: float, digits: int) -> str:
+    """An estimate and its 95 % interval as a figure prints them."""
+    if not np.isfinite(value):
+        return "not estimable" if np.isnan(value) else "infinite"
     span = "" if np.isnan(lower) else f" ({lower:.{digits}f}-{upper:.{digits}f})"
     return f"{value:.{digits}f}{span}"
 

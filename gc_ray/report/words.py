@@ -90,10 +90,17 @@ def sentences(done: Evaluation) -> list[str]:
             )
     flags = done.frame("flags")
     serious = flags[flags["severity"] == "serious"] if len(flags) else flags
-    said += [f"{row.about}: {row.text}." for row in serious.head(MOST_SENTENCES - 1).itertuples()]
+    said += [f"{about}: {text}." for text, about in _alike(serious)[: MOST_SENTENCES - 1]]
     if len(flags):
         said.append(f"In all {len(serious)} serious doubts and {len(flags) - len(serious)} notes: see below.")
     return said
+
+
+def _alike(flags: pd.DataFrame) -> list[tuple[str, str]]:
+    """(text, whom it is about) of each doubt once, in the order of the table."""
+    if not len(flags):
+        return []
+    return list(flags.groupby("text", sort=False)["about"].agg(", ".join).items())
 
 
 def _about(row: pd.Series, digits: int = 3) -> str:

@@ -127,6 +127,16 @@ def test_every_doubt_of_the_run_is_raised(done):
     }  # fmt: skip
 
 
+def test_a_doubt_about_several_models_is_one_sentence(done):
+    """The first paragraph has room for a few doubts: the same words thrice would push out two others."""
+    same = {"study_id": done.inputs.study.name, "severity": "serious", "flag": "in_sample", "text": "too good"}
+    flags = [same | {"number": i, "about": about} for i, about in enumerate(("a", "b", "c"))]
+    more = {"flags": tables.build(evaluation_tables.FLAGS, flags)}
+    said = summary(replace(done, tables=done.tables | more))["sentences"]
+    assert [text for text in said if "too good" in text] == ["a, b, c: too good."]
+    assert said[-1].startswith("In all 3 serious doubts")
+
+
 def test_relabelling_patients_changes_no_number(run, quick, done):
     """Names and the order of rows decide nothing."""
     inputs = from_store(run.store, quick, None)
