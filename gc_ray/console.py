@@ -230,22 +230,26 @@ def show_heatmaps(changed: bool | None, model: str, store: str) -> None:
     _lines(_console(), [f"heat-maps {verdict}; maps and sanity check: {store}/models/{model}/heatmaps"])
 
 
-def show_report(done: Outcome, dry_run: bool) -> None:
-    """Print the numbers that matter, the doubts beside them, and where the report is, or would be."""
+def show_report(done: Outcome, dry_run: bool, store: str, published: str | None) -> None:
+    """Print the numbers that matter, the doubts beside them, and where the report is, or would be.
+
+    store, published: the addresses as they were given.
+    """
     console = _console()
+    places = [f"{store.rstrip('/')}/reports/{done.report_id}"]
+    if published is not None:
+        places.append(f"{published.rstrip('/')}/{done.report_id}")
     for number in done.numbers:
         _lines(console, [f"{number['what']:<44} {number['value']:<8} {number['about']}"])
     _lines(console, [f"  {sentence}" for sentence in done.sentences])
     size = f"{len(done.files)} files, {sum(done.files.values()) / 1e6:.1f} MB"
     if dry_run:
         _lines(console, [f"  {size_of:>9} {name}" for name, size_of in done.files.items()])
-        where = " and ".join(filter(None, (done.folder, done.published)))
-        _lines(console, [f"dry run: nothing was written; {size} would go to {where}"])
+        _lines(console, [f"dry run: nothing was written; {size} would go to {' and '.join(places)}"])
         return
     was = "written" if done.new else "was there already"
-    _lines(console, [f"report {was} ({size}): {done.folder}/index.html"])
-    if done.published:
-        _lines(console, [f"published: {done.published}/index.html"])
+    _lines(console, [f"report {was} ({size}): {places[0]}/index.html"])
+    _lines(console, [f"published: {place}/index.html" for place in places[1:]])
 
 
 def show_figures(done: int, of: int) -> None:

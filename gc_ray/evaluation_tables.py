@@ -73,7 +73,11 @@ CURVES = Table(
     ("study_id", "curve", "model_id", "variant", "cohort", "kind", "series", "point"),
     (
         *_UNIT,
-        _text("curve", "roc, precision_recall, calibration, calibration_bins, decision, violin, kaplan_meier"),
+        _text(
+            "curve",
+            "roc, precision_recall, calibration, calibration_bins, decision, decision_in_time, violin, quartiles, "
+            "kaplan_meier",
+        ),
         _text("series", "which line of the curve, such as model or treat_all; empty when there is one"),
         _count("point", "0, 1, .. along the line"),
         Column("x", pa.float64(), "abscissa"),

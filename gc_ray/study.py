@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from gc_ray.errors import StudyError
 from gc_ray.settings import Settings as _Settings
 from gc_ray.study_cohort import ClinicalSettings, ScansSettings, SplitSettings
-from gc_ray.study_signatures import SignatureSettings, TuneSettings, faults
+from gc_ray.study_signatures import TUNED, SignatureSettings, TuneSettings, faults
 
 MAX_STUDY_BYTES = 1 << 20  # the packaged studies have 10 KB
 KEY_PARTS = 32  # of a dotted key; the parser's time grows with the square of them
@@ -170,6 +170,11 @@ class EvaluateSettings(_Settings):
     horizons_months: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (12.0, 24.0, 36.0), description="times at which time-dependent AUC is given, months"
     )
+    risk_months: Annotated[float, Field(ge=0)] = Field(
+        0.0,
+        description="the months by which the score is the risk of the event that ends the follow-up: decision curves "
+        "at that time; 0 = the score is no such risk",
+    )
     decision_low: Annotated[float, Field(gt=0, lt=1)] = Field(0.01, description="least threshold of decision curves")
     decision_high: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.6, description="largest threshold of decision curves; above it hardly anybody would wait"
@@ -177,7 +182,9 @@ class EvaluateSettings(_Settings):
     contrasts: tuple[Annotated[str, Field(pattern=r"^[^=]+=[^=]+$")], ...] = Field(
         (), description="column=level: among events, does the score tell this level from the column's others"
     )
-    headline: str = Field("", description="the model that the first paragraph is about; empty: the study's last one")
+    headline: str = Field(
+        "", description="the signature that the first paragraph is about; empty: the study's last one"
+    )
     caveats: tuple[str, ...] = Field((), description="sentences on the design that every report of the study carries")
 
     @model_validator(mode="after")
@@ -219,6 +226,13 @@ class Study(_Settings):
     def _signatures_fit(self) -> Study:
         for fault in faults(self.signature, self.clinical.predictors):
             raise ValueError(fault)
+        return self
+
+    @model_validator(mode="after")
+    def _headline_is_known(self) -> Study:
+        headline, known = self.evaluate.headline, [signature.name for signature in self.signature]
+        if known and headline and headline.removesuffix(TUNED) not in known:
+            raise ValueError(f"evaluate.headline: wanted one of the signatures {', '.join(known)}, got {headline}")
         return self
 
 

@@ -13,6 +13,7 @@ Family = Literal["clinical", "radiomics", "deep"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 HEAD = "head"  # among scores: that of the trained network head
 SCORE = "score"  # the family of scores in tables
+TUNED = "_tuned"  # ends the name of a signature as the search has it
 Plain = bool | int | float | str
 
 
@@ -168,8 +169,8 @@ def faults(signatures: tuple[SignatureSettings, ...], predictors: tuple[str, ...
     earlier: list[str] = []
     for signature in signatures:
         whose = f"signature {signature.name}"
-        if signature.name in [*earlier, HEAD, *predictors] or signature.name.endswith("_tuned"):
-            yield f"{whose}: the name is taken, or ends in _tuned; take another"
+        if signature.name in [*earlier, HEAD, *predictors] or signature.name.endswith(TUNED):
+            yield f"{whose}: the name is taken, or ends in {TUNED}; take another"
         for variant in _variants(signature):
             yield from (f"{whose}: {fault}" for fault in _faults_of(variant, earlier))
         for name, values in signature.search.items():

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from gc_ray.errors import StudyError
-from gc_ray.study import digest, load_study, packaged_studies
+from gc_ray.study import Study, digest, load_study, packaged_studies
 
 
 def test_packaged_studies_load_and_are_named_as_their_files():
@@ -38,6 +38,22 @@ def test_an_unknown_key_or_wrong_type_is_an_error(overrides, message):
     """No setting is ignored and none is coerced."""
     with pytest.raises(StudyError, match=message):
         load_study(None, overrides)
+
+
+@pytest.mark.parametrize("name", packaged_studies())
+def test_a_study_that_was_written_out_reads_back_as_it_was(name):
+    """A run record holds the study under the names of a study file: it can be run again from the record."""
+    study = load_study(name)
+    assert Study.model_validate_json(json.dumps(study.model_dump(mode="json"))) == study
+
+
+def test_a_headline_is_one_of_the_signatures():
+    """A slip in its name is told with the names that there are; the search's own variants count as well."""
+    with pytest.raises(StudyError, match=r"evaluate\.headline: wanted one of .* clis, dls, dlfs, got dlsf"):
+        load_study("recurrence", ("evaluate.headline=dlsf",))
+    for name in ("", "dls", "dls_tuned"):
+        assert load_study("recurrence", (f"evaluate.headline='{name}'",)).evaluate.headline == name
+    assert load_study(None, ("evaluate.headline=any",)).evaluate.headline == "any"
 
 
 def test_a_study_may_lie_over_a_packaged_one(tmp_path):

@@ -111,7 +111,7 @@ def evaluate(
 
             tune = tuned_with(where, settings, known)
         request = Request(settings, where, scores, clinical, tune, publish, dry_run)
-        console.show_report(run(request, run_id("evaluate"), console.show_figures), dry_run)
+        console.show_report(run(request, run_id("evaluate"), console.show_figures), dry_run, store, publish)
 
 
 def reproduce(

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from gc_ray.models.nested import Choice
 from gc_ray.models.recipe import LEAK_FREE, Plan
 from gc_ray.models.select import Agreement
-from gc_ray.study_signatures import SignatureSettings, changed
-
-TUNED = "_tuned"  # ends the name of a signature as the search has it
+from gc_ray.study_signatures import TUNED, SignatureSettings, changed
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from gc_ray.errors import StudyError
-from gc_ray.report.compute import evaluate_all
-from gc_ray.report.files import Report, report_of
-from gc_ray.report.inputs import from_file, from_store
-from gc_ray.report.publish import publish
-from gc_ray.report.words import summary
+from gc_ray.report.identity import report_id
+from gc_ray.report.inputs import Inputs, from_file, from_store
+from gc_ray.report.publish import INDEX, Report, publish, read_report, whole_index
 from gc_ray.store import S3Store, Store, open_store
 from gc_ray.study import Study
 
@@ -47,8 +45,9 @@ class Outcome:
 def evaluate(request: Request, run: str, told: Callable[[int, int], None] = lambda done, of: None) -> Outcome:
     """Judge scores and write the report; the run record is written last, and nothing at all in a dry run.
 
-    run: the run's id. told: called as figures are drawn. TableError for scores or tables that cannot be judged;
-    StoreError when the report cannot be written.
+    A report that the store has whole is neither computed nor drawn again: its index says what to tell. run: the
+    run's id. told: called as figures are drawn. TableError for scores or tables that cannot be judged; StudyError
+    for settings that do not fit them; StoreError when the report cannot be written.
     """
     elsewhere = _target(request)
     inputs = (
@@ -56,29 +55,38 @@ def evaluate(request: Request, run: str, told: Callable[[int, int], None] = lamb
         if request.scores
         else from_store(request.store, request.study, request.tune)
     )
-    done = evaluate_all(inputs)
-    report = report_of(done, told)
-    new = False
+    name = report_id(inputs)
+    index, report, new = whole_index(request.store, FOLDER, name), None, False
+    if index is None:
+        report = _drawn(inputs, told)
+        index = report.files[INDEX]
     if not request.dry_run:
-        new = publish(report, request.store, FOLDER)
-        if elsewhere:
-            publish(report, elsewhere, "")
-    said = summary(done)
-    address = f"{elsewhere.uri}/{report.report_id}" if elsewhere else ""
+        new = report is not None and publish(report, request.store, FOLDER)
+        if elsewhere and whole_index(elsewhere, "", name) is None:
+            publish(report or read_report(request.store, FOLDER, name), elsewhere, "")
+    said = json.loads(index)
     outcome = Outcome(
-        report.report_id,
-        f"{request.store.uri}/{FOLDER}/{report.report_id}",
+        name,
+        f"{request.store.uri}/{FOLDER}/{name}",
         new,
-        address,
-        _sizes(report),
-        tuple(said["numbers"]),
-        tuple(said["sentences"]),
+        f"{elsewhere.uri}/{name}" if elsewhere else "",
+        _sizes(index),
+        tuple(said["summary"]["numbers"]),
+        tuple(said["summary"]["sentences"]),
     )
     if not request.dry_run:
         record = {"run": run, "command": "evaluate", "exit_code": 0, **asdict(outcome)}
         record["study"] = request.study.model_dump(mode="json")
         request.store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
     return outcome
+
+
+def _drawn(inputs: Inputs, told: Callable[[int, int], None]) -> Report:
+    # here, since loading what computes and draws takes longer than finding a report that is there
+    from gc_ray.report.compute import evaluate_all
+    from gc_ray.report.files import report_of
+
+    return report_of(evaluate_all(inputs), told)
 
 
 def _target(request: Request) -> Store | None:
@@ -95,5 +103,6 @@ def _target(request: Request) -> Store | None:
     return replace(store, encryption=asked.encryption, kms_key=asked.kms_key)
 
 
-def _sizes(report: Report) -> dict[str, int]:
-    return {name: len(data) for name, data in sorted(report.files.items())}
+def _sizes(index: bytes) -> dict[str, int]:
+    files = json.loads(index)["files"]
+    return dict(sorted({INDEX: len(index), **{name: file["bytes"] for name, file in files.items()}}.items()))

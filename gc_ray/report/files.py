@@ -6,33 +6,23 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import metadata
 
 import pandas as pd
 
-from gc_ray import __version__, tables
+from gc_ray import tables
 from gc_ray.evaluation_tables import CHECKLIST
 from gc_ray.report.checklist import checklist_rows
 from gc_ray.report.compute import Evaluation
 from gc_ray.report.draw import Drawn, Plot, render
+from gc_ray.report.identity import code, report_id
 from gc_ray.report.overviews import overview_plots
 from gc_ray.report.page import page
 from gc_ray.report.plots import curve_plots
+from gc_ray.report.publish import INDEX, PAGE, Report
 from gc_ray.report.words import summary
 from gc_ray.shards import parquet
 
-PAGE, INDEX = "index.html", "report.json"
-LIBRARIES = ("numpy", "scipy", "pandas", "statsmodels", "matplotlib")
 IN_INDEX = ("metrics", "tests", "cutoffs", "flags")  # tables that a program wants without opening a file
-
-
-@dataclass(frozen=True, eq=False)
-class Report:
-    """A report's files by name, and its own name: equal content, equal name."""
-
-    report_id: str
-    files: dict[str, bytes]
 
 
 def report_of(done: Evaluation, told: Callable[[int, int], None] = lambda done, of: None) -> Report:
@@ -55,8 +45,7 @@ def report_of(done: Evaluation, told: Callable[[int, int], None] = lambda done, 
         files[f"tables/{name}.parquet"] = parquet(table)
     files[PAGE] = page(done, drawn).encode()
     files[INDEX] = _index(done, plots, files)
-    content = "".join(f"{name} {hashlib.sha256(data).hexdigest()}\n" for name, data in sorted(files.items()))
-    return Report(f"{done.inputs.study.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}", files)
+    return Report(report_id(done.inputs), files)
 
 
 def plots_of(done: Evaluation) -> list[Plot]:
@@ -87,12 +76,12 @@ def _index(done: Evaluation, plots: list[Plot], files: dict[str, bytes]) -> byte
         "study_id": inputs.study.name,
         "evaluation": inputs.identity,
         "tune_id": inputs.card.get("tune_id", ""),
-        "code": {"gc_ray": __version__} | {name: metadata.version(name) for name in LIBRARIES},
+        "code": code(),
         "research_use_only": True,
         "models": inputs.models,
         "headline": inputs.headline,
         "summary": summary(done),
-        "study": inputs.study.model_dump(mode="json"),
+        "study": inputs.study.model_dump(mode="json", exclude={"publish"}),
         "figures": {plot.name: {"title": plot.title, "alt": plot.alt} for plot in plots},
         "tables": {name: _records(done.frame(name)) for name in IN_INDEX},
         "files": {

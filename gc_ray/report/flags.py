@@ -29,6 +29,7 @@ def flag_rows(inputs: Inputs, metrics: pd.DataFrame, cutoffs: pd.DataFrame) -> l
         *_network(inputs),
         *_design(inputs),
         *_predictors(inputs),
+        *_horizon(inputs),
         *_few_events(metrics, inputs.headline),
         *_of_metrics(metrics),
         *_of_cutoffs(cutoffs),
@@ -90,6 +91,23 @@ def _predictors(inputs: Inputs) -> Iterator[tuple]:
             models = ", ".join(sorted(used[name]))
             text = f"{name} is not known when the CT is made: {models} cannot be used then"
             yield ("serious", "not_known_at_scan", name, text)
+
+
+def _horizon(inputs: Inputs) -> Iterator[tuple]:
+    """Whether the outcome that the score was made for is the event by the time at which it is read as a risk."""
+    months = inputs.study.evaluate.risk_months
+    if not months:
+        return
+    patients = inputs.patients.loc[inputs.scores["patient_id"].unique()].dropna(subset=["time", "event"])
+    by_then = (patients["event"] == 1) & (patients["time"] <= months)
+    known = by_then | (patients["time"] >= months)
+    other = int((patients["outcome"] != by_then)[known].sum())
+    if other:
+        text = (
+            f"the score is no risk at {months:g} months: {other} of {int(known.sum())} patients whose state is known "
+            "then have another outcome"
+        )
+        yield ("serious", "outcome_not_at_horizon", "decision curves at the horizon", text)
 
 
 def _few_events(metrics: pd.DataFrame, headline: str) -> Iterator[tuple]:

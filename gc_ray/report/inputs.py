@@ -14,7 +14,7 @@ from scipy.special import logit
 
 from gc_ray import cohort_tables, ledger, tables
 from gc_ray.cohort.clinical import check_clinical, parse_clinical
-from gc_ray.errors import TableError
+from gc_ray.errors import StudyError, TableError
 from gc_ray.models.signature import Signature
 from gc_ray.report.pictures import Picture, pictures_of
 from gc_ray.source import parent_of, read_bytes
@@ -62,7 +62,7 @@ class Inputs:
     @property
     def wanted(self) -> str:
         """The model that should come first, whatever scores it has: the study's, else its last signature."""
-        return self._first_of(self.models)
+        return self.study.evaluate.headline or self._first_of(self.models)
 
     def _first_of(self, models: list[str]) -> str:
         order = (self.study.evaluate.headline, *(s.name for s in reversed(self.study.signature)))
@@ -70,7 +70,10 @@ class Inputs:
 
 
 def from_store(store: Store, study: Study, tune_id: str | None) -> Inputs:
-    """Everything of one tuning of a study; TableError when it is not there, not whole, or not named among several."""
+    """Everything of one tuning of a study.
+
+    TableError when it is not there, not whole, or not named among several; StudyError as for ``from_file``.
+    """
     tune_id, card = _card(store, study.name, tune_id)
     found = {name: _parquet(store, name, study.name, tune_id) for name in ("resampling", "coefficients", "selection")}
     scores = _parquet(store, "scores", study.name, tune_id)
@@ -85,18 +88,20 @@ def from_store(store: Store, study: Study, tune_id: str | None) -> Inputs:
     splits = cohort_tables.read_splits(store, study.name).to_pandas()
     clinical = cohort_tables.read_clinical(store, study.name).set_index("patient_id")
     patients = _patients(clinical, study, splits.set_index("patient_id")["fold"])
-    return Inputs(
-        study,
-        _checked(scores, patients),
-        patients,
-        digest([tune_id, cohort_tables.split_hash(store, study.name)]),
-        card,
-        signatures,
-        **found,
-        splits=splits,
-        flow=cohort_tables.read_flow(store, study.name).to_pandas(),
-        outlines=_outlines(store),
-        pictures=pictures_of(store, sorted(set(card.get("sources", {}).values()))),
+    return _known_headline(
+        Inputs(
+            study,
+            _checked(scores, patients),
+            patients,
+            digest([tune_id, cohort_tables.split_hash(store, study.name)]),
+            card,
+            signatures,
+            **found,
+            splits=splits,
+            flow=cohort_tables.read_flow(store, study.name).to_pandas(),
+            outlines=_outlines(store),
+            pictures=pictures_of(store, sorted(set(card.get("sources", {}).values()))),
+        )
     )
 
 
@@ -105,7 +110,8 @@ def from_file(scores: str, clinical: str | None, study: Study) -> Inputs:
 
     scores: CSV or Parquet with patient_id and score; model_id, variant, cohort, kind, and the columns of outcome,
     time and event where they are known. Scores of a cohort called train count as in-sample unless ``kind`` says
-    otherwise. TableError when a column or value is missing, or a patient has no outcome.
+    otherwise. TableError when a column or value is missing, or a patient has no outcome; StudyError when the study
+    has no signatures and its headline is no model of these.
     """
     frame = _table(scores)
     lost = [name for name in ("patient_id", "score") if name not in frame]
@@ -125,13 +131,23 @@ def from_file(scores: str, clinical: str | None, study: Study) -> Inputs:
     kept = frame[[column.name for column in tables.SCORES.columns]]
     checked = _checked(kept, patients)
     said = {"made": "elsewhere: only a table of scores was given"}
-    return Inputs(study, checked, patients, digest([_fingerprint(checked), _fingerprint(patients)]), said)
+    identity = digest([_fingerprint(checked), _fingerprint(patients)])
+    return _known_headline(Inputs(study, checked, patients, identity, said))
 
 
 def tunings(store: Store, study_id: str) -> list[str]:
     """The ids of a study's tunings that are whole."""
     keys = [entry.key for entry in store.list(f"signatures/{study_id}")]
     return [key.split("/")[2] for key in keys if key.endswith("/card.json")]
+
+
+def _known_headline(inputs: Inputs) -> Inputs:
+    """The inputs; StudyError when the headline is neither a signature of the study nor a model of the scores."""
+    headline = inputs.study.evaluate.headline
+    if headline and not inputs.study.signature and headline not in inputs.models:
+        known = ", ".join(inputs.models)
+        raise StudyError(f"evaluate.headline: wanted one of the models {known}, got {headline}; mend it")
+    return inputs
 
 
 def _card(store: Store, study_id: str, tune_id: str | None) -> tuple[str, dict]:

@@ -24,8 +24,9 @@ def metric_rows(unit: Unit, cutoffs: dict[str, float | None], settings: Evaluate
         *discrimination(unit),
         *_bootstrapped(unit, settings),
         *_within_folds(unit),
-        *_calibration(unit),
+        *_calibration(unit, settings),
         *_confusion(unit, cutoffs.get("classification"), settings),
+        *_benefit_in_time(unit.followed(), cutoffs.get("classification"), settings),
         *_survival(unit, cutoffs.get("survival"), settings),
     ]
 
@@ -66,20 +67,24 @@ def _bootstrapped(unit: Unit, settings: EvaluateSettings) -> Iterator[dict]:
         "brier": lambda y, p: float(np.mean((p - y) ** 2)),
         "e_over_o": lambda y, p: float(p.mean() / y.mean()) if y.any() else np.nan,
     }
+    arrays = unit.y.astype(bool), unit.score
     for metric, statistic in statistics.items():
         yield from _guarded(
             unit,
             (metric,),
-            f"percentiles of {settings.bootstrap} bootstrap samples of patients",
-            lambda statistic=statistic: [_bootstrap(unit, statistic, settings)],
+            _percentiles(settings),
+            lambda statistic=statistic: [_bootstrap(statistic, arrays, settings)],
         )
 
 
-def _bootstrap(unit: Unit, statistic: Callable, settings: EvaluateSettings) -> tuple[float, float, float]:
-    y = unit.y.astype(bool)
+def _percentiles(settings: EvaluateSettings) -> str:
+    return f"percentiles of {settings.bootstrap} bootstrap samples of patients"
+
+
+def _bootstrap(statistic: Callable, arrays: tuple, settings: EvaluateSettings) -> tuple[float, float, float]:
     if not settings.bootstrap:
-        return statistic(y, unit.score), np.nan, np.nan
-    found = evaluate.bootstrap_ci(statistic, y, unit.score, draws=settings.bootstrap, seed=settings.seed)
+        return statistic(*arrays), np.nan, np.nan
+    found = evaluate.bootstrap_ci(statistic, *arrays, draws=settings.bootstrap, seed=settings.seed)
     return found.estimate, found.lower, found.upper
 
 
@@ -114,18 +119,18 @@ def _within_folds(unit: Unit) -> Iterator[dict]:
     yield row(unit, "auc_within_folds", (mean, np.nan, np.nan), method)
 
 
-def _calibration(unit: Unit) -> Iterator[dict]:
+def _calibration(unit: Unit, settings: EvaluateSettings) -> Iterator[dict]:
     metrics = ("calibration_slope", "calibration_intercept", "ici")
 
     def compute() -> list[tuple]:
-        found = evaluate.calibration(unit.y, unit.score)
+        found = evaluate.calibration(unit.y, unit.score, settings.bootstrap, settings.seed)
         return [
             (found.slope, found.slope_lower, found.slope_upper),
             (found.intercept, found.intercept_lower, found.intercept_upper),
-            (found.ici, np.nan, np.nan),
+            (found.ici, found.ici_lower, found.ici_upper),
         ]
 
-    method = "logistic recalibration, Wald interval; ici: loess, without an interval"
+    method = f"logistic recalibration, Wald interval; ici: loess, {_percentiles(settings)}"
     for one in _guarded(unit, metrics, method, compute):
         unknown = not one["note"] and np.isnan(one["estimate"])
         yield one | ({"note": "the risks between 0 and 1 are all equal"} if unknown else {})
@@ -146,14 +151,41 @@ def _confusion(unit: Unit, cutoff: float | None, settings: EvaluateSettings) -> 
         yield row(unit, metric, (one.estimate, one.lower, one.upper), f"{settings.interval} interval", note)
     if 0 < cutoff < 1:
         odds = cutoff / (1 - cutoff)
+
+        def benefit(y: np.ndarray, p: np.ndarray) -> float:
+            return float(np.mean((p >= cutoff) * np.where(y, 1.0, -odds)))
+
         yield from _guarded(
             unit,
             ("net_benefit",),
             f"at the frozen cutoff; percentiles of {settings.bootstrap} bootstrap samples",
-            lambda: [
-                _bootstrap(unit, lambda y, p: float(np.mean((p >= cutoff) * np.where(y, 1.0, -odds))), settings)
-            ],
+            lambda: [_bootstrap(benefit, (unit.y.astype(bool), unit.score), settings)],
         )
+
+
+def _benefit_in_time(unit: Unit, cutoff: float | None, settings: EvaluateSettings) -> Iterator[dict]:
+    """The net benefit at the study's horizon, where the score is the risk by then."""
+    months = settings.risk_months
+    if not months or not len(unit.score):
+        return
+    metric = f"net_benefit_at_{months:g}_months"
+    if cutoff is None or not 0 < cutoff < 1:
+        yield row(unit, metric, (np.nan,) * 3, "at the frozen cutoff", NO_CUTOFF)
+        return
+
+    def benefit(time: np.ndarray, event: np.ndarray, score: np.ndarray) -> float:
+        return float(evaluate.net_benefit_survival(time, event, score, [cutoff], months).model[0])
+
+    arrays = unit.patients["time"].to_numpy(), unit.patients["event"].to_numpy(), unit.score
+    method = f"at the frozen cutoff, by Kaplan-Meier; {_percentiles(settings)}"
+
+    def compute() -> list[tuple]:
+        known = np.isfinite(benefit(*arrays))  # before any sample, so that a horizon out of reach is told as such
+        return [_bootstrap(benefit, arrays, settings) if known else (np.nan,) * 3]
+
+    for one in _guarded(unit, (metric,), method, compute):
+        unknown = not one["note"] and np.isnan(one["estimate"])
+        yield one | ({"note": "the follow-up of those at or above the cutoff ends before"} if unknown else {})
 
 
 def _survival(unit: Unit, cutoff: float | None, settings: EvaluateSettings) -> Iterator[dict]:

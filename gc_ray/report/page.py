@@ -33,14 +33,19 @@ TEXTS = {
         "Optimism",
         "Apparent AUC less the mean loss from fitted to left-out patients, every step repeated.",
     ),
-    "calibration": ("Calibration", "Do the predicted risks come true? A slope of 1 and an intercept of 0 are ideal."),
+    "calibration": (
+        "Calibration",
+        "Do the predicted risks come true? A slope of 1 and an intercept of 0 are ideal. The ICI is the mean "
+        "distance of smooth curve and diagonal; in a small cohort noise alone makes one.",
+    ),
     "cutoff": (
         "At a cutoff",
         "Cutoffs are learned on training scores and frozen for the other cohorts; intervals are given the cutoff.",
     ),
     "usefulness": (
         "Usefulness",
-        "Net benefit: events found, less false alarms weighted by the odds of the threshold, per patient.",
+        "Net benefit: events found, less false alarms weighted by the odds of the threshold, per patient. At a "
+        "horizon, events by then are estimated by Kaplan-Meier among those at or above the threshold.",
     ),
     "survival": ("Survival", "Risk groups by a cutoff learned on training scores. Intervals of curves are log-log."),
     "subgroups": ("Subgroups", "P values are not adjusted for their number."),
@@ -127,9 +132,11 @@ def _tables(done: Evaluation) -> dict[str, list[dict]]:
             _cutoffs(done.frame("cutoffs")),
             _pivot("At the cutoff", whole, ["accuracy", "sensitivity", "specificity", "ppv", "npv"]),
         ],
-        "usefulness": [_pivot("Net benefit at the frozen cutoff", whole, ["net_benefit"])],
+        "usefulness": [
+            _pivot("Net benefit at the frozen cutoff", whole, _named(whole, "net_benefit", "net_benefit_at_"))
+        ],
         "survival": [
-            _pivot("Survival", whole, [m for m in dict.fromkeys(whole["metric"]) if _is_survival(m)]),
+            _pivot("Survival", whole, _named(whole, "c_index", "hazard_ratio", "auc_at_")),
             _tests("Log-rank", tests, "log_rank"),
         ],
         "subgroups": [
@@ -154,8 +161,10 @@ def _tables(done: Evaluation) -> dict[str, list[dict]]:
     return {name: [table for table in tables if table["rows"]] for name, tables in found.items()}
 
 
-def _is_survival(metric: str) -> bool:
-    return metric in ("c_index", "hazard_ratio") or metric.startswith("auc_at_")
+def _named(metrics: pd.DataFrame, *names: str) -> list[str]:
+    """The metrics of these names, in the order of the table; a name that ends in _ stands for all that begin so."""
+    found = dict.fromkeys(metrics["metric"])
+    return [m for m in found if any(m.startswith(n) if n.endswith("_") else m == n for n in names)]
 
 
 def grid(caption: str, frame: pd.DataFrame, folded: bool = False) -> dict:

@@ -38,10 +38,14 @@ def curve_plots(metrics: pd.DataFrame, curves: pd.DataFrame, variant: str) -> It
             yield Plot(f"{curve}{mark}", section, title + told, f"{alt}.{_best(whole, metric)}", table, draw)
     if mark:
         return
-    decision = curves[(curves["curve"] == "decision") & (curves["series"] != "interventions_avoided")]
-    if len(decision):
-        alt = "Net benefit of acting on each model against acting on all or on nobody, by threshold and cohort."
-        yield Plot("decision", "usefulness", "Decision curves", alt, decision, draw_decision)
+    about = "et benefit of acting on each model against acting on all or on nobody, by threshold and cohort."
+    for curve, title, alt in (
+        ("decision", "Decision curves", f"N{about}"),
+        ("decision_in_time", "Decision curves at the horizon", f"With censored follow-up, n{about}"),
+    ):
+        decision = curves[(curves["curve"] == curve) & (curves["series"] != "interventions_avoided")]
+        if len(decision):
+            yield Plot(curve, "usefulness", title, alt, decision, draw_decision)
     for model in dict.fromkeys(curves["model_id"]):
         yield from _of_model(model, curves[curves["model_id"] == model], whole[whole["model_id"] == model])
 
@@ -121,7 +125,7 @@ def draw_decision(table: pd.DataFrame) -> Figure:
         for i, model in enumerate(models):
             line = rows[(rows["model_id"] == model) & (rows["series"] == "model")]
             axis.plot(line["x"], line["y"], label=model, **line_style(i))
-        top = rows.loc[rows["series"] == "model", "y"].max()
+        top = rows.loc[rows["series"] == "model", "y"].fillna(0).max()
         axis.set(xlabel="threshold probability", ylabel="net benefit", ylim=(-0.25 * top - 0.005, 1.1 * top + 0.005))
         _legend_below(axis)
     return figure

@@ -1,4 +1,4 @@
-"""The curves of a unit as a table: ROC, precision-recall, calibration, decision, distributions, Kaplan-Meier."""
+"""The curves of a unit as a table: ROC, precision-recall, calibration, decisions, distributions, Kaplan-Meier."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from scipy.stats import gaussian_kde
 
 from gc_ray import evaluate
 from gc_ray.errors import TableError
+from gc_ray.evaluate.decision import NetBenefit
 from gc_ray.report.units import Unit
 from gc_ray.study import EvaluateSettings
 
@@ -28,6 +29,7 @@ def curve_frame(unit: Unit, cutoff: float | None, settings: EvaluateSettings) ->
         lambda: [_precision_recall(unit)],
         lambda: _calibration(unit),
         lambda: _decision(unit, settings),
+        lambda: _decision_in_time(unit.followed(), settings),
         lambda: _violin(unit),
         lambda: _kaplan_meier(unit.followed(), cutoff),
     )
@@ -76,10 +78,26 @@ def _calibration(unit: Unit) -> list[pd.DataFrame]:
 
 
 def _decision(unit: Unit, settings: EvaluateSettings) -> Iterator[pd.DataFrame]:
+    yield from _net_benefit("decision", evaluate.net_benefit(unit.y, unit.score, _thresholds(settings)))
+
+
+def _decision_in_time(unit: Unit, settings: EvaluateSettings) -> Iterator[pd.DataFrame]:
+    """Net benefit at the study's horizon; nothing where the score is no risk at a time."""
+    if not settings.risk_months or not len(unit.score):
+        return
+    time, event = unit.patients["time"], unit.patients["event"]
+    found = evaluate.net_benefit_survival(time, event, unit.score, _thresholds(settings), settings.risk_months)
+    yield from _net_benefit("decision_in_time", found)
+
+
+def _thresholds(settings: EvaluateSettings) -> np.ndarray:
     thresholds = np.arange(settings.decision_low, settings.decision_high + DECISION_STEP / 2, DECISION_STEP)
-    found = evaluate.net_benefit(unit.y, unit.score, thresholds[thresholds < 1])
+    return thresholds[thresholds < 1]
+
+
+def _net_benefit(curve: str, found: NetBenefit) -> Iterator[pd.DataFrame]:
     for series in ("model", "treat_all", "treat_none", "interventions_avoided"):
-        yield _line("decision", series, found.thresholds, getattr(found, series))
+        yield _line(curve, series, found.thresholds, getattr(found, series))
 
 
 def _violin(unit: Unit) -> Iterator[pd.DataFrame]:

@@ -78,7 +78,9 @@ def sentences(done: Evaluation) -> list[str]:
     wanted, shown = done.inputs.wanted, done.inputs.headline
     corrected = metrics[(metrics["metric"] == "auc_corrected") & (metrics["model_id"] == shown)]
     said = []
-    if wanted != shown:
+    if wanted not in done.inputs.models:
+        said.append(f"{wanted} has no scores here: {shown} comes first.")
+    elif wanted != shown:
         said.append(f"{wanted} has in-sample scores only, since a fold kept nothing of it: {shown} comes first.")
     for row in corrected.itertuples():
         if row.note:

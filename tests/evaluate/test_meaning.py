@@ -128,6 +128,31 @@ def test_calibration_says_which_way_risks_are_wrong(cohort):
     assert min(low.brier, extreme.brier) > right.brier
 
 
+def test_the_ici_has_an_interval_that_knows_wrong_risks_and_the_size(cohort):
+    """Wrong risks lie beyond right ones, more patients narrow the interval, and nothing else of the result moves."""
+    right, halved = (ev.calibration(cohort.y, p, 300, 1) for p in (cohort.p, cohort.p / 2))
+    assert 0 < right.ici_lower < right.ici_upper < 0.1
+    assert halved.ici_lower > right.ici_upper
+    assert halved.ici_lower < halved.ici < halved.ici_upper
+    four = ev.calibration(np.tile(cohort.y, 4), np.tile(cohort.p / 2, 4), 300, 1)
+    width = (halved.ici_upper - halved.ici_lower) / 2
+    assert four.ici_upper - four.ici_lower == pytest.approx(width, rel=0.2)
+    again, other = (ev.calibration(cohort.y, cohort.p, 300, seed) for seed in (1, 2))
+    assert (again.ici_lower, again.ici_upper) == (right.ici_lower, right.ici_upper)
+    assert other.ici_lower != right.ici_lower
+    bare = ev.calibration(cohort.y, cohort.p)
+    assert np.isnan([bare.ici_lower, bare.ici_upper]).all()
+    assert (bare.ici, bare.slope) == (right.ici, right.slope)
+
+
+def test_the_interval_of_the_ici_is_that_of_the_whole_fit_in_each_sample(cohort):
+    """Interpolating more coarsely in a sample than for the estimate moves the limits by less than it says."""
+    y, p = cohort.y.to_numpy(), cohort.p.to_numpy()
+    slow = ev.bootstrap_ci(lambda y, p: ev.calibration(y, p).ici, y, p, draws=200, seed=1)
+    found = ev.calibration(y, p, 200, 1)
+    assert (found.ici_lower, found.ici_upper) == pytest.approx((slow.lower, slow.upper), abs=3e-4)
+
+
 def test_hosmer_lemeshow_rejects_wrong_risks_only(cohort):
     """Right risks pass, halved risks fail; the test of development has two degrees of freedom less."""
     assert ev.hosmer_lemeshow(cohort.y, cohort.p).p_value > 0.05
@@ -155,6 +180,13 @@ def test_net_benefit_without_censoring_is_the_binary_one(cohort):
     assert (survival.model > ev.net_benefit_survival(time, cohort.y, 1 - cohort.p, thresholds, horizon).model).all()
     # follow-up of the only positive ends before the horizon: not estimable, and not silently carried on
     assert np.isnan(ev.net_benefit_survival([1, 9, 9], [0, 1, 0], [0.9, 0.1, 0.1], [0.5], 5).model[0])
+
+
+def test_net_benefit_with_censoring_counts_by_kaplan_meier():
+    """By hand: of four treated one has the event at 1 and one is lost at 2, so 3/4 are free at 3; of five 4/5."""
+    found = ev.net_benefit_survival([1, 2, 4, 5, 6], [1, 0, 1, 0, 0], [0.9, 0.8, 0.7, 0.2, 0.1], [0.2, 0.5], 3)
+    assert found.model == pytest.approx([(1 / 4 - 3 / 4 * 1 / 4) * 4 / 5, (1 / 3 - 2 / 3) * 3 / 5])
+    assert found.treat_all == pytest.approx([1 / 5 - 4 / 5 * 1 / 4, 1 / 5 - 4 / 5])
 
 
 def test_kaplan_meier_without_censoring_is_the_share_still_free():

@@ -23,6 +23,29 @@ def test_scores_alone_give_a_report_and_exit_0(tmp_path, scores_file, capsys):
     assert len(list(store.glob("reports/default-*/index.html"))) == 1
 
 
+def test_addresses_are_printed_as_they_were_typed(tmp_path, scores_file, capsys, monkeypatch):
+    """A relative one stays relative, the second time too, when the report is only found."""
+    scores = scores_file(120)
+    monkeypatch.chdir(tmp_path)
+    for was in ("written", "was there already"):
+        assert ended(["evaluate", "--scores", scores, "--store", "store/", "--publish", "public", *QUICK]) == 0
+        *_, written, published = capsys.readouterr().out.splitlines()
+        assert written.startswith(f"report {was} (")
+        page = written.rpartition(": ")[2]
+        assert page.startswith("store/reports/default-")
+        assert published == f"published: public/{page.split('/')[2]}/index.html"
+    assert ended(["evaluate", "--scores", scores, "--store", "store", "--dry-run", *QUICK]) == 0
+    assert str(tmp_path) not in capsys.readouterr().out
+
+
+def test_a_headline_that_is_no_model_of_the_scores_exits_2(tmp_path, scores_file, capsys):
+    """Where no signature of the study could be meant, a name that nothing has is a slip."""
+    arguments = ["evaluate", "--scores", scores_file(60), "--store", str(tmp_path / "store"), *QUICK]
+    assert ended([*arguments, "--set", "evaluate.headline=dlsf"]) == 2
+    assert "wanted one of the models score, got dlsf" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+
+
 def test_bad_scores_and_missing_arguments_exit_2(tmp_path, scores_file, capsys):
     """One line on stderr, nothing written."""
     store = tmp_path / "store"

@@ -13,13 +13,27 @@ from gc_ray import evaluate as statistics
 from gc_ray import evaluation_tables, tables
 from gc_ray.report.checklist import LISTS, UNKNOWN
 from gc_ray.report.compute import evaluate_all
-from gc_ray.report.evaluate import Request, evaluate
+from gc_ray.report.evaluate import FOLDER, Request, evaluate
 from gc_ray.report.files import INDEX, PAGE, report_of
-from gc_ray.report.inputs import Inputs, from_store
-from gc_ray.report.words import summary
+from gc_ray.report.inputs import Inputs, from_file, from_store
+from gc_ray.report.publish import read_report
+from gc_ray.report.words import sentences, summary
 from gc_ray.store import open_store
-from gc_ray.study import Study
+from gc_ray.study import Study, load_study
 from gc_ray.study_signatures import SignatureSettings
+
+RULED = """
+name = "elsewhere"
+[clinical]
+outcome = "outcome"
+time_months = "time_months"
+event = "event"
+[[clinical.rules]]
+include = { column = "time_months", is = ">=", value = 2 }
+reason = "followed for less than two months"
+[evaluate]
+bootstrap = 50
+"""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +77,10 @@ def test_metrics_are_those_of_the_statistics(done):
     area, found = statistics.auc_ci(y, p), metric(done, "auc")
     assert (found["estimate"], found["lower"], found["upper"]) == (area.auc, area.lower, area.upper)
     assert (found["n"], found["events"]) == (len(y), y.sum())
-    assert metric(done, "calibration_slope")["estimate"] == statistics.calibration(y, p).slope
+    right = statistics.calibration(y, p, draws=50, seed=0)
+    assert metric(done, "calibration_slope")["estimate"] == right.slope
+    found = metric(done, "ici")
+    assert (found["estimate"], found["lower"], found["upper"]) == (right.ici, right.ici_lower, right.ici_upper)
     assert metric(done, "auc_bootstrap")["estimate"] == pytest.approx(area.auc, abs=1e-12)
     precision = statistics.precision_recall(y, p).average_precision
     assert metric(done, "average_precision")["estimate"] == pytest.approx(precision, abs=1e-12)
@@ -232,17 +249,90 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would(run, quick, tmp_path):
 
 
 def test_a_scores_file_alone_is_enough(tmp_path, scores_file, quick):
-    """A model made elsewhere gets metrics, figures and a page; training scores count as in-sample."""
-    from gc_ray.study import load_study
-
-    study = load_study(None, ("name=elsewhere", "evaluate.bootstrap=50"))
-    store = open_store(str(tmp_path / "store"))
+    """A model made elsewhere gets metrics, figures and a page; the study can be asked again from the run's record."""
+    (tmp_path / "study.toml").write_text(RULED)
+    study, store = load_study(str(tmp_path / "study.toml")), open_store(str(tmp_path / "store"))
     outcome = evaluate(Request(study, store, scores_file()), "evaluate-y")
     assert outcome.new
     page = store.get(f"reports/{outcome.report_id}/{PAGE}").decode()
     assert "in-sample scores" in page
     assert outcome.numbers[0]["what"] == "AUC, external"
-    assert json.loads(store.get("runs/evaluate-y.json"))["report_id"] == outcome.report_id
+    record = json.loads(store.get("runs/evaluate-y.json"))
+    assert record["report_id"] == outcome.report_id
+    assert Study.model_validate_json(json.dumps(record["study"])) == study
+
+
+def test_a_report_that_is_there_is_told_and_copied_without_being_drawn(tmp_path, scores_file):
+    """The same command says the same; a report that was cut off is drawn again and completed."""
+    store, drawn = open_store(str(tmp_path / "store")), []
+    request = Request(load_study(None, ("name=elsewhere", "evaluate.bootstrap=0")), store, scores_file(60))
+
+    def ask(run: str, **more):
+        drawn.clear()
+        return evaluate(replace(request, **more), run, lambda done, of: drawn.append(done))
+
+    first = ask("evaluate-1")
+    assert first.new
+    assert drawn
+    again = ask("evaluate-2", published=str(tmp_path / "public"))
+    assert not drawn
+    assert again == replace(first, new=False, published=again.published)
+    copy = read_report(open_store(str(tmp_path / "public")), "", first.report_id)
+    assert copy.files == read_report(store, FOLDER, first.report_id).files
+    store.delete(f"{FOLDER}/{first.report_id}/{PAGE}")
+    assert ask("evaluate-3") == first
+    assert drawn
+
+
+def in_time(scores_file, months: float, change=lambda frame: frame, **settings: object):
+    """The evaluation of scores that are read as the risk by some months."""
+    asked = (f"evaluate.risk_months={months}", "evaluate.bootstrap=20", *(f"{k}={v}" for k, v in settings.items()))
+    return evaluate_all(from_file(scores_file(change=change), None, load_study(None, asked)))
+
+
+def test_a_decision_curve_in_time_is_the_plain_one_where_nobody_is_censored(scores_file):
+    """The event by then is the outcome, everybody is followed: both curves, and both numbers, are one."""
+
+    def change(frame: pd.DataFrame) -> pd.DataFrame:
+        time = np.where(frame["outcome"] == 1, 5.0, 40.0)
+        return frame.assign(time_months=time, event=frame["outcome"])
+
+    done = in_time(scores_file, 24.0, change)
+    curves = (
+        done.frame("curves").set_index(["cohort", "series", "x"])["y"].groupby(done.frame("curves")["curve"].values)
+    )
+    plain, timed = (curves.get_group(name) for name in ("decision", "decision_in_time"))
+    pd.testing.assert_series_equal(plain, timed, check_names=False, rtol=0, atol=1e-12)
+    for cohort in ("internal", "external"):
+        plain, timed = (metric(done, name, "score", cohort) for name in ("net_benefit", "net_benefit_at_24_months"))
+        assert timed["estimate"] == pytest.approx(plain["estimate"])
+        assert timed["lower"] < timed["estimate"] < timed["upper"]
+    assert "outcome_not_at_horizon" not in set(done.frame("flags")["flag"])
+    made = report_of(done).files
+    assert b"decision_in_time" in made["figures/decision_in_time.csv"]
+    assert "Decision curves at the horizon" in made[PAGE].decode()
+
+
+def test_scores_that_are_no_risk_at_the_horizon_are_doubted_or_left_out(scores_file, done):
+    """Another outcome than the event by then is a serious doubt; out of reach is said; unasked there is no curve."""
+    flags = in_time(scores_file, 24.0).frame("flags")
+    said = flags.loc[flags["flag"] == "outcome_not_at_horizon"].iloc[0]
+    assert said["severity"] == "serious"
+    assert re.search(r"no risk at 24 months: \d+ of \d+ patients", said["text"])
+    late = in_time(scores_file, 900.0)
+    assert "decision_in_time" not in set(late.frame("curves")["curve"])
+    assert "within the follow-up" in metric(late, "net_benefit_at_900_months", "score")["note"]
+    assert "decision_in_time" not in set(done.frame("curves")["curve"])
+    assert not done.frame("metrics")["metric"].str.startswith("net_benefit_at").any()
+
+
+def test_a_headline_without_scores_is_told(done):
+    """A signature that could not be fitted, or whose scores were not given, gives way with a word."""
+    study = done.inputs.study
+    study = study.model_copy(update={"evaluate": study.evaluate.model_copy(update={"headline": "clis"})})
+    inputs = replace(done.inputs, study=study)
+    assert inputs.headline == "dlfs"
+    assert sentences(replace(done, inputs=inputs))[0] == "clis has no scores here: dlfs comes first."
 
 
 def test_a_model_with_in_sample_scores_only_never_comes_first(done):

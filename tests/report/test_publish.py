@@ -1,20 +1,23 @@
 """A report in object storage: all of it or nothing, whoever publishes, whatever fails."""
 
+import hashlib
+import json
 import secrets
 import threading
 
 import pytest
 
 from gc_ray.errors import StoreError
-from gc_ray.report.files import INDEX, PAGE, Report
-from gc_ray.report.publish import publish
+from gc_ray.report.publish import INDEX, PAGE, Report, publish, read_report, whole_index
 from gc_ray.store import open_store
 
 
 def report(parts: int = 8) -> Report:
     """A small report; its content is its name's business alone, so any bytes do."""
     files = {f"figures/f{i}.csv": f"x,y\n{i},{i}\n".encode() * 50 for i in range(parts)}
-    return Report("study-0123456789abcdef", files | {INDEX: b"{}", PAGE: b"<!doctype html>"})
+    files[PAGE] = b"<!doctype html>"
+    index = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
+    return Report("study-0123456789abcdef", files | {INDEX: json.dumps({"files": index}).encode()})
 
 
 def names(store) -> set[str]:
@@ -29,6 +32,45 @@ def test_a_report_is_written_whole_and_only_once(any_store):
     assert not publish(made, any_store, "reports")
     for name, data in made.files.items():
         assert any_store.get(f"reports/{made.report_id}/{name}") == data
+
+
+def test_a_whole_report_is_known_by_its_index_and_can_be_copied(any_store, tmp_path):
+    """What was published from the copy is what was published first."""
+    made, elsewhere = report(), open_store(str(tmp_path / "elsewhere"))
+    assert whole_index(any_store, "reports", made.report_id) is None
+    publish(made, any_store, "reports")
+    assert whole_index(any_store, "reports", made.report_id) == made.files[INDEX]
+    publish(read_report(any_store, "reports", made.report_id), elsewhere, "")
+    assert read_report(elsewhere, "", made.report_id).files == made.files
+
+
+@pytest.mark.parametrize("lost", [INDEX, PAGE, "figures/f3.csv"])
+def test_a_report_that_lacks_a_file_is_not_whole_and_is_completed(tmp_path, lost):
+    """Whichever was removed, the same report published again puts it back."""
+    store, made = open_store(str(tmp_path)), report()
+    publish(made, store, "")
+    store.delete(f"{made.report_id}/{lost}")
+    assert whole_index(store, "", made.report_id) is None
+    publish(made, store, "")
+    assert whole_index(store, "", made.report_id) == made.files[INDEX]
+
+
+@pytest.mark.parametrize("spoilt", [INDEX, PAGE, "figures/f3.csv"])
+def test_a_report_that_was_changed_is_neither_taken_for_whole_nor_copied(tmp_path, spoilt):
+    """A file of another length, page or index is seen before; another byte of a part when it is copied."""
+    store, made = open_store(str(tmp_path)), report()
+    publish(made, store, "")
+    key = f"{made.report_id}/{spoilt}"
+    store.put(key, made.files[spoilt] + b" ")
+    assert (whole_index(store, "", made.report_id) is None) == (spoilt != INDEX)
+    store.put(key, made.files[spoilt][:-1])
+    assert whole_index(store, "", made.report_id) is None
+    store.put(key, made.files[spoilt][:-1] + b"?")
+    if spoilt != INDEX:
+        with pytest.raises(StoreError, match="was changed; delete that report"):
+            read_report(store, "", made.report_id)
+    with pytest.raises(StoreError, match="holds other content"):
+        publish(made, store, "")
 
 
 class Breaking:
