@@ -102,11 +102,15 @@ def _limits(name: str, values: tuple[float, ...]) -> dict[str, float]:
 
 
 def _ours(ours: Ours, printed: Number, model: str, variant: str) -> tuple[float, ...]:
-    """(estimate, lower, upper), NaN where there is none."""
+    """(estimate, lower, upper), NaN where there is none; a metric over another model's is their difference."""
     metric, _, other = printed.metric.partition("_against_")
     if other:
         rows = _tests(ours, "auc difference", printed.cohort, variant)
         return _p(rows[rows.apply(lambda row: {row["model_id"], row["other"]} == {model, other}, axis=1)])
+    metric, _, other = printed.metric.partition("_over_")
+    if other:
+        alone = printed.model_copy(update={"metric": metric})
+        return (_measured(ours, alone, model, variant)[0] - _measured(ours, alone, other, variant)[0],)
     return FINDERS.get(metric, _measured)(ours, printed, model, variant)
 
 
@@ -198,7 +202,7 @@ FINDERS = {
 
 
 def _terms(inputs: Inputs, model: str, variant: str) -> str:
-    """The clinical columns among a model's predictors, a factor once; or why there is none."""
+    """A model's predictors, a factor once; or why there is none."""
     table = inputs.coefficients
     rows = [] if table is None else table[(table["model_id"] == model) & (table["variant"] == variant)]["term"]
     columns = dict.fromkeys(term.partition("=")[0] for term in rows if term != "(Intercept)")

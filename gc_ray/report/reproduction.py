@@ -111,16 +111,22 @@ def _unfitted(inputs: Inputs) -> dict[str, str]:
 
 def changed_settings(study: Study, packaged: Study) -> list[str]:
     """The settings in which a study is not the packaged one, with their value where it is short."""
+    ours, theirs = (one.model_dump(mode="json") for one in (study, packaged))
     found = []
-    for section, values in study.model_dump(mode="json").items():
-        asked = packaged.model_dump(mode="json")[section]
-        pairs = {section: (values, asked)}
-        if isinstance(values, dict):
-            pairs = {f"{section}.{name}": (value, asked[name]) for name, value in values.items()}
-        for name, (value, before) in pairs.items():
-            if value != before:
-                found.append(name if isinstance(value, dict | list) else f"{name} = {value}")
+    for section in ours:
+        values, asked = (_named(section, one[section]) for one in (ours, theirs))
+        for name in dict.fromkeys((*values, *asked)):
+            if values.get(name) != asked.get(name):
+                short = section != "signature" and not isinstance(values[name], dict | list)
+                found.append(f"{name} = {values[name]}" if short else name)
     return found
+
+
+def _named(section: str, values: object) -> dict[str, object]:
+    """The settings of a section, or its signatures, by the names that a study file has for them."""
+    if section == "signature":
+        return {f"signature {one['name']}": one for one in values}
+    return {f"{section}.{name}": v for name, v in values.items()} if isinstance(values, dict) else {section: values}
 
 
 def _page(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 
+from gc_ray.cohort.findings import some
+from gc_ray.errors import StudyError, TableError
 from gc_ray.report.evaluate import FOLDER as REPORTS
 from gc_ray.report.evaluate import Outcome, evaluate
 from gc_ray.report.evaluate import Request as Evaluation
@@ -20,6 +22,8 @@ from gc_ray.runtime.embed import embed
 from gc_ray.runtime.extract import Request as Extraction
 from gc_ray.runtime.extract import extract
 from gc_ray.runtime.gather import kinds_of
+from gc_ray.runtime.manifests import read_manifests
+from gc_ray.runtime.networks import source_patients
 from gc_ray.runtime.split import split
 from gc_ray.runtime.train import Tell, Watch
 from gc_ray.runtime.train_network import train_network
@@ -36,7 +40,7 @@ Shows = AbstractContextManager[tuple[Tell, Watch]]
 class Request:
     """What the command was asked for.
 
-    paper: packaged study whose paper it is; study: that study, with what was changed of it. scans: manifests.
+    paper: packaged study whose paper it is; study: that study, or one made like it. scans: manifests.
     clinical: address of the table. workers: as for ``extract`` and ``tune``.
     """
 
@@ -84,12 +88,15 @@ def reproduce(request: Request, way: Way) -> Reproduced:
     """Bring a paper's whole study up to date in the store, and write its artefacts; the run record is written last.
 
     The split comes first, so that a fault of the clinical table is seen before scans are read. The same call again
-    takes up what was cut off, and computes nothing that is there. Errors as of each step.
+    takes up what was cut off, and computes nothing that is there. StudyError when the study has none of the paper's
+    signatures; TableError when nobody's scans are there to train the backbone on; else errors as of each step.
     """
+    _check_signatures(request)
     begin, store, study = way.clock(), request.store, request.study
     step, over = _steps(request, way), []
     with step("split"):
         split(request.clinical, study, store, way.named("split"))
+        _check_source(request)
     with step("extract") as (_, watch):
         extraction = Extraction(request.scans, store, study, request.workers)
         over += _over("extract", extract(extraction, watch, way.named("extract"), way.clock))
@@ -104,6 +111,26 @@ def reproduce(request: Request, way: Way) -> Reproduced:
     record |= {"paper": request.paper, "seconds": way.clock() - begin, "study": study.model_dump(mode="json")}
     store.put(f"runs/{done.run}.json", json.dumps(record, indent=1).encode())
     return done
+
+
+def _check_signatures(request: Request) -> None:
+    wanted = sorted({model for number in read_paper(request.paper).number for model in number.values})
+    names = [signature.name for signature in request.study.signature]
+    if not set(wanted) & set(names):
+        raise StudyError(
+            f"study {request.study.name}: wanted the paper's signatures ({', '.join(wanted)}), got "
+            f'{", ".join(names) or "none"}; begin the study file with like = "{request.paper}"'
+        )
+
+
+def _check_source(request: Request) -> None:
+    """A backbone without scans to be trained on is seen here, not after days of extraction."""
+    source = source_patients(request.store, request.study) if HEAD in kinds_of(request.study) else {}
+    if source and not source.keys() & read_manifests(request.scans).count("patient_id").keys():
+        raise TableError(
+            f"--scans: wanted scans of the {len(source)} patients of the backbone's source task ({some(source)}), "
+            "got none; give their scans table too, as one more --scans"
+        )
 
 
 def _steps(request: Request, way: Way) -> Callable[[str], Shows]:

@@ -14,7 +14,7 @@ from gc_ray.report.compute import evaluate_all
 from gc_ray.report.contrast import EVENTS, contrast_frames
 from gc_ray.report.files import INDEX, PAGE, Report, report_of
 from gc_ray.report.inputs import Inputs, from_store
-from gc_ray.report.paper import read_paper
+from gc_ray.report.paper import Number, read_paper
 from gc_ray.report.publish import publish
 from gc_ray.report.published import Ours, comparison, in_words
 from gc_ray.report.reproduction import STATEMENT, changed_settings, reproduction_of
@@ -137,6 +137,20 @@ def test_every_published_number_has_a_row(made):
     assert list(zip(rows["item"], rows["metric"], rows["cohort"], rows["model"], strict=True)) == wanted
 
 
+def test_a_gain_over_another_model_is_the_difference_of_both(guo):
+    """As the paper prints it: of the same metric, cohort and kind of score; none where one of the two is missing."""
+    number = Number(item="Table 2", metric="auc_over_radiomics", cohort="internal", values={"fused": (0.1,)})
+    paper = read_paper("liver_metastasis")
+    paper = paper.model_copy(update={"number": (number, number.model_copy(update={"metric": "auc_over_clinical"}))})
+    metrics = evaluate_all(guo).frame("metrics")
+    both, none = (row for _, row in comparison(paper, Ours(guo, {"metrics": metrics}, pd.DataFrame())).iterrows())
+    auc = metrics[
+        (metrics["metric"] == "auc") & (metrics["cohort"] == "internal") & (metrics["subset"] == "all")
+    ].query("kind == 'final'").set_index("model_id")["estimate"]  # fmt: skip
+    assert both["ours"] == pytest.approx(auc["fused"] - auc["radiomics"])
+    assert np.isnan(none["ours"])
+
+
 def test_survival_subgroups_and_tests_are_looked_up(made, inputs, report):
     """Cutoff, log-rank and the span of AUCs over the subgroups of the study."""
     rows = table(made, "comparison.csv").set_index(["metric", "cohort", "model"])["ours"]
@@ -225,6 +239,12 @@ def test_settings_that_are_not_the_packaged_study_s_are_said(made):
     assert changed_settings(packaged, packaged) == []
     short = load_study("recurrence", ("head.epochs=3", 'name="pilot"', "head.hidden=[8]"))
     assert changed_settings(short, packaged) == ["name = pilot", "head.hidden", "head.epochs = 3"]
+    demo = load_study("demo_recurrence")
+    assert [name for name in changed_settings(demo, packaged) if "signature" in name] == [
+        "signature clis", "signature dlfs",
+    ]  # fmt: skip
+    fewer = demo.model_copy(update={"signature": demo.signature[:2]})
+    assert changed_settings(fewer, demo) == ["signature dlfs"]
     assert "evaluate.bootstrap = 50" in json.loads(made.files[INDEX])["changed"]
     assert "evaluate.bootstrap = 50" in made.files[PAGE].decode()
 
