@@ -124,16 +124,18 @@ def reproduce(
     overrides: Overrides = None,
     workers: Workers = None,
 ) -> None:
-    """Run a paper's study on your cohort: split to report, then each table and figure beside the published numbers.
+    """Run a paper's study on your cohort, each table and figure beside the paper's.
 
-    A comparison of methods, never a reproduction of the paper's data. The same command again takes up a run that was
-    cut off.
+    A comparison of methods, never a reproduction of the paper's data. The same
+    command again takes up a run that was cut off.
 
-    recurrence trains its backbone on further patients: rows of the clinical table with a regression grade (trg) and
-    no recurrence, whose scans are one more --scans. Without such patients: --set backbone.weights=FILE, or --set
-    clinical.source_label= for a backbone that is untrained, and says so.
+    recurrence trains its backbone on further patients: rows of the clinical
+    table with a regression grade (trg) and recurrence left empty, whose scans
+    are one more --scans. Without such patients: --set backbone.weights=FILE, or
+    --set clinical.source_label= (an untrained backbone; the report says so).
 
-    To try it on few patients: --study demo_recurrence or --study demo_liver_metastasis, small networks and few steps.
+    To try it on few patients: --study demo_recurrence, or --study
+    demo_liver_metastasis: small networks, and steps that few patients can bear.
     """
     with faults():
         from gc_ray import console

@@ -34,18 +34,18 @@ class Ours:
 def comparison(paper: Paper, ours: Ours) -> pd.DataFrame:
     """A row for each printed number: item, metric, model, cohort, bound, published, ours, as_published, with limits.
 
-    ours: leak-free, out-of-fold in the training cohort. as_published: by the paper's own steps, in-sample there.
+    In the order of the paper's items. ours: leak-free, out-of-fold in the training cohort. as_published: by the paper's own steps, in-sample there.
     note: why there is no number of ours.
     """
-    rows = []
-    for printed in paper.number:
+    rows, order = [], [item.label for item in paper.item]
+    for printed in sorted(paper.number, key=lambda number: order.index(number.item)):
         for model, values in printed.values.items():
             row = {"item": printed.item, "metric": printed.metric, "model": model, "cohort": printed.cohort}
             row |= {"bound": printed.bound} | _limits("published", values)
             found = {variant: _ours(ours, printed, model, variant) for variant in VARIANTS}
             row |= _limits("ours", found["leak_free"]) | _limits("as_published", found["as_published"])
             row |= _size(ours, printed, model)
-            row["note"] = "" if np.isfinite(found["leak_free"][0]) else _why(ours.inputs, model)
+            row["note"] = _why(ours.inputs, model) if np.isnan(found["leak_free"][0]) else ""
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -59,6 +59,13 @@ def kept_predictors(paper: Paper, inputs: Inputs) -> pd.DataFrame:
             found = _terms(inputs, kept.model, variant)
             rows.append({"item": kept.item, "model": kept.model, "whose": f"ours, {variant}", "kept": found})
     return pd.DataFrame(rows)
+
+
+def kept_in_words(rows: pd.DataFrame) -> pd.DataFrame:
+    """The predictors kept as they are read."""
+    whose = {"ours, leak_free": "ours", "ours, as_published": "ours by the paper's steps"}
+    kept = rows["kept"].where(rows["kept"] == NOT_FITTED, rows["kept"].str.replace(" ", ", "))
+    return rows.assign(whose=rows["whose"].replace(whose), kept=kept).rename(columns={"item": "in the paper"})
 
 
 def in_words(rows: pd.DataFrame) -> pd.DataFrame:

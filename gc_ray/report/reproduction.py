@@ -21,11 +21,12 @@ from gc_ray.report.inputs import Inputs
 from gc_ray.report.made import made_tables
 from gc_ray.report.page import SHOWN_ROWS, grid, page_file, template
 from gc_ray.report.paper import Item, Paper, Part
-from gc_ray.report.published import Ours, comparison, in_words, kept_predictors
+from gc_ray.report.published import Ours, comparison, in_words, kept_in_words, kept_predictors
 from gc_ray.study import Study, load_study
 
 READ = ("metrics", "tests", "cutoffs", "table_one")
 ENDINGS = (".csv", ".png", ".svg")
+COMPARISON = "comparison.csv"
 STATEMENT = (
     "A comparison of methods on other patients, never a reproduction of the paper's data: patients, scanners and "
     "outlines differ, so equal numbers prove nothing, and different ones do not refute."
@@ -62,6 +63,13 @@ def shown_items(reproduced: Mapping[str, bytes]) -> tuple[dict, ...]:
     return tuple(json.loads(reproduced[INDEX])["items"])
 
 
+def shown_areas(reproduced: Mapping[str, bytes]) -> tuple[dict, ...]:
+    """The AUCs that the paper prints and ours, in words: model, cohort, published, ours."""
+    rows = pd.read_csv(io.BytesIO(reproduced[COMPARISON])).fillna({"bound": "", "note": ""})
+    words = in_words(rows[rows["metric"] == "auc"])
+    return tuple(words[["model", "cohort", "published", "ours"]].to_dict("records"))
+
+
 def reproduction_of(paper: Paper, inputs: Inputs, report: Report) -> Report:
     """The files of a reproduction: artefacts by the paper's numbering, the comparison, the page and its index.
 
@@ -78,7 +86,7 @@ def reproduction_of(paper: Paper, inputs: Inputs, report: Report) -> Report:
     items = [Shown(item, tuple(_artefact(part, pool, inputs) for part in item.parts)) for item in paper.item]
     rows, kept = comparison(paper, Ours(inputs, tables, metrics)), kept_predictors(paper, inputs)
     files = {name: data for shown in items for artefact in shown.artefacts for name, data in artefact.files.items()}
-    files |= {"comparison.csv": csv_bytes(rows), "kept_predictors.csv": csv_bytes(kept)}
+    files |= {COMPARISON: csv_bytes(rows), "kept_predictors.csv": csv_bytes(kept)}
     files[PAGE] = _page(paper, inputs, report.report_id, items, (rows, kept)).encode()
     files[INDEX] = _index(paper, inputs, report.report_id, items, files)
     content = "".join(f"{name} {hashlib.sha256(data).hexdigest()}\n" for name, data in sorted(files.items()))
@@ -144,7 +152,7 @@ def _page(
         unfitted=_unfitted(inputs),
         changed=changed_settings(inputs.study, load_study(paper.study)),
         comparison=grid("Published numbers and ours (95 % interval)", in_words(rows)),
-        kept=grid("Predictors kept", kept),
+        kept=grid("Predictors kept", kept_in_words(kept)) if len(kept) else None,
         items=[_shown(shown) for shown in items],
         style=page_file("style.css"),
         unknown="",
@@ -161,6 +169,7 @@ def _shown(shown: Shown) -> dict:
         "state": shown.state,
         "missing": shown.item.missing,
         "parts": [_part(artefact) for artefact in shown.artefacts],
+        "is_table": shown.item.label.startswith("Table"),
     }
 
 
@@ -168,7 +177,7 @@ def _part(artefact: Artefact) -> dict:
     files = artefact.files
     drawn = [data.decode() for name, data in files.items() if name.endswith(".svg")]
     photographs = [
-        f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        {"name": name.removesuffix(".png"), "source": f"data:image/png;base64,{base64.b64encode(data).decode()}"}
         for name, data in files.items()
         if name.endswith(".png") and not drawn
     ]

@@ -16,7 +16,7 @@ from gc_ray.report.files import Report
 from gc_ray.report.inputs import from_store
 from gc_ray.report.paper import read_paper
 from gc_ray.report.publish import publish
-from gc_ray.report.reproduction import reproduction_of, shown_items
+from gc_ray.report.reproduction import reproduction_of, shown_areas, shown_items
 from gc_ray.runtime.embed import Request as Embedding
 from gc_ray.runtime.embed import embed
 from gc_ray.runtime.extract import Request as Extraction
@@ -71,7 +71,8 @@ class Reproduced:
     """What was done.
 
     folder: of the artefacts; new: whether this call completed it. items: of the paper, with label, about, state,
-    files and reasons. over_budget: steps that lost more scans than their budget. failed: signatures not fitted.
+    files and reasons. areas: AUCs in words, with model, cohort, published and ours. over_budget: steps that lost more
+    scans than their budget. failed: signatures not fitted.
     """
 
     run: str
@@ -79,6 +80,7 @@ class Reproduced:
     report: str
     new: bool
     items: tuple[dict, ...]
+    areas: tuple[dict, ...]
     numbers: tuple[dict, ...]
     over_budget: tuple[str, ...]
     failed: dict[str, str]
@@ -177,5 +179,5 @@ def _artefacts(request: Request, tuned: Tuned, judged: Outcome, end: tuple[str, 
     new = publish(made, store, f"{FOLDER}/{study.name}")
     run, over = end
     place = f"{store.uri}/{FOLDER}/{study.name}/{made.report_id}"
-    items = shown_items(made.files)
-    return Reproduced(run, place, judged.folder, new, items, judged.numbers, over, tuned.failed)
+    items, areas = shown_items(made.files), shown_areas(made.files)
+    return Reproduced(run, place, judged.folder, new, items, areas, judged.numbers, over, tuned.failed)

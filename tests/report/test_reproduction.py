@@ -137,6 +137,13 @@ def test_every_published_number_has_a_row(made):
     assert list(zip(rows["item"], rows["metric"], rows["cohort"], rows["model"], strict=True)) == wanted
 
 
+def test_numbers_stand_in_the_order_of_the_paper_s_items(made_of_guo):
+    """As a reader of the paper goes through them, whatever the order of the packaged file."""
+    order = list(items(made_of_guo))
+    places = table(made_of_guo, "comparison.csv")["item"].map(order.index)
+    assert places.is_monotonic_increasing
+
+
 def test_a_gain_over_another_model_is_the_difference_of_both(guo):
     """As the paper prints it: of the same metric, cohort and kind of score; none where one of the two is missing."""
     number = Number(item="Table 2", metric="auc_over_radiomics", cohort="internal", values={"fused": (0.1,)})
