@@ -34,8 +34,8 @@ class Ours:
 def comparison(paper: Paper, ours: Ours) -> pd.DataFrame:
     """A row for each printed number: item, metric, model, cohort, bound, published, ours, as_published, with limits.
 
-    In the order of the paper's items. ours: leak-free, out-of-fold in the training cohort. as_published: by the paper's own steps, in-sample there.
-    note: why there is no number of ours.
+    In the order of the paper's items. ours: leak-free, out-of-fold in the training cohort. as_published: by the
+    paper's own steps, in-sample there. note: why there is no number of ours.
     """
     rows, order = [], [item.label for item in paper.item]
     for printed in sorted(paper.number, key=lambda number: order.index(number.item)):
