@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +17,8 @@ from gc_ray.report.files import INDEX, PAGE, Report, report_of
 from gc_ray.report.inputs import Inputs, from_store
 from gc_ray.report.paper import Number, read_paper
 from gc_ray.report.publish import publish
-from gc_ray.report.published import Ours, comparison, in_words
-from gc_ray.report.reproduction import STATEMENT, changed_settings, reproduction_of
+from gc_ray.report.published import Ours, comparison, in_words, kept_in_words
+from gc_ray.report.reproduction import STATEMENT, changed_settings, reproduction_of, shown_areas
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
@@ -271,6 +272,26 @@ def test_numbers_are_shown_as_they_are_meant(inputs, report, made):
     assert rows.loc[("patients", "train", "dlfs"), "published"] == "1774"
     assert rows.loc[("P log rank", "train", "dlfs"), "published"] == "< 0.001"
     assert rows.loc[("AUC", "train", "dlfs"), "published"] == "0.833 (0.809 to 0.858)"
+
+
+def test_the_terminal_gets_every_auc_beside_the_published_one(made):
+    """Also of models that could not be fitted."""
+    areas = shown_areas(made.files)
+    assert [(area["model"], area["cohort"]) for area in areas] == [
+        (model, cohort) for cohort in ("train", "internal", "external") for model in ("clis", "dls", "dlfs")
+    ]
+    first = {"model": "clis", "cohort": "train", "published": "0.704 (0.672 to 0.736)", "ours": "not fitted"}
+    assert areas[0] == first
+    assert re.fullmatch(r"0\.\d{3} \(0\.\d{3} to \d\.\d{3}\)", areas[2]["ours"])
+
+
+def test_predictors_kept_are_shown_under_whose_they_are(made):
+    """Theirs, ours, and ours by the paper's steps, a comma between two."""
+    shown = kept_in_words(table(made, "kept_predictors.csv"))
+    dlfs = shown[shown["model"] == "dlfs"].set_index("whose")["kept"]
+    assert dlfs["published"] == "dls, age_years, cea_ng_ml, location, differentiation, ptnm_stage"
+    assert dlfs["ours"] == "age_years, latent_0, pn_stage"
+    assert dlfs["ours by the paper's steps"] == "not fitted"
 
 
 def test_a_run_that_fitted_nothing_of_the_paper_still_has_its_page(inputs, report):
