@@ -20,6 +20,7 @@ LIMITS = ("", "_lower", "_upper")
 WHOLE_NUMBERS = ("patients", "events", "candidates", "features", "candidate_factors")
 NOTHING = (np.nan, np.nan, np.nan)
 NOT_FITTED = "not fitted"
+COMPARES = ("_against_", "_over_")  # in the name of a metric: the P value, and the difference, of two models
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,7 @@ def comparison(paper: Paper, ours: Ours) -> pd.DataFrame:
             found = {variant: _ours(ours, printed, model, variant) for variant in VARIANTS}
             row |= _limits("ours", found["leak_free"]) | _limits("as_published", found["as_published"])
             row |= _size(ours, printed, model)
-            row["note"] = _why(ours.inputs, model) if np.isnan(found["leak_free"][0]) else ""
+            row["note"] = _why(ours.inputs, printed, model) if np.isnan(found["leak_free"][0]) else ""
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -110,11 +111,11 @@ def _limits(name: str, values: tuple[float, ...]) -> dict[str, float]:
 
 def _ours(ours: Ours, printed: Number, model: str, variant: str) -> tuple[float, ...]:
     """(estimate, lower, upper), NaN where there is none; a metric over another model's is their difference."""
-    metric, _, other = printed.metric.partition("_against_")
+    metric, _, other = printed.metric.partition(COMPARES[0])
     if other:
         rows = _tests(ours, "auc difference", printed.cohort, variant)
         return _p(rows[rows.apply(lambda row: {row["model_id"], row["other"]} == {model, other}, axis=1)])
-    metric, _, other = printed.metric.partition("_over_")
+    metric, _, other = printed.metric.partition(COMPARES[1])
     if other:
         alone = printed.model_copy(update={"metric": metric})
         return (_measured(ours, alone, model, variant)[0] - _measured(ours, alone, other, variant)[0],)
@@ -216,5 +217,14 @@ def _terms(inputs: Inputs, model: str, variant: str) -> str:
     return " ".join(columns) or NOT_FITTED
 
 
-def _why(inputs: Inputs, model: str) -> str:
-    return NOT_FITTED if model not in inputs.models else "the data cannot give it"
+def leak_free(inputs: Inputs) -> set[str]:
+    """The models with leak-free scores; others were fitted by the paper's steps alone, or not at all."""
+    return set(inputs.scores.loc[inputs.scores["variant"] == "leak_free", "model_id"])
+
+
+def _why(inputs: Inputs, printed: Number, model: str) -> str:
+    fitted = leak_free(inputs)
+    if model not in fitted:
+        return NOT_FITTED
+    other = next((printed.metric.partition(word)[2] for word in COMPARES if word in printed.metric), model)
+    return "the data cannot give it" if other in fitted else f"{other} {NOT_FITTED}"

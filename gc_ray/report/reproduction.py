@@ -21,7 +21,7 @@ from gc_ray.report.inputs import Inputs
 from gc_ray.report.made import made_tables
 from gc_ray.report.page import SHOWN_ROWS, grid, page_file, template
 from gc_ray.report.paper import Item, Paper, Part
-from gc_ray.report.published import Ours, comparison, in_words, kept_in_words, kept_predictors
+from gc_ray.report.published import Ours, comparison, in_words, kept_in_words, kept_predictors, leak_free
 from gc_ray.study import Study, load_study
 
 READ = ("metrics", "tests", "cutoffs", "table_one")
@@ -56,6 +56,11 @@ class Shown:
         if not made:
             return "not reproduced"
         return "made" if made == len(self.artefacts) else "in part"
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why something of it is missing, each reason once."""
+        return [r for r in dict.fromkeys((self.item.missing, *(a.missing for a in self.artefacts))) if r]
 
 
 def shown_items(reproduced: Mapping[str, bytes]) -> tuple[dict, ...]:
@@ -111,9 +116,9 @@ def _why_not(part: Part, inputs: Inputs) -> str:
 
 
 def _unfitted(inputs: Inputs) -> dict[str, str]:
-    """The study's signatures that have no scores here, and why."""
-    failed = inputs.card.get("failed", {})
-    names = [s.name for s in inputs.study.signature if s.name not in inputs.models]
+    """The study's signatures that have no leak-free scores here, and why."""
+    failed, fitted = inputs.card.get("failed", {}), leak_free(inputs)
+    names = [s.name for s in inputs.study.signature if s.name not in fitted]
     return {name: failed.get(name, "no scores of it are in the store") for name in names}
 
 
@@ -214,7 +219,7 @@ def _index(paper: Paper, inputs: Inputs, report_id: str, items: list[Shown], fil
                 "about": shown.item.about,
                 "state": shown.state,
                 "files": sorted(name for artefact in shown.artefacts for name in artefact.files),
-                "reasons": [r for r in (shown.item.missing, *(a.missing for a in shown.artefacts)) if r],
+                "reasons": shown.reasons,
             }
             for shown in items
         ],

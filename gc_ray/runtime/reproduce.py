@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 from gc_ray.cohort.findings import some
 from gc_ray.errors import StudyError, TableError
+from gc_ray.ledger import read_ledger
 from gc_ray.report.evaluate import FOLDER as REPORTS
 from gc_ray.report.evaluate import Outcome, evaluate
 from gc_ray.report.evaluate import Request as Evaluation
@@ -128,10 +129,13 @@ def _check_signatures(request: Request) -> None:
 def _check_source(request: Request) -> None:
     """A backbone without scans to be trained on is seen here, not after days of extraction."""
     source = source_patients(request.store, request.study) if HEAD in kinds_of(request.study) else {}
-    if source and not source.keys() & read_manifests(request.scans).count("patient_id").keys():
+    if not source:
+        return
+    held = read_ledger(request.store, ("patient_id",))["patient_id"].to_pylist()
+    if not source.keys() & (set(held) | read_manifests(request.scans).count("patient_id").keys()):
         raise TableError(
-            f"--scans: wanted scans of the {len(source)} patients of the backbone's source task ({some(source)}), "
-            "got none; give their scans table too, as one more --scans"
+            f"study {request.study.name}: wanted scans of the {len(source)} patients of the backbone's source task "
+            f"({some(source)}), --scans and the store have none; give their scans table too, as one more --scans"
         )
 
 

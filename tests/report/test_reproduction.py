@@ -241,6 +241,23 @@ def test_the_page_says_that_it_compares_methods(made):
     assert json.loads(made.files[INDEX])["not_fitted"]["clis"] == "no factor was left"
 
 
+def test_a_model_that_only_the_paper_s_steps_could_fit_is_said_to_be_so(inputs, report):
+    """Its in-sample numbers stay, under their own column; it is not passed off as fitted."""
+    mine = inputs.scores[(inputs.scores["model_id"] != "dlfs") | (inputs.scores["variant"] == "as_published")]
+    lost = replace(inputs, scores=mine, card=inputs.card | {"failed": {"dlfs": "a fold kept nothing"}})
+    index = json.loads(reproduction_of(read_paper("recurrence"), lost, report).files[INDEX])
+    assert index["not_fitted"]["dlfs"] == "a fold kept nothing"
+    tables = {n: pd.read_csv(io.BytesIO(report.files[f"tables/{n}.csv"])) for n in ("metrics", "tests", "cutoffs")}
+    tables = {n: t[(t["model_id"] != "dlfs") | (t["variant"] == "as_published")] for n, t in tables.items()}
+    rows = comparison(read_paper("recurrence"), Ours(lost, tables, pd.DataFrame()))
+    auc = rows[(rows["metric"] == "auc") & (rows["model"] == "dlfs")].set_index("cohort").loc["train"]
+    assert (np.isnan(auc["ours"]), auc["note"]) == (True, "not fitted")
+    assert auc["as_published"] > 0.5
+    compared = Number(item="Figure 3", metric="auc_over_dlfs", cohort="train", values={"latent_0": (0.1,)})
+    paper = read_paper("recurrence").model_copy(update={"number": (compared,)})
+    assert comparison(paper, Ours(lost, tables, pd.DataFrame()))["note"].tolist() == ["dlfs not fitted"]
+
+
 def test_settings_that_are_not_the_packaged_study_s_are_said(made):
     """A run that was made short is not taken for the paper's recipe."""
     packaged = load_study("recurrence")
