@@ -27,6 +27,8 @@ from gc_ray.study import Study, load_study
 READ = ("metrics", "tests", "cutoffs", "table_one")
 ENDINGS = (".csv", ".png", ".svg")
 COMPARISON = "comparison.csv"
+NOT_FITTED_MODEL = "{} was not fitted"
+OTHER_MODEL = "the report draws it for another model: evaluate.headline"
 STATEMENT = (
     "A comparison of methods on other patients, never a reproduction of the paper's data: patients, scanners and "
     "outlines differ, so equal numbers prove nothing, and different ones do not refute."
@@ -100,6 +102,8 @@ def reproduction_of(paper: Paper, inputs: Inputs, report: Report) -> Report:
 
 def _artefact(part: Part, pool: Mapping[str, bytes], inputs: Inputs) -> Artefact:
     """The pool's files of a part's source under the part's name; a star in the source stands for several."""
+    if part.of not in ("", inputs.headline):
+        return Artefact(part, {}, NOT_FITTED_MODEL.format(part.of) if part.of in _unfitted(inputs) else OTHER_MODEL)
     pattern = re.compile(re.escape(part.source).replace(r"\*", "(.+)") + r"(\.[a-z]+)")
     files = {}
     for name in sorted(pool):
@@ -111,7 +115,7 @@ def _artefact(part: Part, pool: Mapping[str, bytes], inputs: Inputs) -> Artefact
 def _why_not(part: Part, inputs: Inputs) -> str:
     for model in _unfitted(inputs):
         if part.source.endswith(f"-{model}"):
-            return f"{model} was not fitted"
+            return NOT_FITTED_MODEL.format(model)
     return "the run's data give no such table or figure"
 
 

@@ -82,7 +82,6 @@ class Reproduced:
     new: bool
     items: tuple[dict, ...]
     areas: tuple[dict, ...]
-    numbers: tuple[dict, ...]
     over_budget: tuple[str, ...]
     failed: dict[str, str]
 
@@ -184,4 +183,4 @@ def _artefacts(request: Request, tuned: Tuned, judged: Outcome, end: tuple[str, 
     run, over = end
     place = f"{store.uri}/{FOLDER}/{study.name}/{made.report_id}"
     items, areas = shown_items(made.files), shown_areas(made.files)
-    return Reproduced(run, place, judged.folder, new, items, areas, judged.numbers, over, tuned.failed)
+    return Reproduced(run, place, judged.folder, new, items, areas, over, tuned.failed)

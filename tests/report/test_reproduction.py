@@ -247,6 +247,8 @@ def test_a_model_that_only_the_paper_s_steps_could_fit_is_said_to_be_so(inputs, 
     lost = replace(inputs, scores=mine, card=inputs.card | {"failed": {"dlfs": "a fold kept nothing"}})
     index = json.loads(reproduction_of(read_paper("recurrence"), lost, report).files[INDEX])
     assert index["not_fitted"]["dlfs"] == "a fold kept nothing"
+    subgroups = next(item for item in index["items"] if item["label"] == "Figure S3")  # drawn of another model then
+    assert (subgroups["state"], subgroups["reasons"]) == ("in part", ["dlfs was not fitted"])
     tables = {n: pd.read_csv(io.BytesIO(report.files[f"tables/{n}.csv"])) for n in ("metrics", "tests", "cutoffs")}
     tables = {n: t[(t["model_id"] != "dlfs") | (t["variant"] == "as_published")] for n, t in tables.items()}
     rows = comparison(read_paper("recurrence"), Ours(lost, tables, pd.DataFrame()))
