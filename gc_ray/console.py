@@ -284,8 +284,10 @@ def show_reproduced(found: Reproduced) -> None:
     for item in found.items:
         reasons = f"  {'; '.join(item['reasons'])}" if item["reasons"] else ""
         _lines(console, [f"{item['label']:<12} {item['state']:<15} {len(item['files']):>3} files{reasons}"])
-    for number in found.numbers:
-        _lines(console, [f"{number['what']:<44} {number['value']:<8} {number['about']}"])
+    _lines(console, ["", f"{'AUC of':<14} {'cohort':<10} {'published':<24} ours"])
+    for area in found.areas:
+        _lines(console, [f"{area['model']:<14} {area['cohort']:<10} {area['published']:<24} {area['ours']}"])
+    _lines(console, ["in the training cohort theirs are in-sample, ours out-of-fold", ""])
     for name in found.over_budget:
         say(console, f"{name} was over its failure budget: gc-ray show says which scans were lost, and why", "yellow")
     was = "written" if found.new else "were there already"

@@ -120,20 +120,29 @@ def reproduce(
     scans: Scans,
     clinical: Annotated[str, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")],
     store: StoreUri,
+    study: StudyName = None,
     overrides: Overrides = None,
     workers: Workers = None,
 ) -> None:
-    """Run a paper's study on your cohort: split to report, then each table and figure beside the published numbers.
+    """Run a paper's study on your cohort, each table and figure beside the paper's.
 
-    A comparison of methods, never a reproduction of the paper's data. The same command again takes up a run that was
-    cut off.
+    A comparison of methods, never a reproduction of the paper's data. The same
+    command again takes up a run that was cut off.
+
+    recurrence trains its backbone on further patients: rows of the clinical
+    table with a regression grade (trg) and recurrence left empty, whose scans
+    are one more --scans. Without such patients: --set backbone.weights=FILE, or
+    --set clinical.source_label= (an untrained backbone; the report says so).
+
+    To try it on few patients: --study demo_recurrence, or --study
+    demo_liver_metastasis: small networks, and steps that few patients can bear.
     """
     with faults():
         from gc_ray import console
         from gc_ray.runtime.reproduce import Request, Way
         from gc_ray.runtime.reproduce import reproduce as run
 
-        settings = load_study(paper, tuple(overrides or ()))
+        settings = load_study(study or paper, tuple(overrides or ()))
         request = Request(paper, settings, open_store(store), tuple(scans), clinical, workers)
         found = run(request, Way(console.step, console.show_figures, run_id, time.monotonic))
         console.show_reproduced(found)

@@ -13,10 +13,14 @@ from gc_ray.settings import Settings
 
 
 class Part(Settings):
-    """One artefact: the name that it gets, and the file of the report that it is, without its ending."""
+    """One artefact: the name that it gets, and the file of the report that it is, without its ending.
+
+    of: the model that it must be of, where the report draws its first model alone and names the file after none.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     source: Annotated[str, Field(pattern=r"^(figures|tables)/")]
+    of: str = ""
 
 
 class Item(Settings):

@@ -20,6 +20,7 @@ LIMITS = ("", "_lower", "_upper")
 WHOLE_NUMBERS = ("patients", "events", "candidates", "features", "candidate_factors")
 NOTHING = (np.nan, np.nan, np.nan)
 NOT_FITTED = "not fitted"
+COMPARES = ("_against_", "_over_")  # in the name of a metric: the P value, and the difference, of two models
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,18 +35,18 @@ class Ours:
 def comparison(paper: Paper, ours: Ours) -> pd.DataFrame:
     """A row for each printed number: item, metric, model, cohort, bound, published, ours, as_published, with limits.
 
-    ours: leak-free, out-of-fold in the training cohort. as_published: by the paper's own steps, in-sample there.
-    note: why there is no number of ours.
+    In the order of the paper's items. ours: leak-free, out-of-fold in the training cohort. as_published: by the
+    paper's own steps, in-sample there. note: why there is no number of ours.
     """
-    rows = []
-    for printed in paper.number:
+    rows, order = [], [item.label for item in paper.item]
+    for printed in sorted(paper.number, key=lambda number: order.index(number.item)):
         for model, values in printed.values.items():
             row = {"item": printed.item, "metric": printed.metric, "model": model, "cohort": printed.cohort}
             row |= {"bound": printed.bound} | _limits("published", values)
             found = {variant: _ours(ours, printed, model, variant) for variant in VARIANTS}
             row |= _limits("ours", found["leak_free"]) | _limits("as_published", found["as_published"])
             row |= _size(ours, printed, model)
-            row["note"] = "" if np.isfinite(found["leak_free"][0]) else _why(ours.inputs, model)
+            row["note"] = _why(ours.inputs, printed, model) if np.isnan(found["leak_free"][0]) else ""
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -59,6 +60,13 @@ def kept_predictors(paper: Paper, inputs: Inputs) -> pd.DataFrame:
             found = _terms(inputs, kept.model, variant)
             rows.append({"item": kept.item, "model": kept.model, "whose": f"ours, {variant}", "kept": found})
     return pd.DataFrame(rows)
+
+
+def kept_in_words(rows: pd.DataFrame) -> pd.DataFrame:
+    """The predictors kept as they are read."""
+    whose = {"ours, leak_free": "ours", "ours, as_published": "ours by the paper's steps"}
+    kept = rows["kept"].where(rows["kept"] == NOT_FITTED, rows["kept"].str.replace(" ", ", "))
+    return rows.assign(whose=rows["whose"].replace(whose), kept=kept).rename(columns={"item": "in the paper"})
 
 
 def in_words(rows: pd.DataFrame) -> pd.DataFrame:
@@ -102,11 +110,15 @@ def _limits(name: str, values: tuple[float, ...]) -> dict[str, float]:
 
 
 def _ours(ours: Ours, printed: Number, model: str, variant: str) -> tuple[float, ...]:
-    """(estimate, lower, upper), NaN where there is none."""
-    metric, _, other = printed.metric.partition("_against_")
+    """(estimate, lower, upper), NaN where there is none; a metric over another model's is their difference."""
+    metric, _, other = printed.metric.partition(COMPARES[0])
     if other:
         rows = _tests(ours, "auc difference", printed.cohort, variant)
         return _p(rows[rows.apply(lambda row: {row["model_id"], row["other"]} == {model, other}, axis=1)])
+    metric, _, other = printed.metric.partition(COMPARES[1])
+    if other:
+        alone = printed.model_copy(update={"metric": metric})
+        return (_measured(ours, alone, model, variant)[0] - _measured(ours, alone, other, variant)[0],)
     return FINDERS.get(metric, _measured)(ours, printed, model, variant)
 
 
@@ -198,12 +210,21 @@ FINDERS = {
 
 
 def _terms(inputs: Inputs, model: str, variant: str) -> str:
-    """The clinical columns among a model's predictors, a factor once; or why there is none."""
+    """A model's predictors, a factor once; or why there is none."""
     table = inputs.coefficients
     rows = [] if table is None else table[(table["model_id"] == model) & (table["variant"] == variant)]["term"]
     columns = dict.fromkeys(term.partition("=")[0] for term in rows if term != "(Intercept)")
     return " ".join(columns) or NOT_FITTED
 
 
-def _why(inputs: Inputs, model: str) -> str:
-    return NOT_FITTED if model not in inputs.models else "the data cannot give it"
+def leak_free(inputs: Inputs) -> set[str]:
+    """The models with leak-free scores; others were fitted by the paper's steps alone, or not at all."""
+    return set(inputs.scores.loc[inputs.scores["variant"] == "leak_free", "model_id"])
+
+
+def _why(inputs: Inputs, printed: Number, model: str) -> str:
+    fitted = leak_free(inputs)
+    if model not in fitted:
+        return NOT_FITTED
+    other = next((printed.metric.partition(word)[2] for word in COMPARES if word in printed.metric), model)
+    return "the data cannot give it" if other in fitted else f"{other} {NOT_FITTED}"

@@ -21,11 +21,14 @@ from gc_ray.report.inputs import Inputs
 from gc_ray.report.made import made_tables
 from gc_ray.report.page import SHOWN_ROWS, grid, page_file, template
 from gc_ray.report.paper import Item, Paper, Part
-from gc_ray.report.published import Ours, comparison, in_words, kept_predictors
+from gc_ray.report.published import Ours, comparison, in_words, kept_in_words, kept_predictors, leak_free
 from gc_ray.study import Study, load_study
 
 READ = ("metrics", "tests", "cutoffs", "table_one")
 ENDINGS = (".csv", ".png", ".svg")
+COMPARISON = "comparison.csv"
+NOT_FITTED_MODEL = "{} was not fitted"
+OTHER_MODEL = "the report draws it for another model: evaluate.headline"
 STATEMENT = (
     "A comparison of methods on other patients, never a reproduction of the paper's data: patients, scanners and "
     "outlines differ, so equal numbers prove nothing, and different ones do not refute."
@@ -56,10 +59,22 @@ class Shown:
             return "not reproduced"
         return "made" if made == len(self.artefacts) else "in part"
 
+    @property
+    def reasons(self) -> list[str]:
+        """Why something of it is missing, each reason once."""
+        return [r for r in dict.fromkeys((self.item.missing, *(a.missing for a in self.artefacts))) if r]
+
 
 def shown_items(reproduced: Mapping[str, bytes]) -> tuple[dict, ...]:
     """The items as the index of a reproduction lists them: label, about, state, files and reason."""
     return tuple(json.loads(reproduced[INDEX])["items"])
+
+
+def shown_areas(reproduced: Mapping[str, bytes]) -> tuple[dict, ...]:
+    """The AUCs that the paper prints and ours, in words: model, cohort, published, ours."""
+    rows = pd.read_csv(io.BytesIO(reproduced[COMPARISON])).fillna({"bound": "", "note": ""})
+    words = in_words(rows[rows["metric"] == "auc"])
+    return tuple(words[["model", "cohort", "published", "ours"]].to_dict("records"))
 
 
 def reproduction_of(paper: Paper, inputs: Inputs, report: Report) -> Report:
@@ -78,7 +93,7 @@ def reproduction_of(paper: Paper, inputs: Inputs, report: Report) -> Report:
     items = [Shown(item, tuple(_artefact(part, pool, inputs) for part in item.parts)) for item in paper.item]
     rows, kept = comparison(paper, Ours(inputs, tables, metrics)), kept_predictors(paper, inputs)
     files = {name: data for shown in items for artefact in shown.artefacts for name, data in artefact.files.items()}
-    files |= {"comparison.csv": csv_bytes(rows), "kept_predictors.csv": csv_bytes(kept)}
+    files |= {COMPARISON: csv_bytes(rows), "kept_predictors.csv": csv_bytes(kept)}
     files[PAGE] = _page(paper, inputs, report.report_id, items, (rows, kept)).encode()
     files[INDEX] = _index(paper, inputs, report.report_id, items, files)
     content = "".join(f"{name} {hashlib.sha256(data).hexdigest()}\n" for name, data in sorted(files.items()))
@@ -87,6 +102,8 @@ def reproduction_of(paper: Paper, inputs: Inputs, report: Report) -> Report:
 
 def _artefact(part: Part, pool: Mapping[str, bytes], inputs: Inputs) -> Artefact:
     """The pool's files of a part's source under the part's name; a star in the source stands for several."""
+    if part.of not in ("", inputs.headline):
+        return Artefact(part, {}, NOT_FITTED_MODEL.format(part.of) if part.of in _unfitted(inputs) else OTHER_MODEL)
     pattern = re.compile(re.escape(part.source).replace(r"\*", "(.+)") + r"(\.[a-z]+)")
     files = {}
     for name in sorted(pool):
@@ -98,29 +115,35 @@ def _artefact(part: Part, pool: Mapping[str, bytes], inputs: Inputs) -> Artefact
 def _why_not(part: Part, inputs: Inputs) -> str:
     for model in _unfitted(inputs):
         if part.source.endswith(f"-{model}"):
-            return f"{model} was not fitted"
+            return NOT_FITTED_MODEL.format(model)
     return "the run's data give no such table or figure"
 
 
 def _unfitted(inputs: Inputs) -> dict[str, str]:
-    """The study's signatures that have no scores here, and why."""
-    failed = inputs.card.get("failed", {})
-    names = [s.name for s in inputs.study.signature if s.name not in inputs.models]
+    """The study's signatures that have no leak-free scores here, and why."""
+    failed, fitted = inputs.card.get("failed", {}), leak_free(inputs)
+    names = [s.name for s in inputs.study.signature if s.name not in fitted]
     return {name: failed.get(name, "no scores of it are in the store") for name in names}
 
 
 def changed_settings(study: Study, packaged: Study) -> list[str]:
     """The settings in which a study is not the packaged one, with their value where it is short."""
+    ours, theirs = (one.model_dump(mode="json") for one in (study, packaged))
     found = []
-    for section, values in study.model_dump(mode="json").items():
-        asked = packaged.model_dump(mode="json")[section]
-        pairs = {section: (values, asked)}
-        if isinstance(values, dict):
-            pairs = {f"{section}.{name}": (value, asked[name]) for name, value in values.items()}
-        for name, (value, before) in pairs.items():
-            if value != before:
-                found.append(name if isinstance(value, dict | list) else f"{name} = {value}")
+    for section in ours:
+        values, asked = (_named(section, one[section]) for one in (ours, theirs))
+        for name in dict.fromkeys((*values, *asked)):
+            if values.get(name) != asked.get(name):
+                short = section != "signature" and not isinstance(values[name], dict | list)
+                found.append(f"{name} = {values[name]}" if short else name)
     return found
+
+
+def _named(section: str, values: object) -> dict[str, object]:
+    """The settings of a section, or its signatures, by the names that a study file has for them."""
+    if section == "signature":
+        return {f"signature {one['name']}": one for one in values}
+    return {f"{section}.{name}": v for name, v in values.items()} if isinstance(values, dict) else {section: values}
 
 
 def _page(
@@ -138,7 +161,7 @@ def _page(
         unfitted=_unfitted(inputs),
         changed=changed_settings(inputs.study, load_study(paper.study)),
         comparison=grid("Published numbers and ours (95 % interval)", in_words(rows)),
-        kept=grid("Predictors kept", kept),
+        kept=grid("Predictors kept", kept_in_words(kept)) if len(kept) else None,
         items=[_shown(shown) for shown in items],
         style=page_file("style.css"),
         unknown="",
@@ -155,6 +178,7 @@ def _shown(shown: Shown) -> dict:
         "state": shown.state,
         "missing": shown.item.missing,
         "parts": [_part(artefact) for artefact in shown.artefacts],
+        "is_table": shown.item.label.startswith("Table"),
     }
 
 
@@ -162,7 +186,7 @@ def _part(artefact: Artefact) -> dict:
     files = artefact.files
     drawn = [data.decode() for name, data in files.items() if name.endswith(".svg")]
     photographs = [
-        f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        {"name": name.removesuffix(".png"), "source": f"data:image/png;base64,{base64.b64encode(data).decode()}"}
         for name, data in files.items()
         if name.endswith(".png") and not drawn
     ]
@@ -200,7 +224,7 @@ def _index(paper: Paper, inputs: Inputs, report_id: str, items: list[Shown], fil
                 "about": shown.item.about,
                 "state": shown.state,
                 "files": sorted(name for artefact in shown.artefacts for name in artefact.files),
-                "reasons": [r for r in (shown.item.missing, *(a.missing for a in shown.artefacts)) if r],
+                "reasons": shown.reasons,
             }
             for shown in items
         ],

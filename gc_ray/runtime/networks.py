@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from gc_ray.cohort_tables import read_clinical, split_hash
-from gc_ray.errors import BundleError, StudyError
+from gc_ray.errors import BundleError, StudyError, TableError
 from gc_ray.models.autoencoder import Tumours, autoencoder_program, fitted_cube
 from gc_ray.models.backbone import SourcePatients, backbone_program, untrained_backbone
 from gc_ray.models.fit import Fit
@@ -85,8 +85,26 @@ def _untrained(fit: Fit, settings: BackboneSettings) -> Model:
     return Model(weights, {"provenance": {"statement": UNTRAINED}})
 
 
+def source_patients(store: Store, study: Study) -> dict[str, dict]:
+    """Patient to row of the splits, of those whom the backbone is trained on; empty where it is given or untrained.
+
+    TableError when the study names a source label and no patient is of the source task.
+    """
+    label = study.clinical.source_label
+    if study.backbone.weights or not label:
+        return {}
+    found = patients_of(store, study, ("source",))
+    if not found:
+        raise TableError(
+            f"study {study.name}: wanted patients with {label} and without {study.clinical.outcome}, to train the "
+            "backbone on; the clinical table has none; add them and their scans, or name weights (--set "
+            "backbone.weights=FILE), or leave it untrained (--set clinical.source_label=)"
+        )
+    return found
+
+
 def _source_task(store: Store, study: Study) -> Task:
-    settings, source = study.backbone, patients_of(store, study, ("source",))
+    settings, source = study.backbone, source_patients(store, study)
     rows = volume_rows(store, study, settings.recipe, source)
     labels = _column(store, study, study.clinical.source_label, rows)
     provenance = overlap(_patients(rows), patients_of(store, study, COHORTS))

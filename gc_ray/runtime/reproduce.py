@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 
+from gc_ray.cohort.findings import some
+from gc_ray.errors import StudyError, TableError
+from gc_ray.ledger import read_ledger
 from gc_ray.report.evaluate import FOLDER as REPORTS
 from gc_ray.report.evaluate import Outcome, evaluate
 from gc_ray.report.evaluate import Request as Evaluation
@@ -14,12 +17,14 @@ from gc_ray.report.files import Report
 from gc_ray.report.inputs import from_store
 from gc_ray.report.paper import read_paper
 from gc_ray.report.publish import publish
-from gc_ray.report.reproduction import reproduction_of, shown_items
+from gc_ray.report.reproduction import reproduction_of, shown_areas, shown_items
 from gc_ray.runtime.embed import Request as Embedding
 from gc_ray.runtime.embed import embed
 from gc_ray.runtime.extract import Request as Extraction
 from gc_ray.runtime.extract import extract
 from gc_ray.runtime.gather import kinds_of
+from gc_ray.runtime.manifests import read_manifests
+from gc_ray.runtime.networks import source_patients
 from gc_ray.runtime.split import split
 from gc_ray.runtime.train import Tell, Watch
 from gc_ray.runtime.train_network import train_network
@@ -36,7 +41,7 @@ Shows = AbstractContextManager[tuple[Tell, Watch]]
 class Request:
     """What the command was asked for.
 
-    paper: packaged study whose paper it is; study: that study, with what was changed of it. scans: manifests.
+    paper: packaged study whose paper it is; study: that study, or one made like it. scans: manifests.
     clinical: address of the table. workers: as for ``extract`` and ``tune``.
     """
 
@@ -67,7 +72,8 @@ class Reproduced:
     """What was done.
 
     folder: of the artefacts; new: whether this call completed it. items: of the paper, with label, about, state,
-    files and reasons. over_budget: steps that lost more scans than their budget. failed: signatures not fitted.
+    files and reasons. areas: AUCs in words, with model, cohort, published and ours. over_budget: steps that lost more
+    scans than their budget. failed: signatures not fitted.
     """
 
     run: str
@@ -75,7 +81,7 @@ class Reproduced:
     report: str
     new: bool
     items: tuple[dict, ...]
-    numbers: tuple[dict, ...]
+    areas: tuple[dict, ...]
     over_budget: tuple[str, ...]
     failed: dict[str, str]
 
@@ -84,12 +90,15 @@ def reproduce(request: Request, way: Way) -> Reproduced:
     """Bring a paper's whole study up to date in the store, and write its artefacts; the run record is written last.
 
     The split comes first, so that a fault of the clinical table is seen before scans are read. The same call again
-    takes up what was cut off, and computes nothing that is there. Errors as of each step.
+    takes up what was cut off, and computes nothing that is there. StudyError when the study has none of the paper's
+    signatures; TableError when nobody's scans are there to train the backbone on; else errors as of each step.
     """
+    _check_signatures(request)
     begin, store, study = way.clock(), request.store, request.study
     step, over = _steps(request, way), []
     with step("split"):
         split(request.clinical, study, store, way.named("split"))
+        _check_source(request)
     with step("extract") as (_, watch):
         extraction = Extraction(request.scans, store, study, request.workers)
         over += _over("extract", extract(extraction, watch, way.named("extract"), way.clock))
@@ -104,6 +113,29 @@ def reproduce(request: Request, way: Way) -> Reproduced:
     record |= {"paper": request.paper, "seconds": way.clock() - begin, "study": study.model_dump(mode="json")}
     store.put(f"runs/{done.run}.json", json.dumps(record, indent=1).encode())
     return done
+
+
+def _check_signatures(request: Request) -> None:
+    wanted = sorted({model for number in read_paper(request.paper).number for model in number.values})
+    names = [signature.name for signature in request.study.signature]
+    if not set(wanted) & set(names):
+        raise StudyError(
+            f"study {request.study.name}: wanted the paper's signatures ({', '.join(wanted)}), got "
+            f'{", ".join(names) or "none"}; begin the study file with like = "{request.paper}"'
+        )
+
+
+def _check_source(request: Request) -> None:
+    """A backbone without scans to be trained on is seen here, not after days of extraction."""
+    source = source_patients(request.store, request.study) if HEAD in kinds_of(request.study) else {}
+    if not source:
+        return
+    held = read_ledger(request.store, ("patient_id",))["patient_id"].to_pylist()
+    if not source.keys() & (set(held) | read_manifests(request.scans).count("patient_id").keys()):
+        raise TableError(
+            f"study {request.study.name}: wanted scans of the {len(source)} patients of the backbone's source task "
+            f"({some(source)}), --scans and the store have none; give their scans table too, as one more --scans"
+        )
 
 
 def _steps(request: Request, way: Way) -> Callable[[str], Shows]:
@@ -150,5 +182,5 @@ def _artefacts(request: Request, tuned: Tuned, judged: Outcome, end: tuple[str, 
     new = publish(made, store, f"{FOLDER}/{study.name}")
     run, over = end
     place = f"{store.uri}/{FOLDER}/{study.name}/{made.report_id}"
-    items = shown_items(made.files)
-    return Reproduced(run, place, judged.folder, new, items, judged.numbers, over, tuned.failed)
+    items, areas = shown_items(made.files), shown_areas(made.files)
+    return Reproduced(run, place, judged.folder, new, items, areas, over, tuned.failed)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +15,10 @@ from gc_ray.report.compute import evaluate_all
 from gc_ray.report.contrast import EVENTS, contrast_frames
 from gc_ray.report.files import INDEX, PAGE, Report, report_of
 from gc_ray.report.inputs import Inputs, from_store
-from gc_ray.report.paper import read_paper
+from gc_ray.report.paper import Number, read_paper
 from gc_ray.report.publish import publish
-from gc_ray.report.published import Ours, comparison, in_words
-from gc_ray.report.reproduction import STATEMENT, changed_settings, reproduction_of
+from gc_ray.report.published import Ours, comparison, in_words, kept_in_words
+from gc_ray.report.reproduction import STATEMENT, changed_settings, reproduction_of, shown_areas
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
@@ -137,6 +138,27 @@ def test_every_published_number_has_a_row(made):
     assert list(zip(rows["item"], rows["metric"], rows["cohort"], rows["model"], strict=True)) == wanted
 
 
+def test_numbers_stand_in_the_order_of_the_paper_s_items(made_of_guo):
+    """As a reader of the paper goes through them, whatever the order of the packaged file."""
+    order = list(items(made_of_guo))
+    places = table(made_of_guo, "comparison.csv")["item"].map(order.index)
+    assert places.is_monotonic_increasing
+
+
+def test_a_gain_over_another_model_is_the_difference_of_both(guo):
+    """As the paper prints it: of the same metric, cohort and kind of score; none where one of the two is missing."""
+    number = Number(item="Table 2", metric="auc_over_radiomics", cohort="internal", values={"fused": (0.1,)})
+    paper = read_paper("liver_metastasis")
+    paper = paper.model_copy(update={"number": (number, number.model_copy(update={"metric": "auc_over_clinical"}))})
+    metrics = evaluate_all(guo).frame("metrics")
+    both, none = (row for _, row in comparison(paper, Ours(guo, {"metrics": metrics}, pd.DataFrame())).iterrows())
+    auc = metrics[
+        (metrics["metric"] == "auc") & (metrics["cohort"] == "internal") & (metrics["subset"] == "all")
+    ].query("kind == 'final'").set_index("model_id")["estimate"]  # fmt: skip
+    assert both["ours"] == pytest.approx(auc["fused"] - auc["radiomics"])
+    assert np.isnan(none["ours"])
+
+
 def test_survival_subgroups_and_tests_are_looked_up(made, inputs, report):
     """Cutoff, log-rank and the span of AUCs over the subgroups of the study."""
     rows = table(made, "comparison.csv").set_index(["metric", "cohort", "model"])["ours"]
@@ -219,12 +241,37 @@ def test_the_page_says_that_it_compares_methods(made):
     assert json.loads(made.files[INDEX])["not_fitted"]["clis"] == "no factor was left"
 
 
+def test_a_model_that_only_the_paper_s_steps_could_fit_is_said_to_be_so(inputs, report):
+    """Its in-sample numbers stay, under their own column; it is not passed off as fitted."""
+    mine = inputs.scores[(inputs.scores["model_id"] != "dlfs") | (inputs.scores["variant"] == "as_published")]
+    lost = replace(inputs, scores=mine, card=inputs.card | {"failed": {"dlfs": "a fold kept nothing"}})
+    index = json.loads(reproduction_of(read_paper("recurrence"), lost, report).files[INDEX])
+    assert index["not_fitted"]["dlfs"] == "a fold kept nothing"
+    subgroups = next(item for item in index["items"] if item["label"] == "Figure S3")  # drawn of another model then
+    assert (subgroups["state"], subgroups["reasons"]) == ("in part", ["dlfs was not fitted"])
+    tables = {n: pd.read_csv(io.BytesIO(report.files[f"tables/{n}.csv"])) for n in ("metrics", "tests", "cutoffs")}
+    tables = {n: t[(t["model_id"] != "dlfs") | (t["variant"] == "as_published")] for n, t in tables.items()}
+    rows = comparison(read_paper("recurrence"), Ours(lost, tables, pd.DataFrame()))
+    auc = rows[(rows["metric"] == "auc") & (rows["model"] == "dlfs")].set_index("cohort").loc["train"]
+    assert (np.isnan(auc["ours"]), auc["note"]) == (True, "not fitted")
+    assert auc["as_published"] > 0.5
+    compared = Number(item="Figure 3", metric="auc_over_dlfs", cohort="train", values={"latent_0": (0.1,)})
+    paper = read_paper("recurrence").model_copy(update={"number": (compared,)})
+    assert comparison(paper, Ours(lost, tables, pd.DataFrame()))["note"].tolist() == ["dlfs not fitted"]
+
+
 def test_settings_that_are_not_the_packaged_study_s_are_said(made):
     """A run that was made short is not taken for the paper's recipe."""
     packaged = load_study("recurrence")
     assert changed_settings(packaged, packaged) == []
     short = load_study("recurrence", ("head.epochs=3", 'name="pilot"', "head.hidden=[8]"))
     assert changed_settings(short, packaged) == ["name = pilot", "head.hidden", "head.epochs = 3"]
+    demo = load_study("demo_recurrence")
+    assert [name for name in changed_settings(demo, packaged) if "signature" in name] == [
+        "signature clis", "signature dlfs",
+    ]  # fmt: skip
+    fewer = demo.model_copy(update={"signature": demo.signature[:2]})
+    assert changed_settings(fewer, demo) == ["signature dlfs"]
     assert "evaluate.bootstrap = 50" in json.loads(made.files[INDEX])["changed"]
     assert "evaluate.bootstrap = 50" in made.files[PAGE].decode()
 
@@ -244,6 +291,26 @@ def test_numbers_are_shown_as_they_are_meant(inputs, report, made):
     assert rows.loc[("patients", "train", "dlfs"), "published"] == "1774"
     assert rows.loc[("P log rank", "train", "dlfs"), "published"] == "< 0.001"
     assert rows.loc[("AUC", "train", "dlfs"), "published"] == "0.833 (0.809 to 0.858)"
+
+
+def test_the_terminal_gets_every_auc_beside_the_published_one(made):
+    """Also of models that could not be fitted."""
+    areas = shown_areas(made.files)
+    assert [(area["model"], area["cohort"]) for area in areas] == [
+        (model, cohort) for cohort in ("train", "internal", "external") for model in ("clis", "dls", "dlfs")
+    ]
+    first = {"model": "clis", "cohort": "train", "published": "0.704 (0.672 to 0.736)", "ours": "not fitted"}
+    assert areas[0] == first
+    assert re.fullmatch(r"0\.\d{3} \(0\.\d{3} to \d\.\d{3}\)", areas[2]["ours"])
+
+
+def test_predictors_kept_are_shown_under_whose_they_are(made):
+    """Theirs, ours, and ours by the paper's steps, a comma between two."""
+    shown = kept_in_words(table(made, "kept_predictors.csv"))
+    dlfs = shown[shown["model"] == "dlfs"].set_index("whose")["kept"]
+    assert dlfs["published"] == "dls, age_years, cea_ng_ml, location, differentiation, ptnm_stage"
+    assert dlfs["ours"] == "age_years, latent_0, pn_stage"
+    assert dlfs["ours by the paper's steps"] == "not fitted"
 
 
 def test_a_run_that_fitted_nothing_of_the_paper_still_has_its_page(inputs, report):

@@ -10,7 +10,7 @@ import torch
 from gc_ray.cohort_tables import read_splits
 from gc_ray.errors import BundleError, StudyError, TableError
 from gc_ray.models.model_folder import read_model
-from gc_ray.runtime.networks import autoencoder_task, backbone_task, head_task
+from gc_ray.runtime.networks import autoencoder_task, backbone_task, head_task, source_patients
 from gc_ray.runtime.train import Place, train
 from gc_ray.store import open_store
 from gc_ray.study import load_study
@@ -64,6 +64,14 @@ def test_a_study_without_split_is_an_error(store):
     """The split comes first."""
     with pytest.raises(TableError, match="study recurrence has no split; run gc-ray split"):
         autoencoder_task(store, study())
+
+
+def test_source_patients_are_wanted_only_where_the_backbone_is_trained(network_store, store):
+    """Given weights and an untrained backbone need none."""
+    network_store(guo=False, cao=True)(store)
+    assert len(source_patients(store, study())) == 6
+    assert source_patients(store, study("clinical.source_label=''")) == {}
+    assert source_patients(store, study("backbone.weights='given.pth'")) == {}
 
 
 def test_a_lost_input_is_an_error_that_names_the_scan(network_store, store):
