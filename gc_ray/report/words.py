@@ -92,7 +92,7 @@ def sentences(done: Evaluation) -> list[str]:
     serious = flags[flags["severity"] == "serious"] if len(flags) else flags
     said += [f"{row.about}: {row.text}." for row in serious.head(MOST_SENTENCES - 1).itertuples()]
     if len(flags):
-        said.append(f"In all {len(serious)} serious doubts and {len(flags) - len(serious)} notes: see below.")
+        said.append(f"In all {len(serious)} serious doubts and {len(flags) - len(serious)} notes, see Doubts.")
     return said
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # console.py is loaded by every command, torch only by those that train
     from gc_ray.models.fit import FitSettings
 
-STATUSES = ("ok", "repaired", "refused", "failed", "unchanged")
+STATUSES = ("ok", "repaired", "refused", "failed", "unchanged", "scored")  # in this order; those that came
 
 
 class Progress:
@@ -45,14 +45,14 @@ class Progress:
             self._show(self.lines())
 
     def lines(self) -> list[str]:
-        """A line per site: ``centre_a  12/20  ok 10  repaired 1  refused 1  failed 0  about 40 s left``."""
+        """A line per site: ``centre_a  12/20  ok 10  repaired 1  refused 1  about 40 s left``."""
         wide = max(map(len, self._totals), default=0)
         return [f"{site:<{wide}}  {self._line(site)}" for site in self._totals]
 
     def _line(self, site: str) -> str:
         counts, total = self._counts[site], self._totals[site]
-        shown = "  ".join(f"{s} {counts[s]}" for s in STATUSES if s != "unchanged" or counts[s])
-        return f"{counts.total()}/{total}  {shown}  {self._time_left(total - counts.total())}"
+        shown = [f"{status} {counts[status]}" for status in STATUSES if counts[status]]
+        return "  ".join([f"{counts.total()}/{total}", *shown, self._time_left(total - counts.total())])
 
     def _time_left(self, open_here: int) -> str:
         done = sum(c.total() for c in self._counts.values())

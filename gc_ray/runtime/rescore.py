@@ -293,6 +293,7 @@ def _score(request: Request, todo: list[_Todo], watch: Watch, run: str) -> tuple
         result = _result(request, work, computed, run)
         if isinstance(result, Waiting):
             failed.append(result)
+            tell(row.site, "failed")
             continue
         new = audit.commit(store, audit.audit_name(bundle.bundle_id, row, work.input_hash), result)
         done[result["status"] if new else "already"] += 1

@@ -13,10 +13,18 @@ def test_lines_count_per_site_and_estimate_the_rest():
     clock[0] = 20.0
     progress.add("a", "refused")
     assert progress.lines() == [
-        "a   10/10  ok 9  repaired 0  refused 1  failed 0  complete",
-        "bb  0/30  ok 0  repaired 0  refused 0  failed 0  about 60 s left",
+        "a   10/10  ok 9  refused 1  complete",
+        "bb  0/30  about 60 s left",
     ]
-    assert shown == [["a   0/10  ok 0  repaired 0  refused 0  failed 0  starting", "bb" + shown[0][1][2:]]]
+    assert shown == [["a   0/10  starting", "bb  0/30  starting"]]
+
+
+def test_every_outcome_that_is_counted_is_named():
+    """The outcomes of a rescoring are other ones than those of an extraction; what did not come is not said."""
+    progress = Progress({"a": 3}, lambda lines: None, 1000.0, lambda: 0.0)
+    for status in ("scored", "refused", "unchanged"):
+        progress.add("a", status)
+    assert progress.lines() == ["a  3/3  refused 1  unchanged 1  scored 1  complete"]
 
 
 def test_lines_are_shown_at_the_start_when_it_is_time_and_after_the_last_result():
