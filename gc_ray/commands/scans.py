@@ -81,7 +81,11 @@ def check(
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look at a cohort before any pixel is read: a verdict for every outline, and what to mend."""
+    """Look at a cohort before any pixel is read: a verdict for every outline, and what to mend.
+
+    A scans table has a row for each outline: scan_id, patient_id, site, phase, image, mask and, where they are known,
+    roi, reader, repeat and series_uid.
+    """
     with faults():
         from gc_ray import console
         from gc_ray.runtime.check import check as run
