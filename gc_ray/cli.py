@@ -31,9 +31,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
+
+
+def unwrapped(text: str) -> str:
+    """The paragraphs of a docstring, a line each: a help is wrapped where the terminal ends."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
 for panel, commands in COMMANDS.items():
     for command in commands:
-        app.command(epilog=f"Example:\n{example(command.__name__)}", rich_help_panel=panel)(command)
+        shown = {"help": unwrapped(command.__doc__), "epilog": f"Example:\n{example(command.__name__)}"}
+        app.command(**shown, rich_help_panel=panel)(command)
 
 
 def main(arguments: list[str] | None = None) -> None:

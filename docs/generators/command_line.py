@@ -73,6 +73,8 @@ def _value(hint: object) -> str:
 def _default(param) -> str:
     if param.required:
         return "required"
+    if isinstance(param.show_default, str):
+        return param.show_default
     return "" if param.default is None or param.default is False else code(param.default)
 
 

@@ -44,7 +44,9 @@ def synth(
     matrix: Annotated[int, typer.Option(help="Rows and columns of a slice.")] = 144,
     slices: Annotated[int | None, typer.Option(help="Slices of a scan; the site's own when left out.")] = None,
     slice_mm: Annotated[float | None, typer.Option(help="Slice thickness; the site's own when left out.")] = None,
-    recurrence_rate: Annotated[float, typer.Option(help="Share with a recurrence; as Cao et al.")] = 275 / 1774,
+    recurrence_rate: Annotated[
+        float, typer.Option(help="Share with a recurrence; as Cao et al.", show_default="275 of 1774")
+    ] = 275 / 1774,
     first: Annotated[int, typer.Option(help="Patients to pass over: new ones of the same hospitals follow.")] = 0,
 ) -> None:
     """Write a simulated gastric cohort as real DICOM, with SEG and RTSTRUCT outlines, tables and the known truth.
