@@ -9,13 +9,15 @@ EXAMPLES = {
     "show": "gc-ray show results",
     "synth": "gc-ray synth --out cohort --patients 150 --sites 2 --seed 11 --matrix 96",
     "check": """
-gc-ray check --scans cohort/scans_site_A.csv --scans cohort/scans_site_B.csv \\
-  --clinical cohort/clinical.csv --study liver_metastasis
+gc-ray check --scans cohort/scans_site_A.csv \\
+  --scans cohort/scans_site_B.csv --clinical cohort/clinical.csv \\
+  --study liver_metastasis
 """,
     "extract": """
 gc-ray extract --scans cohort/scans.csv --study liver_metastasis \\
   --store results --limit 5
-gc-ray extract --scans cohort/scans.csv --feature-set guo2025 --store results
+gc-ray extract --scans cohort/scans.csv --feature-set guo2025 \\
+  --store results
 """,
     "ingest": "gc-ray ingest --features ours.csv --feature-set ours --store results",
     "merge": "gc-ray merge --store site_a --store site_b --into results",
