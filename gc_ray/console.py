@@ -86,7 +86,8 @@ def _showing() -> Iterator[tuple[Callable[[list[str]], None], float]]:
 
         yield append, LINE_EVERY_S
         return
-    with Live(console=console, auto_refresh=False) as live:
+    # what is redrawn is wrapped where the terminal ends: cut off there, it would lose the time left
+    with Live(console=Console(stderr=True), auto_refresh=False) as live:
 
         def redraw(lines: list[str]) -> None:
             live.update(Text("\n".join(lines)), refresh=True)

@@ -1,5 +1,10 @@
 """Progress lines: counts and time left per site, as often as asked and always at the end."""
 
+import os
+import pty
+import subprocess
+import sys
+
 from gc_ray.models.fit import FitSettings
 from gc_ray.runtime.progress import Epochs, Progress, duration
 
@@ -38,6 +43,21 @@ def test_lines_are_shown_at_the_start_when_it_is_time_and_after_the_last_result(
     progress.add("a", "failed")
     assert [lines[0].split()[1] for lines in shown] == ["0/3", "2/3", "3/3"]
     assert shown[-1][0].endswith("complete")
+
+
+def test_on_a_narrow_terminal_no_word_of_a_line_is_lost():
+    """What is redrawn is wrapped, not cut off: the time left stands at its end."""
+    watch = (
+        "from gc_ray.console import watching\nwith watching() as watch: watch({'a hospital with a long name': 10})"
+    )
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"COLUMNS": "30", "TERM": "xterm"}
+    subprocess.run([sys.executable, "-c", watch], stderr=theirs, env=environment, check=True, timeout=120)
+    os.close(theirs)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert "a hospital with a long name" in shown
+    assert "starting" in shown
 
 
 def test_durations_read_as_people_say_them():
