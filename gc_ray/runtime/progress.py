@@ -32,7 +32,8 @@ class Progress:
         self._show = show
         self._every_s = every_s
         self._clock = clock
-        self._begin = self._shown = clock()
+        self._shown = clock()
+        self._first = math.nan  # when the first outcome came: what workers take to start says nothing of the rest
         self._counts: dict[str, Counter] = {site: Counter() for site in totals}
         show(self.lines())
 
@@ -40,6 +41,8 @@ class Progress:
         """Count one outcome; the lines are shown at the start, when it is time, and after the last outcome."""
         self._counts[site][status] += 1
         now = self._clock()
+        if math.isnan(self._first):
+            self._first = now
         if now - self._shown >= self._every_s or self._left_in_all() == 0:
             self._shown = now
             self._show(self.lines())
@@ -58,10 +61,10 @@ class Progress:
         done = sum(c.total() for c in self._counts.values())
         if open_here == 0:
             return "complete"
-        if done == 0:
+        if done < 2:
             return "starting"
         # sites share the workers and are worked through together: each lasts as long as all that is planned
-        return f"about {duration((self._clock() - self._begin) / done * self._left_in_all())} left"
+        return f"about {duration((self._clock() - self._first) / (done - 1) * self._left_in_all())} left"
 
     def _left_in_all(self) -> int:
         return sum(self._totals.values()) - sum(c.total() for c in self._counts.values())

@@ -10,12 +10,13 @@ from gc_ray.runtime.progress import Epochs, Progress, duration
 
 
 def test_lines_count_per_site_and_estimate_the_rest():
-    """10 of 40 results in 20 s: 60 s are left, for every site that is not complete."""
+    """A result every 2 s and 30 to come: 60 s are left, for every site; the 100 s of the start are not counted."""
     clock, shown = [0.0], []
     progress = Progress({"a": 10, "bb": 30}, shown.append, 1000.0, lambda: clock[0])
+    clock[0] = 100.0
     for _ in range(9):
         progress.add("a", "ok")
-    clock[0] = 20.0
+        clock[0] += 2
     progress.add("a", "refused")
     assert progress.lines() == [
         "a   10/10  ok 9  refused 1  complete",
