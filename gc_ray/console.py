@@ -40,6 +40,7 @@ DEMO_WORTH = (
     "With 40 patients an interval holds almost any AUC; a study wants hundreds.",
     "The backbone saw ten simulated patients for a few epochs: what it sees is hardly more than chance.",
 )
+DEMO_NEXT = "your own scans: gc-ray check --help, then the commands above with your own study file"
 DEMO_PLACES = {
     "the cohort, as hospitals would send it": "cohort",
     "what is true of it, and what was spoilt": "cohort/truth.json, defects.csv",
@@ -85,7 +86,8 @@ def _showing() -> Iterator[tuple[Callable[[list[str]], None], float]]:
 
         yield append, LINE_EVERY_S
         return
-    with Live(console=console, auto_refresh=False) as live:
+    # what is redrawn is wrapped where the terminal ends: cut off there, it would lose the time left
+    with Live(console=Console(stderr=True), auto_refresh=False) as live:
 
         def redraw(lines: list[str]) -> None:
             live.update(Text("\n".join(lines)), refresh=True)
@@ -197,7 +199,8 @@ def show_demo(results: tuple[Result, ...], out: str) -> None:
             say(console, "  it could not be fitted: the step of the signatures says why", "yellow")
         fates = ", ".join(f"{n} {status}" for status, n in sorted(result.new_scans.items(), reverse=True))
         _lines(console, [f"  {'new scans':<16} {fates or 'none'}", f"  {'report':<16} {result.report}"])
-    _lines(console, ["", *DEMO_WORTH, "", *(f"{what:<44}{out}/{where}" for what, where in DEMO_PLACES.items())])
+    places = [f"{what:<44}{out}/{where}" for what, where in DEMO_PLACES.items()]
+    _lines(console, ["", *DEMO_WORTH, "", *places, "", f"what failed and why: gc-ray show {out}/store", DEMO_NEXT])
 
 
 def _estimate(row: dict) -> str:
@@ -316,7 +319,8 @@ def show_rescored(found: Rescored, store: str) -> None:
     counts = {name: getattr(found, name) for name in ("scored", "refused", "already")}
     counts |= {"waiting": len(found.waiting), "failed": len(found.failed)}
     _lines(console, [", ".join(f"{number} {name}" for name, number in counts.items())])
-    say(console, f"drift: {found.drift}", "red" if found.drift == "alert" else None)
+    drift = "too few scans to say yet" if found.drift == "too few" else found.drift
+    say(console, f"drift: {drift}", "red" if drift == "alert" else None)
     _lines(console, [f"bundle {found.bundle_id}; results and run record {found.run}: {store}"])
 
 

@@ -32,7 +32,9 @@ Scans = Annotated[
 ]
 StoreUri = Annotated[str, typer.Option("--store", help="Where tables are kept: a folder or s3://bucket/prefix.")]
 _STUDY = typer.Option(
-    "--study", help="Packaged study name, or path of a TOML file.", autocompletion=offered(packaged_studies)
+    "--study",
+    help="Packaged study (liver_metastasis, recurrence), or path of a TOML file.",
+    autocompletion=offered(packaged_studies),
 )
 StudyName = Annotated[str | None, _STUDY]
 StudyGiven = Annotated[str, _STUDY]

@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from gc_ray.cli import app
+from gc_ray.commands.examples import example
 from generators.markdown import code, page, table
 
 INTRO = """
@@ -30,11 +31,12 @@ NAMES = {str: "text", int: "whole number", float: "number", Path: "path"}
 
 
 def commands() -> str:
-    """The page: every command in the order of the help, with its arguments and options."""
+    """The page: every command in the order of the help, with its arguments, options and an example."""
     parts = [INTRO]
     for name, command in typer.main.get_command(app).commands.items():
         parts += [f"## gc-ray {name}", inspect.cleandoc(command.help), f"```\n{usage(name, command)}\n```"]
         parts.append(table(("option", "value", "default", "meaning"), _rows(command)))
+        parts.append(f"```\n{example(name)}\n```")
     return page("Commands", *parts)
 
 
@@ -71,6 +73,8 @@ def _value(hint: object) -> str:
 def _default(param) -> str:
     if param.required:
         return "required"
+    if isinstance(param.show_default, str):
+        return param.show_default
     return "" if param.default is None or param.default is False else code(param.default)
 
 

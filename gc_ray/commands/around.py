@@ -54,7 +54,9 @@ def demo(
         from gc_ray.runtime.demo import Step, results_of, steps_of, walk
 
         steps, failed, begin = steps_of(out), False, time.monotonic()
-        console.show_lines(f"{len(steps)} steps; each is a command that can be repeated by itself and resumes")
+        console.show_lines(
+            f"{len(steps)} steps, about six minutes on 2 cores; each is a command that resumes and can be repeated"
+        )
         with session(None):
             for told in walk(steps, call):
                 if isinstance(told, Step):

@@ -44,7 +44,9 @@ def synth(
     matrix: Annotated[int, typer.Option(help="Rows and columns of a slice.")] = 144,
     slices: Annotated[int | None, typer.Option(help="Slices of a scan; the site's own when left out.")] = None,
     slice_mm: Annotated[float | None, typer.Option(help="Slice thickness; the site's own when left out.")] = None,
-    recurrence_rate: Annotated[float, typer.Option(help="Share with a recurrence; as Cao et al.")] = 275 / 1774,
+    recurrence_rate: Annotated[
+        float, typer.Option(help="Share with a recurrence; as Cao et al.", show_default="275 of 1774")
+    ] = 275 / 1774,
     first: Annotated[int, typer.Option(help="Patients to pass over: new ones of the same hospitals follow.")] = 0,
 ) -> None:
     """Write a simulated gastric cohort as real DICOM, with SEG and RTSTRUCT outlines, tables and the known truth.
@@ -81,7 +83,11 @@ def check(
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look at a cohort before any pixel is read: a verdict for every outline, and what to mend."""
+    """Look at a cohort before any pixel is read: a verdict for every outline, and what to mend.
+
+    A scans table has a row for each outline: scan_id, patient_id, site, phase, image, mask and, where they are known,
+    roi, reader, repeat and series_uid.
+    """
     with faults():
         from gc_ray import console
         from gc_ray.runtime.check import check as run

@@ -94,7 +94,7 @@ def sentences(done: Evaluation) -> list[str]:
     serious = flags[flags["severity"] == "serious"] if len(flags) else flags
     said += [f"{about}: {text}." for text, about in _alike(serious)[: MOST_SENTENCES - 1]]
     if len(flags):
-        said.append(f"In all {len(serious)} serious doubts and {len(flags) - len(serious)} notes: see below.")
+        said.append(f"In all {len(serious)} serious doubts and {len(flags) - len(serious)} notes, see Doubts.")
     return said
 
 

@@ -54,7 +54,7 @@ def diagnose() -> Diagnosis:
     packages = {name: _version(name) for name in PACKAGES}
     decoders = {uid.keyword: _decodes(uid) for uid in TRANSFER_SYNTAXES}
     problems = [
-        f"package {name} is missing; run `make setup`" for name, found in packages.items() if found == "missing"
+        f"package {name} is missing; install gc-ray again" for name, found in packages.items() if found == "missing"
     ]
     problems += [
         f"no decoder for {name}; install python-gdcm and pylibjpeg-openjpeg"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # console.py is loaded by every command, torch only by those that train
     from gc_ray.models.fit import FitSettings
 
-STATUSES = ("ok", "repaired", "refused", "failed", "unchanged")
+STATUSES = ("ok", "repaired", "refused", "failed", "unchanged", "scored")  # in this order; those that came
 
 
 class Progress:
@@ -32,7 +32,8 @@ class Progress:
         self._show = show
         self._every_s = every_s
         self._clock = clock
-        self._begin = self._shown = clock()
+        self._shown = clock()
+        self._first = math.nan  # when the first outcome came: what workers take to start says nothing of the rest
         self._counts: dict[str, Counter] = {site: Counter() for site in totals}
         show(self.lines())
 
@@ -40,28 +41,30 @@ class Progress:
         """Count one outcome; the lines are shown at the start, when it is time, and after the last outcome."""
         self._counts[site][status] += 1
         now = self._clock()
+        if math.isnan(self._first):
+            self._first = now
         if now - self._shown >= self._every_s or self._left_in_all() == 0:
             self._shown = now
             self._show(self.lines())
 
     def lines(self) -> list[str]:
-        """A line per site: ``centre_a  12/20  ok 10  repaired 1  refused 1  failed 0  about 40 s left``."""
+        """A line per site: ``centre_a  12/20  ok 10  repaired 1  refused 1  about 40 s left``."""
         wide = max(map(len, self._totals), default=0)
         return [f"{site:<{wide}}  {self._line(site)}" for site in self._totals]
 
     def _line(self, site: str) -> str:
         counts, total = self._counts[site], self._totals[site]
-        shown = "  ".join(f"{s} {counts[s]}" for s in STATUSES if s != "unchanged" or counts[s])
-        return f"{counts.total()}/{total}  {shown}  {self._time_left(total - counts.total())}"
+        shown = [f"{status} {counts[status]}" for status in STATUSES if counts[status]]
+        return "  ".join([f"{counts.total()}/{total}", *shown, self._time_left(total - counts.total())])
 
     def _time_left(self, open_here: int) -> str:
         done = sum(c.total() for c in self._counts.values())
         if open_here == 0:
             return "complete"
-        if done == 0:
+        if done < 2:
             return "starting"
         # sites share the workers and are worked through together: each lasts as long as all that is planned
-        return f"about {duration((self._clock() - self._begin) / done * self._left_in_all())} left"
+        return f"about {duration((self._clock() - self._first) / (done - 1) * self._left_in_all())} left"
 
     def _left_in_all(self) -> int:
         return sum(self._totals.values()) - sum(c.total() for c in self._counts.values())

@@ -225,10 +225,11 @@ def _tunings(store: Store) -> Iterator[StoredTuning]:
         begun.add(tuple(entry.key.split("/")[1:3]))
     for study_id, tune_id in sorted(begun | set(trials)):
         card = _json(store, f"signatures/{study_id}/{tune_id}/card.json")
+        control = _json(store, f"controls/{study_id}/{tune_id}.json")  # whose trials lie beside those of the study
         said = card or {}
-        models = tuple(line["model_id"] for line in said.get("lines", ()))
+        models = (*(line["model_id"] for line in said.get("lines", ())), *(control["found"] if control else ()))
         kept = trials[study_id, tune_id]
-        whole = card is not None
+        whole = card is not None or control is not None
         yield StoredTuning(study_id, tune_id, whole, kept, models, said.get("failed", {}), said.get("sources", {}))
 
 

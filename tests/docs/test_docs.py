@@ -198,9 +198,11 @@ def test_every_page_is_on_the_site():
 
 
 def test_nothing_that_users_set_goes_unexplained():
-    """Every option has a help text and every field of the study file a description."""
+    """Every command has an example, every option a help text and every field of the study file a description."""
     for name, command in COMMANDS.items():
         assert command.help, name
+        assert f"gc-ray {name} " in f"{command.epilog} ", f"{name}: no example"
+        assert max(map(len, command.epilog.splitlines())) <= 76, f"{name}: the example is wider than a terminal"
         assert all(p.help for p in command.params), f"{name}: {[p.name for p in command.params if not p.help]}"
     rows = re.findall(r"^\| `\S+` \|.*\|\s*\|$", (DOCS / "reference" / "study.md").read_text(), re.MULTILINE)
     assert not rows, rows

@@ -89,6 +89,8 @@ def test_splits_models_tunings_and_reports_are_listed_and_half_written_ones_name
     tuned = {"lines": [{"model_id": "dls"}], "failed": {"clis": "no factor"}, "sources": {"head": "head-1"}}
     any_store.put("signatures/recurrence/t1/card.json", json.dumps(tuned).encode())
     any_store.put("tune/recurrence/t2/001-001-all-0.json", b"{}")
+    any_store.put("tune/recurrence/t1-shuffled-outcome/001-001-all-0.json", b"{}")
+    any_store.put("controls/recurrence/t1-shuffled-outcome.json", json.dumps({"found": {"dls": "AUC 0.5"}}).encode())
     any_store.put("reports/recurrence-1/index.html", b"x")
     any_store.put("reports/recurrence-2/figures/roc.svg", b"x")
     any_store.put("reproductions/recurrence/recurrence-3/index.html", b"x")
@@ -105,6 +107,7 @@ def test_splits_models_tunings_and_reports_are_listed_and_half_written_ones_name
     }
     assert [(t.tune_id, t.whole, t.trials, t.models) for t in found.tunings] == [
         ("t1", True, 0, ("dls",)),
+        ("t1-shuffled-outcome", True, 1, ("dls",)),
         ("t2", False, 1, ()),
     ]
     assert {page.folder: page.whole for page in found.pages} == {
