@@ -38,10 +38,10 @@ def curve_plots(metrics: pd.DataFrame, curves: pd.DataFrame, variant: str) -> It
             yield Plot(f"{curve}{mark}", section, title + told, f"{alt}.{_best(whole, metric)}", table, draw)
     if mark:
         return
-    about = "et benefit of acting on each model against acting on all or on nobody, by threshold and cohort."
+    about = "Net benefit of acting on each model against acting on all or on nobody, by threshold and cohort"
     for curve, title, alt in (
-        ("decision", "Decision curves", f"N{about}"),
-        ("decision_in_time", "Decision curves at the horizon", f"With censored follow-up, n{about}"),
+        ("decision", "Decision curves", f"{about}."),
+        ("decision_in_time", "Decision curves at the horizon", f"{about}; events by the horizon by Kaplan-Meier."),
     ):
         decision = curves[(curves["curve"] == curve) & (curves["series"] != "interventions_avoided")]
         if len(decision):
