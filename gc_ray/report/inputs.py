@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from scipy.special import logit
 
@@ -99,7 +101,7 @@ def from_store(store: Store, study: Study, tune_id: str | None) -> Inputs:
             **found,
             splits=splits,
             flow=cohort_tables.read_flow(store, study.name).to_pandas(),
-            outlines=_outlines(store),
+            outlines=_outlines(store, study),
             pictures=pictures_of(store, sorted(set(card.get("sources", {}).values()))),
         )
     )
@@ -174,9 +176,12 @@ def _parquet(store: Store, name: str, study_id: str, tune_id: str) -> pd.DataFra
     return tables.check(tables.TABLES[name], pq.read_table(io.BytesIO(data))).to_pandas()
 
 
-def _outlines(store: Store) -> pd.DataFrame | None:
-    found = ledger.read_ledger(store)
-    return found.select(["scan_id", "reader", "repeat", "roi", "patient_id", "feature_set", "status"]).to_pandas()
+def _outlines(store: Store, study: Study) -> pd.DataFrame:
+    """What became of the outlines that the study's own features and network inputs were asked of."""
+    sets = {PurePath(name).stem for name in (*study.extract.feature_sets, study.tune.feature_set) if name}
+    sets |= {f"volumes/{recipe}" for recipe in study.extract.volumes}
+    found = ledger.read_ledger(store).filter(pc.field("feature_set").isin(sets))
+    return found.select([*tables.SCAN_KEY, "patient_id", "feature_set", "status"]).to_pandas()
 
 
 def _patients(clinical: pd.DataFrame, study: Study, fold: pd.Series | None) -> pd.DataFrame:
