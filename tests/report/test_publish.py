@@ -4,6 +4,7 @@ import hashlib
 import json
 import secrets
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -150,9 +151,9 @@ def test_a_wrong_key_is_one_clear_line_and_nothing_is_written(s3_store, monkeypa
 @pytest.mark.slow
 def test_a_server_killed_in_mid_upload_and_restarted_loses_nothing(own_server, monkeypatch):
     """While it is away nobody sees a page; the same call again completes the report."""
-    made = report(12)
+    made, hasty = report(12), replace(own_server.store, patience_s=5.0)
     writes = 0
-    create = type(own_server.store).create
+    create = type(hasty).create
 
     def counted(self, key: str, data: bytes) -> bool:
         nonlocal writes
@@ -161,9 +162,9 @@ def test_a_server_killed_in_mid_upload_and_restarted_loses_nothing(own_server, m
             own_server.kill()
         return create(self, key, data)
 
-    monkeypatch.setattr(type(own_server.store), "create", counted)
+    monkeypatch.setattr(type(hasty), "create", counted)
     with pytest.raises(StoreError, match="cannot write"):
-        publish(made, own_server.store, "")
+        publish(made, hasty, "")
     monkeypatch.undo()
     own_server.start()
     there = names(own_server.store)
@@ -176,8 +177,6 @@ def test_a_server_killed_in_mid_upload_and_restarted_loses_nothing(own_server, m
 @pytest.mark.slow
 def test_encryption_is_asked_for_with_every_object(s3_store):
     """The setting reaches the request of every object; taken out again on the way: this server keeps no keys."""
-    from dataclasses import replace
-
     import gc_ray.store as module
 
     asked = []
