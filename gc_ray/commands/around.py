@@ -55,7 +55,7 @@ def demo(
 
         steps, failed, begin = steps_of(out), False, time.monotonic()
         console.show_lines(
-            f"{len(steps)} steps, about six minutes on 2 cores; each is a command that resumes and can be repeated"
+            f"{len(steps)} steps, three to six minutes on 2 cores; each is a command that resumes and can be repeated"
         )
         with session(None):
             for told in walk(steps, call):
