@@ -175,8 +175,8 @@ def _inflated(packed: bytes, name: str) -> bytes:
     )
 
 
-def open_dicom(path: Path, name: str, keywords: list[str] | None = None) -> DicomFile:
-    """One DICOM object's header (only ``keywords`` when given; SOPClassUID and Modality always).
+def open_dicom(path: Path, name: str, keywords: list[str | int] | None = None) -> DicomFile:
+    """One DICOM object's header (only ``keywords``, or tags, when given; SOPClassUID and Modality always).
 
     Raises ScanError when the file is no complete DICOM file with meta header and transfer syntax.
     """

@@ -132,6 +132,8 @@ def _remarks(slices: Sequence[Slice], laid: Stack) -> Notes:
     lossy = sum(is_lossy(s.file) for s in slices)
     if lossy:
         repairs.append(f"lossy compression in {lossy} of {len(slices)} slices: HU are not the scanner's own")
+    bits = Counter(note for s in slices for note in s.bits.notes)
+    repairs += [f"{note} ({n} of {len(slices)} slices)" for note, n in bits.items()]
     if len({s.rescale for s in slices}) > 1:
         remarks.append("rescale slope or intercept varies between slices: each slice uses its own")
     thickness = max((s.thickness or 0.0 for s in slices), default=0.0)

@@ -157,7 +157,7 @@ def test_localizers_are_left_out_with_a_repair_note(slices, save):
         ("RescaleSlope", None, r"003\.dcm: RescaleSlope or RescaleIntercept is missing in 1 of 6 slices, so HU"),
         ("RescaleIntercept", None, "RescaleIntercept is missing"),
         ("RescaleSlope", 0, r"003\.dcm: RescaleSlope is 0"),
-        ("RescaleType", "HU_MOD", r"003\.dcm: RescaleType says that the values are not HU"),
+        ("RescaleType", "HU_MOD", r"003\.dcm: RescaleType is HU_MOD \(HU that were modified.*so values are not HU"),
         ("NumberOfFrames", 2, r"003\.dcm: several frames"),
         ("PixelData", None, r"003\.dcm: no pixel data"),
     ],
