@@ -34,6 +34,8 @@ MAX_INFLATED_BYTES = 1 << 27
 # Of one file: several for each element, and a structure set of 10,000 contours has 100,000 elements.
 MAX_READS = 500_000
 
+NOT_DICOM = "not a valid DICOM file (empty, cut short, or without preamble and file meta header); replace it"
+
 # Whatever a foreign file makes a parser raise; the exceptions' own words may quote header values and are dropped.
 PARSER_ERRORS = (
     ArithmeticError,
@@ -182,9 +184,7 @@ def open_dicom(path: Path, name: str, keywords: list[str | int] | None = None) -
     """
     wanted = None if keywords is None else ["SOPClassUID", "Modality", *keywords]
     with (
-        blaming(
-            name, "not a valid DICOM file (empty, cut short, or without preamble and file meta header); replace it"
-        ),
+        blaming(name, NOT_DICOM),
         dicom_stream(path, name) as stream,
     ):
         header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=wanted)

@@ -98,8 +98,8 @@ def read_bits(file: DicomFile) -> PixelBits:
     last = (stored[0] - 1,) if high is None else high
     if not (1 <= stored[0] <= allocated[0] and 0 <= last[0] < allocated[0] and sign[0] in (0, 1)):
         raise ScanError(
-            f"{file.name}: BitsStored {stored[0]:g}, HighBit {last[0]:g} and PixelRepresentation {sign[0]:g} contradict "
-            f" BitsAllocated {allocated[0]:g}; export it again"
+            f"{file.name}: BitsAllocated {allocated[0]:g}, BitsStored {stored[0]:g}, HighBit {last[0]:g} and "
+            f"PixelRepresentation {sign[0]:g} contradict each other; export it again"
         )
     bits, highest = int(stored[0]), int(last[0])
     return PixelBits(int(allocated[0]), bits, highest, sign[0] == 1, _overlays(file), high is None)
