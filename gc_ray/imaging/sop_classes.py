@@ -60,7 +60,7 @@ def advice(files: list[DicomFile]) -> str:
         return ""
     most = Counter(file.sop_class for file in files).most_common(1)[0][0]
     if most == SECONDARY_CAPTURE or most.startswith(f"{SECONDARY_CAPTURE}."):
-        return "a secondary capture is a picture, its HU and place in space are not assured; export the original CT images"
+        return "a secondary capture is a picture without assured HU and place in space; export the original CT images"
     if most == DIRECTORY or all(map(is_directory, files)):
         return "a DICOMDIR only lists the images of a CD; name the folder that holds them"
     return "the image column must name a series of CT Image Storage"
