@@ -1,4 +1,4 @@
-"""Which other files hold the voxels of a NRRD or MetaImage header, and whether they lie beside it."""
+"""Which other files hold the voxels of a header (NRRD, MetaImage, NIfTI pair), and whether they lie beside it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from gc_ray.errors import ScanError
 
 HEADER_BYTES = 1 << 20  # an NRRD header with 3D Slicer's segments is some kilobytes of text
 MAX_FILES = 10_000  # one a slice, several times a whole body
+
+PAIR = {".hdr": ".img", ".img": ".hdr"}  # NIfTI in two files: the header and the voxels
 
 # "slice%03d.raw 1 120 1 2": pattern, first, last, step, and for NRRD the axes that one file holds
 _PATTERN = re.compile(rb"(.*%0?\d{0,2}d\S*)\s+(-?\d{1,9})\s+(-?\d{1,9})\s+(-?\d{1,9})(\s+\d+)?")
@@ -92,6 +94,18 @@ def check_voxel_files(path: Path) -> None:
             f"{path.name}: header names {len(names)} file{'s' * (len(names) > 1)} with its voxels, {absent} not "
             "beside it under exactly this name; copy the file there, or save the volume as one .nrrd, .mha or .nii.gz"
         )
+
+
+def files_of(path: Path) -> tuple[Path, Path]:
+    """The file with the header and that with the voxels: one and the same unless it is a pair."""
+    suffix = path.suffix.lower()
+    if suffix not in PAIR:
+        return path, path
+    wanted = path.stem.lower() + PAIR[suffix]
+    other = next(
+        (p for p in sorted(path.parent.iterdir()) if p.name.lower() == wanted), path.with_suffix(PAIR[suffix])
+    )
+    return (path, other) if suffix == ".hdr" else (other, path)
 
 
 def _numbered(numbered: re.Match[bytes]) -> list[bytes]:

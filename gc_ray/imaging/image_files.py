@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gc_ray.errors import ScanError
 from gc_ray.imaging import metaimage, nifti, nrrd
+from gc_ray.imaging.detached import PAIR, files_of
 from gc_ray.imaging.file_kinds import HEAD_BYTES, FileKind, file_kind, kind_of_file
 from gc_ray.imaging.itk_file import open_itk
 from gc_ray.imaging.nifti import BAD_HEADER, nifti_stream, open_nifti
@@ -18,7 +19,7 @@ from gc_ray.imaging.volume import Volume
 IMAGE_SUFFIXES = (*nifti.SUFFIXES, *nrrd.SUFFIXES, *metaimage.SUFFIXES)
 # What a file's bytes may be for its suffix; a text may be a header that begins with a comment.
 _FITTING = {
-    **dict.fromkeys(nifti.SUFFIXES + tuple(nifti.PAIR), ("nifti", "analyze", "gzip")),
+    **dict.fromkeys(nifti.SUFFIXES + tuple(PAIR), ("nifti", "analyze", "gzip")),
     **dict.fromkeys(nrrd.SUFFIXES, ("nrrd",)),
     **dict.fromkeys(metaimage.SUFFIXES, ("metaimage", "text")),
 }
@@ -28,11 +29,11 @@ def is_image_file(path: Path) -> bool:
     """Whether this is a NIfTI, NRRD or MetaImage file: by its name, for .hdr and .img by its content as well."""
     if path.name.lower().endswith(IMAGE_SUFFIXES):
         return True
-    return path.suffix.lower() in nifti.PAIR and path.is_file() and _header_of_pair(path)
+    return path.suffix.lower() in PAIR and path.is_file() and _header_of_pair(path)
 
 
 def _header_of_pair(path: Path) -> bool:
-    head, _ = nifti.files_of(path)
+    head, _ = files_of(path)
     kind = kind_of_file(head)
     return kind is not None and kind.key in ("nifti", "analyze")
 

@@ -18,6 +18,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from gc_ray.errors import ScanError
+from gc_ray.imaging.detached import PAIR, files_of
 from gc_ray.imaging.dicom_files import blaming
 from gc_ray.imaging.grid import Grid
 from gc_ray.imaging.itk import grid_of
@@ -27,7 +28,6 @@ from gc_ray.imaging.opened import OpenedVolume
 from gc_ray.imaging.scan import Notes
 
 SUFFIXES = (".nii", ".nii.gz")
-PAIR = {".hdr": ".img", ".img": ".hdr"}
 GZIP_MAGIC = b"\x1f\x8b"
 CHUNK_BYTES = 1 << 22  # 4 MiB at a time; a multiple of every voxel size
 DEFLATE_AT_MOST = 1032  # times that gzip makes anything smaller
@@ -62,18 +62,6 @@ def open_nifti(path: Path) -> OpenedVolume:
     if head != voxels:
         notes += Notes(remarks=(f"{path.name}: a NIfTI pair, {head.name} with the voxels in {voxels.name}",))
     return OpenedVolume(path.name, grid, 1, True, partial(_read, voxels, path.name, header, scale), notes)
-
-
-def files_of(path: Path) -> tuple[Path, Path]:
-    """The file with the header and that with the voxels: one and the same unless it is a pair."""
-    suffix = path.suffix.lower()
-    if suffix not in PAIR:
-        return path, path
-    wanted = path.stem.lower() + PAIR[suffix]
-    other = next(
-        (p for p in sorted(path.parent.iterdir()) if p.name.lower() == wanted), path.with_suffix(PAIR[suffix])
-    )
-    return (path, other) if suffix == ".hdr" else (other, path)
 
 
 def _head(path: Path) -> tuple[bool, bytes]:
