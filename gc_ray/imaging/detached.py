@@ -14,7 +14,7 @@ MAX_FILES = 10_000  # one a slice, several times a whole body
 PAIR = {".hdr": ".img", ".img": ".hdr"}  # NIfTI in two files: the header and the voxels
 
 # "slice%03d.raw 1 120 1 2": pattern, first, last, step, and for NRRD the axes that one file holds
-_PATTERN = re.compile(rb"(.*%0?\d{0,2}d\S*)\s+(-?\d{1,9})\s+(-?\d{1,9})\s+(-?\d{1,9})(\s+\d+)?")
+_PATTERN = re.compile(rb"(\S*%0?\d{0,2}d\S*)\s+(-?\d{1,9})\s+(-?\d{1,9})\s+(-?\d{1,9})(\s+\d+)?")
 
 
 def voxel_files(head: bytes) -> tuple[str, ...]:

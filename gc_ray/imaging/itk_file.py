@@ -84,9 +84,9 @@ def _grid(reader: sitk.ImageFileReader, name: str) -> tuple[Grid, Notes]:
 def _orthogonal(axes: np.ndarray, name: str) -> tuple[np.ndarray, Notes]:
     """Axes at right angles, moved by at most 0.1 degree and then with a note; ScanError beyond."""
     lengths = np.linalg.norm(axes, axis=0)
+    angle = shear_degrees(axes / lengths, name, "sheared", TOOL) if lengths.min() > 0 else 0.0
     if not np.allclose(lengths, 1, rtol=0, atol=1e-3):
         raise ScanError(f"{name}: axes are not unit vectors; export it again")
-    angle = shear_degrees(axes / lengths, name, "sheared", TOOL)
     if np.abs(axes.T @ axes - np.diag(lengths**2)).max() <= ORTHOGONAL:
         return axes, Notes()
     note = f"{name}: axes sheared by {angle:.3f} degrees; the nearest orthogonal axes are taken"

@@ -75,10 +75,11 @@ def choose_label(array: np.ndarray, roi: str | None, name: str) -> tuple[np.ndar
         raise MaskError(f"{name}: label {wanted} not found{background}; labels present: {present}{alone}")
     if roi is None and wanted != 1:
         notes += Notes(remarks=(f"{name}: the mask is marked by {_text(wanted)} instead of 1",))
-    return _where(array, labels[at[0]]), listed[at[0]], notes
+    return where_label(array, labels[at[0]]), listed[at[0]], notes
 
 
-def _where(array: np.ndarray, label: float) -> np.ndarray:
+def where_label(array: np.ndarray, label: float) -> np.ndarray:
+    """Where a label is (boolean): of real numbers those within 1e-6 of a whole one, else those that equal it."""
     whole = array.dtype.kind != "f" or not float(label).is_integer()
     return array == label if whole else np.abs(array - label) <= NEARLY
 

@@ -67,7 +67,7 @@ def _open(path: Path) -> OpenedVolume:
 
 def _plan(path: Path, roi: str | None, ct: ScanGeometry) -> _Plan:
     opened = _open(path)
-    placed, notes = match_grid(opened.grid, ct.grid, path.name)
+    placed, notes = match_grid(opened.grid, ct.grid, path.name, _hints(opened))
     segments, segment = segments_of(opened.metadata, opened.channels, path.name), None
     notes = opened.notes + notes
     if segments:
@@ -78,6 +78,10 @@ def _plan(path: Path, roi: str | None, ct: ScanGeometry) -> _Plan:
     elif roi is not None and label_number(roi) is None:
         raise MaskError(f"{path.name}: a plain label map has numbers, no names; give ROI {roi!r} as its label number")
     return _Plan(opened, placed, segment, notes)
+
+
+def _hints(opened: OpenedVolume) -> tuple[str, ...]:
+    return tuple(remark.removeprefix(f"{opened.name}: ") for remark in opened.notes.remarks)
 
 
 def _layers(opened: OpenedVolume) -> np.ndarray:

@@ -32,7 +32,7 @@ ENDINGS: dict[str, tuple[str, str]] = {
     **dict.fromkeys((".par", ".rec"), ("a Philips PAR/REC file", "convert it with dcm2niix")),
     **dict.fromkeys((".head", ".brik", ".brik.gz"), ("an AFNI volume", "convert it: 3dAFNItoNIFTI")),
     **dict.fromkeys((".stl", ".obj", ".ply"), ("a surface, not voxels", _SURFACE)),
-    **dict.fromkeys((".mrml", ".mrb"), ("a 3D Slicer scene", _SCENE)),
+    **dict.fromkeys((".mrml", ".mrb", ".vtm"), ("a 3D Slicer scene", _SCENE)),
     **dict.fromkeys(
         (".raw", ".zraw", ".raw.gz"), ("voxels without a header", "name the header: its .mhd or .nhdr file")
     ),

@@ -73,8 +73,17 @@ def find_placement(mask: Grid, ct: Grid) -> Placement | None:
     return Placement(_ints(axes), tuple(back.tolist()), _ints(start), _ints(size), distance)
 
 
-def match_grid(mask: Grid, ct: Grid, name: str) -> tuple[Placement, Notes]:
+def match_grid(mask: Grid, ct: Grid, name: str, hints: tuple[str, ...] = ()) -> tuple[Placement, Notes]:
     """The placement of a mask on its CT, with repair notes when it is no identity.
+
+    Parameters
+    ----------
+    mask, ct : Grid
+        The two grids.
+    name : str
+        The mask's file, for messages.
+    hints : tuple of str
+        What else is known of the mask's header and may explain a refusal.
 
     Raises
     ------
@@ -84,8 +93,9 @@ def match_grid(mask: Grid, ct: Grid, name: str) -> tuple[Placement, Notes]:
     """
     placed = find_placement(mask, ct)
     if placed is None or not placed.overlaps(ct) or not (placed.inside(ct) or _only_larger(placed, ct)):
+        known = "".join(f" ({hint})" for hint in hints)
         raise MaskError(
-            f"{name}: geometry mismatch with the CT: {_difference(mask, ct)}; make the mask on this CT's grid"
+            f"{name}: geometry mismatch with the CT: {_difference(mask, ct)}{known}; make the mask on this CT's grid"
         )
     repairs = []
     if placed.turned:
@@ -153,8 +163,8 @@ def _cover(placed: Placement, ct: Grid) -> str:
     if placed.inside(ct):
         return f"covers a part of the CT's grid ({placed.size} voxels from {placed.start} on), cropped; padded with 0"
     return (
-        f"covers {placed.size} voxels from {placed.start} on where the CT has {ct.size}; what lies outside the CT "
-        "holds no voxel of the region and is cropped, what is missing is padded with 0"
+        f"covers {placed.size} voxels from {placed.start} on where the CT has {ct.size}; cropped to the CT, outside "
+        "which the region must have no voxel, and padded with 0"
     )
 
 

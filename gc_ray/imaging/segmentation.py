@@ -119,8 +119,13 @@ def _place_notes(
     if not turn.none:
         repairs += (f"{name}: axes run another way than the CT's ({turn.words()}): exact flip, values equal",)
     if len(found) < len(places) or any(_beyond(*covered(place, shape, turn), grid) for place in found):
-        repairs += (f"{name}: reaches beyond the CT; what lies outside holds no voxel of the region and is cropped",)
-    return Notes(repairs) + off_plane_remark([place.off_mm for place in found], name)
+        repairs += (f"{name}: reaches beyond the CT, where the region must have no voxel; cropped to the CT",)
+    across = (grid.size[turn.column], grid.size[turn.row])
+    part = (
+        f"{name}: frames of {shape[0]} x {shape[1]} pixels where the CT has {across[0]} x {across[1]}, padded with 0"
+    )
+    remarks = (part,) if shape[0] < across[0] or shape[1] < across[1] else ()
+    return Notes(repairs, remarks) + off_plane_remark([place.off_mm for place in found], name)
 
 
 def _decoded(file: DicomFile, plan: SegmentPlan) -> Iterator[np.ndarray]:

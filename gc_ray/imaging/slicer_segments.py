@@ -16,9 +16,8 @@ import numpy as np
 
 from gc_ray.errors import MaskError
 from gc_ray.imaging.grid import Grid
+from gc_ray.imaging.label_values import where_label
 from gc_ray.imaging.scan import Notes
-
-MAX_NUMBER = 10**9  # of a segment, label value or layer; more digits are no number that a tool wrote
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,9 @@ def _segment(metadata: Mapping[str, str], number: str, layers: int, name: str) -
 def _number(text: str | None, name: str) -> int | None:
     if text is None or not text.strip():
         return None
-    if not re.fullmatch(r"\s*\d{1,9}\s*", text):
+    if not re.fullmatch(r"\s*\d{1,9}(\.0*)?\s*", text):
         raise MaskError(f"{name}: segment label values or layers are no numbers; export it again")
-    return int(text)
+    return int(float(text))
 
 
 def slicer_grid(grid: Grid, metadata: Mapping[str, str], name: str) -> Grid:
@@ -120,7 +119,7 @@ def slicer_grid(grid: Grid, metadata: Mapping[str, str], name: str) -> Grid:
 def segment_voxels(layer: np.ndarray, segment: Segment, name: str) -> tuple[np.ndarray, Notes]:
     """Where a segment is in its layer (z, y, x), with remarks where the file is not as Slicer writes it."""
     what, remarks = f"{name}: ROI {segment.name!r}", []
-    inside = layer == segment.value
+    inside = where_label(layer, segment.value)
     if not segment.stated and not inside.any() and np.unique(others := layer[layer != 0]).size == 1:
         remarks.append(f"{what} has no label value; marked by {others[0]} in the file")
         inside = layer != 0
