@@ -181,7 +181,7 @@ def _difference(mask: Grid, ct: Grid) -> str:
 
 
 def _vector(values: np.ndarray | tuple[float, ...]) -> str:
-    return "(" + ", ".join(f"{v:.3f}" for v in values) + ")"
+    return "(" + ", ".join(f"{round(float(v), 3) + 0.0:.3f}" for v in values) + ")"
 
 
 def _ints(values: np.ndarray) -> tuple[int, int, int]:
