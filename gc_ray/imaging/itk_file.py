@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from gc_ray.imaging.opened import OpenedVolume
 from gc_ray.imaging.scan import Notes
 
 READERS = {**dict.fromkeys(nrrd.SUFFIXES, "NrrdImageIO"), **dict.fromkeys(metaimage.SUFFIXES, "MetaImageIO")}
+FREE_KEYS = r"Segment(ation|\d+)_\w+"  # those that are looked at; others may be of bytes that are no text
 TOOL = "3D Slicer (Resample Scalar/Vector/DWI Volume)"
 
 
@@ -45,7 +47,7 @@ def open_itk(path: Path) -> OpenedVolume:
         "complex" not in sitk.GetPixelIDValueAsString(reader.GetPixelID()),
         partial(_read, path, kind, reader.GetDimension()),
         notes + more,
-        {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()},
+        {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys() if re.fullmatch(FREE_KEYS, key)},
     )
 
 

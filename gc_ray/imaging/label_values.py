@@ -25,7 +25,8 @@ def present_values(array: np.ndarray, name: str) -> np.ndarray:
 
     Values within 1e-6 of 0 are background. Raises MaskError when nothing else is there.
     """
-    found = np.unique(array[np.abs(array) > NEARLY] if array.dtype.kind == "f" else array[array != 0])
+    found = np.unique(array[array != 0])
+    found = found[np.abs(found) > NEARLY] if found.dtype.kind == "f" else found
     if found.size == 0:
         raise MaskError(f"{name}: the mask is empty: no voxels")
     return found
@@ -75,13 +76,14 @@ def choose_label(array: np.ndarray, roi: str | None, name: str) -> tuple[np.ndar
         raise MaskError(f"{name}: label {wanted} not found{background}; labels present: {present}{alone}")
     if roi is None and wanted != 1:
         notes += Notes(remarks=(f"{name}: the mask is marked by {_text(wanted)} instead of 1",))
-    return where_label(array, labels[at[0]]), listed[at[0]], notes
+    exact = labels[at[0]] in values and not notes.repairs
+    inside = array == labels[at[0]] if exact else where_nearly(array, labels[at[0]])
+    return inside, listed[at[0]], notes
 
 
-def where_label(array: np.ndarray, label: float) -> np.ndarray:
-    """Where a label is (boolean): of real numbers those within 1e-6 of a whole one, else those that equal it."""
-    whole = array.dtype.kind != "f" or not float(label).is_integer()
-    return array == label if whole else np.abs(array - label) <= NEARLY
+def where_nearly(array: np.ndarray, label: float) -> np.ndarray:
+    """Where a whole-numbered label is (boolean): of real numbers those within 1e-6 of it, else those that equal it."""
+    return np.abs(array - label) <= NEARLY if array.dtype.kind == "f" else array == label
 
 
 def _as_labels(values: np.ndarray, name: str) -> tuple[list, Notes]:
@@ -89,7 +91,7 @@ def _as_labels(values: np.ndarray, name: str) -> tuple[list, Notes]:
 
     A single value of any kind marks the region: tools write 255, 1/255 or -1 for inside.
     """
-    whole = np.rint(values)
+    whole = np.rint(values) if values.dtype.kind == "f" else values
     near = np.abs(values - whole) <= NEARLY if values.dtype.kind == "f" else np.ones(values.shape, bool)
     if near.all() and (values > 0).all():
         changed = values[values != whole]

@@ -168,8 +168,8 @@ def _remarks(header: NiftiHeader, name: str, nowhere: bool) -> list[str]:
 
 
 def _mm(values: np.ndarray, between: str = " x ") -> str:
-    return between.join(f"{v:.4f}".rstrip("0").rstrip(".") for v in values)
+    return between.join(f"{v + 0.0:.7g}" for v in values)
 
 
 def _axes(form: Form) -> str:
-    return "; ".join(" ".join(f"{v:.3f}" for v in column) for column in form.axes.T)
+    return "; ".join(" ".join(f"{round(v, 3) + 0.0:.3f}" for v in column) for column in form.axes.T)

@@ -117,7 +117,7 @@ def _place_notes(
     found = [place for place in places if place is not None]
     repairs = ()
     if not turn.none:
-        repairs += (f"{name}: axes run another way than the CT's ({turn.words()}): exact flip, values equal",)
+        repairs += (f"{name}: axes run another way than the CT's ({turn.words()}): exact index flip, values equal",)
     if len(found) < len(places) or any(_beyond(*covered(place, shape, turn), grid) for place in found):
         repairs += (f"{name}: reaches beyond the CT, where the region must have no voxel; cropped to the CT",)
     across = (grid.size[turn.column], grid.size[turn.row])

@@ -16,7 +16,7 @@ import numpy as np
 
 from gc_ray.errors import MaskError
 from gc_ray.imaging.grid import Grid
-from gc_ray.imaging.label_values import where_label
+from gc_ray.imaging.label_values import where_nearly
 from gc_ray.imaging.scan import Notes
 
 
@@ -119,7 +119,7 @@ def slicer_grid(grid: Grid, metadata: Mapping[str, str], name: str) -> Grid:
 def segment_voxels(layer: np.ndarray, segment: Segment, name: str) -> tuple[np.ndarray, Notes]:
     """Where a segment is in its layer (z, y, x), with remarks where the file is not as Slicer writes it."""
     what, remarks = f"{name}: ROI {segment.name!r}", []
-    inside = where_label(layer, segment.value)
+    inside = where_nearly(layer, segment.value)
     if not segment.stated and not inside.any() and np.unique(others := layer[layer != 0]).size == 1:
         remarks.append(f"{what} has no label value; marked by {others[0]} in the file")
         inside = layer != 0

@@ -152,7 +152,7 @@ def test_axes_that_run_another_way_are_an_exact_index_flip(seg, slices, ct, regi
     path = turned_seg(seg(region, slices, "BINARY", ["Tumour"]), rows, columns, flips)
     read = read_mask(path, None, ct)
     assert np.array_equal(read.mask.array, region)
-    told = [note for note in read.notes.repairs if "exact flip, values equal" in note]
+    told = [note for note in read.notes.repairs if "exact index flip, values equal" in note]
     assert len(told) == ((rows, columns) != (0, 1) or flips[0] or flips[1])
     assert survey_mask(path, None, ct).repairs == read.notes.repairs
 
