@@ -15,7 +15,7 @@ from fuzzing.bundles import spoil_bundle
 from fuzzing.dicom import spoil_dicom
 from fuzzing.mutate import Files, Rng, pick
 from fuzzing.tables import spoil_table, spoil_toml
-from fuzzing.voxels import spoil_volume
+from fuzzing.voxels import spoil_segments, spoil_volume
 
 from gc_ray.cohort.clinical import check_clinical, parse_clinical
 from gc_ray.errors import MaskError
@@ -116,7 +116,7 @@ def _kept(refusals: MaskError | None, error: MaskError) -> MaskError:
 
 def _read_volume(folder: Path) -> Notes:
     """A volume file as CT; when it is none, as a mask."""
-    (path,) = (p for p in folder.iterdir() if p.suffix != ".raw")
+    (path,) = (p for p in folder.iterdir() if p.suffix not in (".raw", ".img"))
     try:
         ct = open_ct(path)
         scan = ct.read()
@@ -168,6 +168,7 @@ PARSERS = {
     "rtstruct": Parser(seeds.rtstruct_seeds, spoil_dicom, lambda folder: _read_mask(folder / "rs.dcm")),
     "nifti": Parser(seeds.nifti_seeds, spoil_volume, _read_volume),
     "nrrd-mha": Parser(seeds.text_header_seeds, spoil_volume, _read_volume),
+    "seg-nrrd": Parser(seeds.segmentation_seeds, spoil_segments, lambda folder: _read_mask(folder / "m.seg.nrrd")),
     "manifest": Parser(seeds.manifest_seeds, spoil_table, _read_manifest, personal=False),
     "clinical": Parser(seeds.clinical_seeds, spoil_table, _read_clinical, personal=False),
     "study": Parser(seeds.study_seeds, spoil_toml, _read_study, personal=False),

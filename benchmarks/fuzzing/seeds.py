@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import tempfile
@@ -15,7 +16,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pydicom
 from fuzzing.mutate import SECRET, Files
-from fuzzing.voxels import nifti
+from fuzzing.voxels import nifti, pair_header
 from pydicom.dataset import Dataset
 
 from gc_ray.cohort.synthetic.ct_dicom import ct_series, to_bytes
@@ -141,6 +142,7 @@ def nifti_seeds(data: Path | None) -> list[Files]:
     labels = nifti(SIZE, mask().array.tobytes(), 2, 8)
     found = [{"v.nii": plain}, {"v.nii": real}, {"v.nii": labels}]
     found += [{"v.nii.gz": gzip.compress(held, 1, mtime=0)} for held in (plain, real, labels)]
+    found.append({"v.hdr": pair_header(labels), "v.img": labels[352:]})
     if data is not None:
         small = sorted((data / "totalseg_abdomen_nifti").rglob("*EMPTY.nii.gz")) + sorted(
             (data / "ibsi").rglob("mask.nii.gz")
@@ -170,6 +172,35 @@ def text_header_seeds(data: Path | None) -> list[Files]:
         found.append({"v.mha": f"{squeezed}ElementDataFile = LOCAL\n".encode() + packed})
         found.append({"v.mhd": f"{meta}ElementDataFile = v.raw\n".encode(), "v.raw": held})
     return found
+
+
+def segmentation_seeds(data: Path | None) -> list[Files]:
+    """3D Slicer's segmentations: with values and layers, as before 4.11 without, cropped, in bzip2, minimal."""
+    labels = mask().array
+    overlapping = np.stack([labels, np.roll(labels, 1, 1)], -1)
+    size, steps = " ".join(map(str, SIZE)), "(0.8,0,0) (0,0.8,0) (0,0,5)"
+    new = "Segment{0}_LabelValue:=1\nSegment{0}_Layer:={0}\n"
+    keys = "Segment{0}_ID:=Segment_{0}\nSegment{0}_Name:=region {0}\nSegment{0}_Extent:=0 39 0 35 0 3\n"
+    own = f"Segmentation_ReferenceImageExtentOffset:=0 0 0\nwho:={SECRET}\n"
+    both = (keys + new).format(0) + (keys + new).format(1) + own
+    old = keys.format(0) + keys.format(1) + own
+
+    def head(sizes: str, place: str, encoding: str = "gzip", kinds: str = "list domain domain domain") -> str:
+        first = f"NRRD0004\ntype: uchar\ndimension: {len(sizes.split())}\nspace: left-posterior-superior\n"
+        return f"{first}sizes: {sizes}\nspace directions: {place}\nkinds: {kinds}\nencoding: {encoding}\n"
+
+    layered, origin = head(f"2 {size}", f"none {steps}"), "space origin: (-16,-14,100)\n"
+    one = {"kinds": "domain domain domain"}
+    texts = [
+        (f"{layered}{origin}{both}", gzip.compress(overlapping.tobytes(), 1, mtime=0)),
+        (f"{layered}{origin}{old}", gzip.compress(overlapping.tobytes(), 1, mtime=0)),
+        (f"{head(size, steps, 'bzip2', **one)}{origin}{keys.format(0)}", bz2.compress(labels.tobytes(), 1)),
+        (f"{head(size, steps, 'raw', **one)}{origin}Segment0_Name:=region\n", labels.tobytes()),
+    ]
+    part = labels[1:3, 4:34, 2:38]
+    cropped = head("36 30 2", steps, "raw", **one) + "space origin: (-14.4,-10.8,105)\n" + keys.format(0)
+    texts.append((cropped, part.tobytes()))
+    return [{"m.seg.nrrd": f"{text}\n".encode() + voxels} for text, voxels in texts]
 
 
 def manifest_seeds(data: Path | None) -> list[Files]:
