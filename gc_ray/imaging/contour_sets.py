@@ -16,6 +16,7 @@ from gc_ray.imaging.contours import LINE_TOLERANCE, Outline, Patch, encloses, li
 
 RIM = 0.9  # voxels; a wall of whole voxels is thicker, so a hole that leaves less may be the outline drawn again
 MOST_PAIRS = 10_000  # of contours with overlapping bounding boxes on a slice; each takes up to a millisecond
+PROBES = 16  # points of a line that are looked at before all are
 
 
 class Relation(Enum):
@@ -24,8 +25,7 @@ class Relation(Enum):
     APART = "neither reaches into the other"
     INSIDE = "no point of it lies outside the other"
     AROUND = "the other lies inside it"
-    SAME = "both lines run together"
-    CROSSING = "part of it lies inside the other, part outside"
+    CROSSING = "it overlaps the other and neither lies inside the other"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,23 +47,32 @@ class Layout:
 
 
 def relation(a: Outline, b: Outline) -> Relation:
-    """How contour ``a`` lies to contour ``b``; lines are compared every half voxel and at all points of both."""
+    """How contour ``a`` lies to another contour ``b``, by points of both lines at most half a voxel apart."""
     a_in_b, b_in_a = _lies_in(a, b), _lies_in(b, a)
     if a_in_b != b_in_a:
         return Relation.INSIDE if a_in_b else Relation.AROUND
-    if _reaches_into(a, b) or _reaches_into(b, a):
+    if a_in_b or _reaches_into(a, b) or _reaches_into(b, a):
         return Relation.CROSSING
-    return Relation.SAME if a_in_b else Relation.APART
+    return Relation.APART
+
+
+def same_line(a: Outline, b: Outline) -> bool:
+    """Whether no point of either contour lies further from the other's line than LINE_TOLERANCE.
+
+    This is their symmetric (Hausdorff) distance: start point, direction and number of points do not count.
+    """
+    if np.abs([a.low - b.low, a.high - b.high]).max() > LINE_TOLERANCE + 1e-9:
+        return False
+    return _same_points(a.points, b.points) or (_runs_along(a, b) and _runs_along(b, a))
 
 
 def distinct(contours: Sequence[Outline]) -> list[int]:
-    """The contours that repeat no earlier one of the list, whatever start point, direction or number of points."""
+    """The contours that repeat no earlier one of the list."""
     kept: list[int] = []
     corners = np.array([(*c.low, *c.high) for c in contours])
     for i, contour in enumerate(contours):
         alike = np.abs(corners[kept] - corners[i]).max(axis=1, initial=0) <= LINE_TOLERANCE + 1e-9
-        twins = (contours[kept[j]] for j in np.flatnonzero(alike))
-        if not any(relation(contour, twin) is Relation.SAME for twin in twins):
+        if not any(same_line(contour, contours[kept[j]]) for j in np.flatnonzero(alike)):
             kept.append(i)
     return kept
 
@@ -109,10 +118,8 @@ def nested(patches: Sequence[Patch], lay: Layout, shape: tuple[int, int]) -> np.
             if depth % 2 == 0:
                 region[patches[i].place] |= patches[i].inside
             else:
-                removed = _spread(patches[i].place, patches[i].interior, shape)
-                for j in lay.crosses[i] & filled:
-                    removed[patches[j].place] &= ~patches[j].inside
-                region &= ~removed
+                spared = _united([patches[j] for j in lay.crosses[i] & filled], shape)
+                region[patches[i].place] &= ~patches[i].interior | spared[patches[i].place]
     return region
 
 
@@ -125,9 +132,13 @@ def exclusive(patches: Sequence[Patch], shape: tuple[int, int]) -> np.ndarray:
     return region | lines
 
 
-def _spread(place: tuple[slice, slice], values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _united(patches: Sequence[Patch], shape: tuple[int, int]) -> np.ndarray:
+    """The voxels (rows, columns), bool, of any of the patches."""
+    if not patches:
+        return np.broadcast_to(np.False_, shape)
     whole = np.zeros(shape, bool)
-    whole[place] = values
+    for patch in patches:
+        whole[patch.place] |= patch.inside
     return whole
 
 
@@ -152,15 +163,33 @@ def _lies_in(a: Outline, b: Outline) -> bool:
     slack = LINE_TOLERANCE + 1e-9
     if (a.low < b.low - slack).any() or (a.high > b.high + slack).any():
         return False
-    outside = a.samples[~encloses(b.edges, a.samples)]
-    return bool(lie_near(b.edges, outside).all())
+    return all(lie_near(b.line, some[~encloses(b.edges, some)]).all() for some in _in_two_looks(a.samples))
 
 
 def _reaches_into(a: Outline, b: Outline) -> bool:
     """Whether a point of ``a`` lies further inside ``b`` than LINE_TOLERANCE."""
     held = a.samples[((a.samples > b.low) & (a.samples < b.high)).all(axis=1)]
-    inside = held[encloses(b.edges, held)]
-    return not lie_near(b.edges, inside).all()
+    return any(not lie_near(b.line, some[encloses(b.edges, some)]).all() for some in _in_two_looks(held))
+
+
+def _runs_along(a: Outline, b: Outline) -> bool:
+    """Whether no point of ``a`` lies further from the line of ``b`` than LINE_TOLERANCE."""
+    return all(lie_near(b.line, some).all() for some in _in_two_looks(a.samples))
+
+
+def _same_points(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether the points agree one by one from some start on, in either direction: then the lines do, too."""
+    if len(a) != len(b):
+        return False
+    start = int(((b - a[0]) ** 2).sum(axis=1).argmin())
+    forward = np.roll(b, -start, axis=0)
+    backward = np.roll(b[::-1], start + 1, axis=0)
+    return any(((a - other) ** 2).sum(axis=1).max() <= LINE_TOLERANCE**2 for other in (forward, backward))
+
+
+def _in_two_looks(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A few points from all along the line, which often settle a question, then all of them."""
+    return points[:: len(points) // PROBES + 1], points
 
 
 def _leaves_rim(inner: Outline, outer: Outline) -> bool:

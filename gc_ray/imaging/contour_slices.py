@@ -9,7 +9,7 @@ from enum import Enum
 import numpy as np
 
 from gc_ray.imaging.contour_sets import distinct, exclusive, layout, nested
-from gc_ray.imaging.contours import LINE_TOLERANCE, Outline, centres_on, fill, fill_traced, one_round
+from gc_ray.imaging.contours import LINE_TOLERANCE, Outline, centres_on, fill, fill_traced, following, one_round
 
 ON_CENTRE = 0.01  # voxels; a centre this near to a line counts inside or outside by rounding alone
 MIN_CENTRES = 4  # on one contour, before it is said to run through voxel centres; fewer happen by chance
@@ -72,7 +72,7 @@ def traced_from_voxels(lines: Iterable[Outline]) -> bool:
     """
     for line in lines:
         centres = np.round(line.points)
-        steps = np.abs(np.roll(centres, -1, axis=0) - centres)
+        steps = np.abs(following(centres) - centres)
         straight = (steps.min(axis=1) == 0) | (steps[:, 0] == steps[:, 1])
         if np.abs(line.points - centres).max() > LINE_TOLERANCE or not straight.all():
             return False
@@ -121,7 +121,7 @@ def _with_centres(contours: list[Laid], region: np.ndarray, seen: dict[Finding, 
     centred, lines = [], np.zeros(region.shape, bool)
     for contour in contours:
         centres, passed = centres_on(contour.line, ON_CENTRE)
-        if _runs_through_centres(contour.line, len(centres), passed):
+        if _runs_through_centres(contour.line, centres, passed):
             centred.append(contour.number)
             column, row = np.clip(centres, 0, np.array(region.shape[::-1]) - 1).T
             lines[row, column] = True
@@ -129,10 +129,12 @@ def _with_centres(contours: list[Laid], region: np.ndarray, seen: dict[Finding, 
     return FilledSlice(k, region.astype(np.uint8), seen, centred, int(np.count_nonzero(lines)), counted)
 
 
-def _runs_through_centres(line: Outline, centres: int, passed: int) -> bool:
-    """Whether this many centres on a line, of as many rows or columns passed, are more than chance."""
+def _runs_through_centres(line: Outline, centres: np.ndarray, passed: int) -> bool:
+    """Whether the centres on a line, of ``passed`` that it could have met, are more than chance."""
+    least = max(MIN_CENTRES, MIN_SHARE * passed)
+    if len(centres) >= least and len(np.unique(centres, axis=0)) >= least:
+        return True
     nearest = np.round(line.points)
     at_centre = np.abs(line.points - nearest).max(axis=1) <= LINE_TOLERANCE
-    reached = len(np.unique(nearest[at_centre], axis=0))
-    many_points = reached >= MIN_CENTRES and at_centre.mean() >= MIN_POINTS
-    return many_points or centres >= max(MIN_CENTRES, MIN_SHARE * passed)
+    many = np.count_nonzero(at_centre) >= MIN_POINTS * len(at_centre)
+    return many and len(np.unique(nearest[at_centre], axis=0)) >= MIN_CENTRES

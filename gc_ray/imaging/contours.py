@@ -41,14 +41,19 @@ class Outline:
     @cached_property
     def samples(self) -> np.ndarray:
         """Points (m, 2) along the line, the contour's own among them, at most SAMPLE_STEP apart."""
-        steps = np.roll(self.points, -1, axis=0) - self.points
+        steps = following(self.points) - self.points
         parts = np.maximum(np.ceil(np.hypot(*steps.T) / SAMPLE_STEP), 1).astype(np.int64)
         edge, part = _expanded(np.zeros(len(parts), np.int64), parts)
         return self.points[edge] + steps[edge] * (part / parts[edge])[:, None]
 
     @cached_property
     def edges(self) -> Edges:
-        """The edges, sorted for comparison with points up to LINE_TOLERANCE away."""
+        """The edges, sorted to see which points they enclose."""
+        return sorted_edges(self.points, 0.0)
+
+    @cached_property
+    def line(self) -> Edges:
+        """The edges, sorted to see which points lie within LINE_TOLERANCE of them."""
         return sorted_edges(self.points, LINE_TOLERANCE)
 
 
@@ -82,9 +87,14 @@ class Patch:
     interior: np.ndarray
 
 
+def following(points: np.ndarray) -> np.ndarray:
+    """For each point of a closed contour the next one."""
+    return np.concatenate((points[1:], points[:1]))
+
+
 def outline(points: np.ndarray) -> Outline:
     """The closed contour through ``points`` (n, 2), without points that repeat their neighbour."""
-    changes = (points != np.roll(points, 1, axis=0)).any(axis=1)
+    changes = (points != following(points)).any(axis=1)
     return Outline(points[changes] if changes.any() else points[:1])
 
 
@@ -140,69 +150,73 @@ def fill_traced(contour: Outline, shape: tuple[int, int]) -> Patch:
 
 
 def centres_on(contour: Outline, tolerance: float) -> tuple[np.ndarray, int]:
-    """(distinct voxel centres on the line up to ``tolerance`` as column, row (n, 2); how many it could have met).
+    """(voxel centres on the line up to ``tolerance`` as column, row (n, 2), some twice; how many it could have met).
 
     Every edge is followed along the axis in which it is longer, and could meet one centre in each column or row that
     it passes there.
     """
-    start, end = contour.points, np.roll(contour.points, -1, axis=0)
-    steep = np.abs(end - start)[:, 1] > np.abs(end - start)[:, 0]
-    start, end = (np.where(steep[:, None], p[:, ::-1], p) for p in (start, end))
-    low, high = np.minimum(start[:, 0], end[:, 0]), np.maximum(start[:, 0], end[:, 0])
-    first = np.ceil(low - tolerance).astype(np.int64)
-    counts = np.maximum(np.floor(high + tolerance).astype(np.int64) - first + 1, 0)
-    edge, along = _expanded(first, counts)
-    length = (end - start)[edge, 0]
-    share = np.clip((along - start[edge, 0]) / np.where(length == 0, 1, length), 0, 1)
-    at = start[edge] + share[:, None] * (end - start)[edge]
-    centre = np.stack([along, np.round(at[:, 1]).astype(np.int64)], axis=1)
-    hit = np.abs(at - centre).max(axis=1) <= tolerance
-    centre = np.where(steep[edge][:, None], centre[:, ::-1], centre)
-    return np.unique(centre[hit], axis=0), len(edge)
+    start, step = contour.points, following(contour.points) - contour.points
+    edges = np.arange(len(start))
+    major = (np.abs(step[:, 1]) > np.abs(step[:, 0])).astype(np.int64)
+    begin, length = start[edges, major], step[edges, major]
+    first = np.ceil(np.minimum(begin, begin + length) - tolerance).astype(np.int64)
+    last = np.floor(np.maximum(begin, begin + length) + tolerance).astype(np.int64)
+    edge, along = _expanded(first, np.maximum(last - first + 1, 0))
+    share = np.clip((along - begin[edge]) / np.where(length == 0, 1, length)[edge], 0, 1)
+    at = start[edge] + share[:, None] * step[edge]
+    centre = np.round(at)
+    centre[np.arange(len(edge)), major[edge]] = along
+    met = np.abs(at - centre).max(axis=1) <= tolerance
+    return centre[met].astype(np.int64), len(edge)
 
 
 def sorted_edges(points: np.ndarray, reach: float) -> Edges:
     """The edges of a closed contour, to be compared with points up to ``reach`` voxels away."""
-    start, end = points, np.roll(points, -1, axis=0)
+    start, end = points, following(points)
     low = np.minimum(start[:, 1], end[:, 1]) - reach
     high = np.maximum(start[:, 1], end[:, 1]) + reach
     bottom = float(low.min())
-    height = float((high - low).mean())  # each edge then lies in some three bands, however the contour winds
+    height = float((high - low).mean()) or 1.0  # each edge then lies in some two bands, however the contour winds
     band = np.floor((low - bottom) / height).astype(np.int64)
     counts = np.floor((high - bottom) / height).astype(np.int64) - band + 1
     edge, bands = _expanded(band, counts)
     order = np.argsort(bands, kind="stable")
     first = np.searchsorted(bands[order], np.arange(bands.max() + 2))
-    return Edges(start, end, reach, bottom, height, first, edge[order])
+    return Edges(np.asfortranarray(start), np.asfortranarray(end), reach, bottom, height, first, edge[order])
 
 
 def encloses(edges: Edges, points: np.ndarray) -> np.ndarray:
     """Which of the points (m, 2) lie inside the contour by the even-odd rule, bool (m,)."""
     crossed = np.zeros(len(points), np.int64)
-    for point, edge in _pairs(edges, points):
-        at, start, end = points[point], edges.start[edge], edges.end[edge]
-        spans = (start[:, 1] <= at[:, 1]) != (end[:, 1] <= at[:, 1])
-        rise = np.where(spans, end[:, 1] - start[:, 1], 1)
-        x = start[:, 0] + (at[:, 1] - start[:, 1]) / rise * (end[:, 0] - start[:, 0])
-        crossed += np.bincount(point[spans & (x <= at[:, 0])], minlength=len(points))
+    (x0, y0), (x1, y1), (x, y) = edges.start.T, edges.end.T, points.T
+    for point, edge in _pairs(edges, y):
+        spans = (y0[edge] <= y[point]) != (y1[edge] <= y[point])
+        point, edge = point[spans], edge[spans]
+        at = x0[edge] + (y[point] - y0[edge]) / (y1[edge] - y0[edge]) * (x1[edge] - x0[edge])
+        crossed += np.bincount(point[at <= x[point]], minlength=len(points))
     return crossed % 2 == 1
 
 
 def lie_near(edges: Edges, points: np.ndarray) -> np.ndarray:
     """Which of the points (m, 2) lie within the edges' reach of the contour's line, bool (m,)."""
     near = np.zeros(len(points), bool)
-    for point, edge in _pairs(edges, points):
+    reach = edges.reach + 1e-9
+    left, right = (side(edges.start[:, 0], edges.end[:, 0]) for side in (np.minimum, np.maximum))
+    x, y = points.T
+    for point, edge in _pairs(edges, y):
+        beside = np.abs(x[point] - np.clip(x[point], left[edge], right[edge])) <= reach
+        point, edge = point[beside], edge[beside]
         start, step = edges.start[edge], edges.end[edge] - edges.start[edge]
         length2 = (step**2).sum(axis=1)
         share = ((points[point] - start) * step).sum(axis=1) / np.where(length2 == 0, 1, length2)
         apart = points[point] - start - np.clip(share, 0, 1)[:, None] * step
-        near[point[(apart**2).sum(axis=1) <= (edges.reach + 1e-9) ** 2]] = True
+        near[point[(apart**2).sum(axis=1) <= reach**2]] = True
     return near
 
 
-def _pairs(edges: Edges, points: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _pairs(edges: Edges, y: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(indices of points, indices of edges) of one band, some at a time; other pairs lie further apart than reach."""
-    band = np.floor((points[:, 1] - edges.bottom) / edges.height)
+    band = np.floor((y - edges.bottom) / edges.height)
     held = np.flatnonzero((band >= 0) & (band < len(edges.first) - 1))
     first = edges.first[band[held].astype(np.int64)]
     counts = edges.first[band[held].astype(np.int64) + 1] - first
@@ -215,7 +229,7 @@ def _pairs(edges: Edges, points: np.ndarray) -> Iterator[tuple[np.ndarray, np.nd
 
 def _crossings(points: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
     """(row, x) wherever an edge crosses a row of voxel centres; each edge owns its lower end, not its upper one."""
-    start, end = points, np.roll(points, -1, axis=0)
+    start, end = points, following(points)
     upward = (start[:, 1] < end[:, 1])[:, None]
     low, high = np.where(upward, start, end), np.where(upward, end, start)
     first = np.clip(np.ceil(low[:, 1]), 0, rows).astype(np.int64)

@@ -13,9 +13,10 @@ from pydicom.pixels import iter_pixels
 
 from gc_ray.errors import MaskError
 from gc_ray.imaging.dicom_files import DicomFile, blaming, dicom_stream, numbers, printable_uid, text
+from gc_ray.imaging.dicom_names import name_readings
 from gc_ray.imaging.grid import Grid
 from gc_ray.imaging.pixels import check_pixel_bytes
-from gc_ray.imaging.roi import check_reference, choose_roi, finished, off_plane_remark, on_plane
+from gc_ray.imaging.roi import check_reference, choose_roi, finished, off_plane_remark, on_plane, shown
 from gc_ray.imaging.scan import Notes, RoiMask, ScanGeometry
 
 # SOP classes Segmentation Storage and Label Map Segmentation Storage
@@ -57,7 +58,7 @@ class SegmentPlan:
 
 def segment_names(file: DicomFile) -> tuple[str, ...]:
     """The segments' labels in the order of the file."""
-    return tuple(label for _, label in _segments(file))
+    return tuple(label for _, label, _ in _segments(file))
 
 
 def plan_segment(file: DicomFile, roi: str | None, ct: ScanGeometry) -> SegmentPlan:
@@ -67,9 +68,10 @@ def plan_segment(file: DicomFile, roi: str | None, ct: ScanGeometry) -> SegmentP
     object belongs to another frame of reference, or a frame does not lie on the grid.
     """
     segments = _segments(file)
-    index, notes = choose_roi(roi, segments, file.name)
-    number, label = segments[index]
-    what = f"{file.name}: ROI {label!r}"
+    names = [(number, label) for number, label, _ in segments]
+    index, notes = choose_roi(roi, names, file.name, [readings for _, _, readings in segments])
+    number, label = names[index]
+    what = f"{file.name}: ROI {shown(label)}"
     shape, frames, images = _frames(file, number, what)
     notes += check_reference(text(file, "FrameOfReferenceUID"), images, ct, file.name)
     starts, distances = [], []
@@ -97,7 +99,7 @@ def read_segment(file: DicomFile, roi: str | None, ct: ScanGeometry) -> RoiMask:
     with blaming(file.name, f"its frames cannot be decoded (transfer syntax {printable_uid(file.transfer_syntax)})"):
         for (x, y, z), pixels in zip(plan.starts, _decoded(file, plan), strict=True):
             inside[z, y : y + rows, x : x + columns] = (pixels >= plan.lowest) & (pixels <= plan.highest)
-    return finished(inside, ct.grid, plan.notes, f"{file.name}: ROI {plan.label!r}")
+    return finished(inside, ct.grid, plan.notes, f"{file.name}: ROI {shown(plan.label)}")
 
 
 def _decoded(file: DicomFile, plan: SegmentPlan) -> Iterator[np.ndarray]:
@@ -116,11 +118,12 @@ def _decoded(file: DicomFile, plan: SegmentPlan) -> Iterator[np.ndarray]:
         yield frame[skipped : skipped + bits].reshape(plan.shape)
 
 
-def _segments(file: DicomFile) -> list[tuple[int, str]]:
+def _segments(file: DicomFile) -> list[tuple[int, str, tuple[str, ...]]]:
+    """(number, label, the label in other character sets) of every segment."""
     with blaming(file.name, "its list of segments is missing or invalid"):
         items = file.header.SegmentSequence
-        found = [(int(item.SegmentNumber), str(item.get("SegmentLabel") or "")) for item in items]
-    return [(number, label) for number, label in found if number != 0]  # 0 is a label map's background
+        found = [(int(item.SegmentNumber), *name_readings(item, "SegmentLabel", file.header)) for item in items]
+    return [segment for segment in found if segment[0] != 0]  # 0 is a label map's background
 
 
 def _frames(file: DicomFile, number: int, what: str) -> tuple[tuple[int, int], list[Frame], list[str]]:
