@@ -57,7 +57,7 @@ def name_readings(item: Dataset, keyword: str, header: Dataset) -> tuple[str, tu
 
 
 def _terms(item: Dataset) -> list[str]:
-    value = item.get("SpecificCharacterSet") or ""
+    value = item.get("SpecificCharacterSet") or []
     return [value] if isinstance(value, str) else [str(term) for term in value]
 
 

@@ -81,7 +81,7 @@ def _fits(
     if fits:
         label = shown(present[fits[0]][1])
         note = (
-            f"{name}: ROI {label} read as {shown(wanted)}: the file states no or another character set for its names"
+            f"{name}: ROI {label} read as {shown(wanted)}: the file states no character set, or a wrong one"
         )
         return fits, Notes(repairs=(note,))
     return [], Notes()

@@ -13,12 +13,24 @@ from gc_ray.imaging.contours import outline
 SHAPE = (16, 20)
 
 # What OpenCV 5.0 findContours (RETR_TREE) draws around the voxels marked "#"
-MARKED = """
-    ....................  .####......###......  .#..#.....#####...#.  .#..#.....##.##.....
-    .####....##...##....  .........##.#.##....  ..#......##...##....  ..#......######.....
-    ..#..##.............  ......##....##......  ........#...##......  .........#.....###..
-    ........#.#....#.#..  .......#...#...###..  ....................  ....................
-""".split()
+MARKED = (
+    "....................",
+    ".####......###......",
+    ".#..#.....#####...#.",
+    ".#..#.....##.##.....",
+    ".####....##...##....",
+    ".........##.#.##....",
+    "..#......##...##....",
+    "..#......######.....",
+    "..#..##.............",
+    "......##....##......",
+    "........#...##......",
+    ".........#.....###..",
+    "........#.#....#.#..",
+    ".......#...#...###..",
+    "....................",
+    "....................",
+)
 SIMPLE = [
     *([(15, 11), (15, 13), (17, 13), (17, 11)], [(15, 12), (16, 11), (17, 12), (16, 13)]),
     *([(12, 9), (12, 10), (13, 10), (13, 9)], [(2, 6), (2, 8)], [(18, 2)], [(12, 5)]),
@@ -72,7 +84,7 @@ COPIES = {
     "more points": more_points,
     "fewer points": lambda p: p,  # of the first contour, which is given more
     "more points, reversed": lambda p: more_points(p)[::-1],
-    "0.06 voxels off": lambda p: p + (0.06, 0.07),
+    "0.06 voxels off": lambda p: p + np.array([0.06, 0.07]),
     "0.09 voxels larger": lambda p: p + 0.06 * np.sign(p - p.mean(axis=0)),
     "jittered": lambda p: more_points(p) + np.random.default_rng(0).uniform(-0.07, 0.07, (28, 2)),
 }
@@ -113,7 +125,7 @@ def test_a_hole_drawn_twice_stays_a_hole():
 
 def test_more_than_a_tenth_off_is_no_copy_and_is_united():
     """0.3 voxels off, as by another reader: united, with a note."""
-    result = filled(OUTER, OUTER + (0.3, 0))
+    result = filled(OUTER, OUTER + np.array([0.3, 0]))
     assert np.array_equal(result.region, voxels((2, 13, 2, 12)))
     assert found(result) == {Finding.CROSSING: [1, 2]}
 

@@ -47,9 +47,7 @@ def test_a_repeated_contour_does_not_cancel_itself(rtstruct, box, images, ct):
     copies = [(CLOSED, once), (CLOSED, once[::-1]), (CLOSED, np.roll(once, 1, axis=0))]
     read = read_mask(rtstruct({"GTV": [*copies, (CLOSED, box(2, 3, 8, 2, 5))]}, images=images), None, ct)
     assert read.mask.voxels == 48
-    assert read.notes.repairs == (
-        "RS.dcm: ROI 'GTV': contours 2-3 on slice 1 dropped: duplicate of another contour",
-    )
+    assert read.notes.repairs == ("RS.dcm: ROI 'GTV': contours 2-3 on slice 1 dropped: duplicate of another contour",)
 
 
 def test_contours_of_a_slice_are_combined_by_their_type(rtstruct, box, images, ct):
