@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 from fuzzing import seeds
 from fuzzing.bundles import spoil_bundle
+from fuzzing.contours import draw_contours
 from fuzzing.dicom import spoil_dicom
 from fuzzing.mutate import Files, Rng, pick
+from fuzzing.slow_contours import Borderline, read_slowly
 from fuzzing.tables import spoil_table, spoil_toml
 from fuzzing.voxels import spoil_segments, spoil_volume
 
@@ -76,6 +78,10 @@ def _small_ct() -> ScanGeometry:
     return _geometry(seeds.named(seeds.ct_datasets()))
 
 
+def _contours_drawn(files: Files, rng: Rng) -> Files:
+    return draw_contours(files, rng, seeds.volume().grid)
+
+
 @cache
 def _shared_ct() -> tuple[ScanGeometry, ...]:
     """The CT of the shared structure sets."""
@@ -112,6 +118,20 @@ def _read_mask(path: Path) -> Notes:
 def _kept(refusals: MaskError | None, error: MaskError) -> MaskError:
     """All refusals in one, so that every message is looked at."""
     return error if refusals is None or str(error) in str(refusals) else MaskError(f"{refusals} | {error}")
+
+
+def _read_contours(folder: Path) -> Notes:
+    """A region of random contours, against a slow reading of the same file by the same rules."""
+    path, ct = folder / "rs.dcm", _small_ct()
+    found = read_mask(path, None, ct)
+    assert survey_mask(path, None, ct).repairs == found.notes.repairs
+    try:
+        truth = read_slowly(path, np.array(ct.grid.origin_mm), np.array(ct.grid.spacing_mm), ct.grid.size)
+    except Borderline:
+        return found.notes
+    wrong = int(((found.mask.array != truth.inside) & truth.sure).sum())
+    assert wrong == 0, f"{wrong} voxels differ from a slow reading"
+    return found.notes
 
 
 def _read_volume(folder: Path) -> Notes:
@@ -166,6 +186,7 @@ PARSERS = {
     "series": Parser(seeds.series_seeds, spoil_dicom, _read_series),
     "seg": Parser(seeds.seg_seeds, spoil_dicom, lambda folder: _read_mask(folder / "seg.dcm")),
     "rtstruct": Parser(seeds.rtstruct_seeds, spoil_dicom, lambda folder: _read_mask(folder / "rs.dcm")),
+    "contours": Parser(seeds.contour_seeds, _contours_drawn, _read_contours),
     "nifti": Parser(seeds.nifti_seeds, spoil_volume, _read_volume),
     "nrrd-mha": Parser(seeds.text_header_seeds, spoil_volume, _read_volume),
     "seg-nrrd": Parser(seeds.segmentation_seeds, spoil_segments, lambda folder: _read_mask(folder / "m.seg.nrrd")),

@@ -134,6 +134,11 @@ def rtstruct_seeds(data: Path | None) -> list[Files]:
     return found
 
 
+def contour_seeds(data: Path | None) -> list[Files]:
+    """A structure set on the small CT."""
+    return rtstruct_seeds(None)
+
+
 def nifti_seeds(data: Path | None) -> list[Files]:
     """NIfTI volumes of integers, floats and labels, plain and gzipped."""
     array = volume().array

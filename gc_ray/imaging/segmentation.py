@@ -13,9 +13,10 @@ from pydicom.pixels import iter_pixels
 
 from gc_ray.errors import MaskError
 from gc_ray.imaging.dicom_files import DicomFile, blaming, dicom_stream, numbers, printable_uid, text
+from gc_ray.imaging.dicom_names import name_readings
 from gc_ray.imaging.grid import Grid
 from gc_ray.imaging.pixels import check_pixel_bytes
-from gc_ray.imaging.roi import check_reference, choose_roi, finished, off_plane_remark
+from gc_ray.imaging.roi import check_reference, choose_roi, finished, off_plane_remark, shown
 from gc_ray.imaging.scan import Notes, RoiMask, ScanGeometry
 from gc_ray.imaging.seg_frames import Frame, Place, Turn, covered, locate, mismatch, put_frame, turn_of
 
@@ -42,7 +43,7 @@ class SegmentPlan:
 
 def segment_names(file: DicomFile) -> tuple[str, ...]:
     """The segments' labels in the order of the file."""
-    return tuple(label for _, label in _segments(file))
+    return tuple(label for _, label, _ in _segments(file))
 
 
 def plan_segment(file: DicomFile, roi: str | None, ct: ScanGeometry) -> SegmentPlan:
@@ -52,9 +53,10 @@ def plan_segment(file: DicomFile, roi: str | None, ct: ScanGeometry) -> SegmentP
     object belongs to another frame of reference, or a frame does not lie on the grid.
     """
     segments = _segments(file)
-    index, notes = choose_roi(roi, segments, file.name)
-    number, label = segments[index]
-    what = f"{file.name}: ROI {label!r}"
+    names = [(number, label) for number, label, _ in segments]
+    index, notes = choose_roi(roi, names, file.name, [readings for _, _, readings in segments])
+    number, label = names[index]
+    what = f"{file.name}: ROI {shown(label)}"
     shape, frames, images = _frames(file, number, what)
     notes += check_reference(text(file, "FrameOfReferenceUID"), images, ct, file.name)
     places, turn = _places(frames, shape, ct.grid, what)
@@ -76,7 +78,7 @@ def read_segment(file: DicomFile, roi: str | None, ct: ScanGeometry) -> RoiMask:
         for place, pixels in zip(plan.places, _decoded(file, plan), strict=True):
             marked = ((pixels >= plan.lowest) & (pixels <= plan.highest)).astype(np.uint8)
             outside += np.count_nonzero(marked) if place is None else put_frame(marked, place, plan.turn, inside)
-    what = f"{file.name}: ROI {plan.label!r}"
+    what = f"{file.name}: ROI {shown(plan.label)}"
     if outside:
         raise MaskError(f"{what}: {outside} of its voxels lie outside the volume; wanted the mask of this CT")
     return finished(inside, ct.grid, plan.notes, what)
@@ -144,11 +146,12 @@ def _decoded(file: DicomFile, plan: SegmentPlan) -> Iterator[np.ndarray]:
         yield frame[skipped : skipped + bits].reshape(plan.shape)
 
 
-def _segments(file: DicomFile) -> list[tuple[int, str]]:
+def _segments(file: DicomFile) -> list[tuple[int, str, tuple[str, ...]]]:
+    """(number, label, the label in other character sets) of every segment."""
     with blaming(file.name, "its list of segments is missing or invalid"):
         items = file.header.SegmentSequence
-        found = [(int(item.SegmentNumber), str(item.get("SegmentLabel") or "")) for item in items]
-    return [(number, label) for number, label in found if number != 0]  # 0 is a label map's background
+        found = [(int(item.SegmentNumber), *name_readings(item, "SegmentLabel", file.header)) for item in items]
+    return [segment for segment in found if segment[0] != 0]  # 0 is a label map's background
 
 
 def _frames(file: DicomFile, number: int, what: str) -> tuple[tuple[int, int], list[Frame], list[str]]:
