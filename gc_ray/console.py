@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -95,9 +95,15 @@ def _showing() -> Iterator[tuple[Callable[[list[str]], None], float]]:
         yield redraw, REDRAW_S
 
 
+def show_notes(notes: Iterable[str]) -> None:
+    """Print what the reader of a table decided or left out."""
+    _lines(_console(), [f"note: {note}" for note in notes])
+
+
 def show_summary(summary: Summary, store: str) -> None:
     """Print a run's counts per site, the commonest reasons, and where the results are."""
     console = _console()
+    show_notes(summary.notes)
     table = Table("site", *STATUSES, "all", title="results: one for each outline and table", title_justify="left")
     for site in sorted({site for site, _ in summary.counts}):
         numbers = [summary.counts.get((site, status), 0) for status in STATUSES]
@@ -122,7 +128,7 @@ def show_check(found: CohortCheck) -> None:
             whose = f"{v.scan_id} {v.reader}" + (f" repeat {v.repeat}" if v.repeat else "")
             say(console, f"{v.verdict:<8}  {v.site}  {whose}  {v.text}", COLOURS.get(v.verdict))
     for finding in found.findings:
-        say(console, f"{finding.level:<8}  {finding.text}", COLOURS[finding.level])
+        say(console, f"{finding.level:<8}  {finding.text}", COLOURS.get(finding.level))
     verdicts = [v.verdict for v in found.verdicts]
     counts = (
         "  ".join(f"{name} {verdicts.count(name)}" for name in ("ok", "repaired", "refused")) or "no file was read"
@@ -133,8 +139,9 @@ def show_check(found: CohortCheck) -> None:
 def show_split(found: Split, store: str) -> None:
     """Print warnings on the table, the flow of patients, the size of every cohort and fold, and where they are."""
     console = _console()
+    show_notes(found.notes)
     for finding in found.findings:
-        say(console, f"{finding.level:<8}  {finding.text}", COLOURS[finding.level])
+        say(console, f"{finding.level:<8}  {finding.text}", COLOURS.get(finding.level))
     _lines(console, [f"{'removed':>8} {'left':>7}  step"])
     for step in found.flow:
         about = f" ({step.reason})" if step.reason and step.n_removed else ""
@@ -239,6 +246,7 @@ def show_report(done: Outcome, dry_run: bool, store: str, published: str | None)
     store, published: the addresses as they were given.
     """
     console = _console()
+    show_notes(done.notes)
     places = [f"{store.rstrip('/')}/reports/{done.report_id}"]
     if published is not None:
         places.append(f"{published.rstrip('/')}/{done.report_id}")
@@ -282,6 +290,7 @@ def show_tuned(found: Tuned, store: str) -> None:
 def show_reproduced(found: Reproduced) -> None:
     """Print what stands for each table and figure of a paper, what could not be fitted, and where to look."""
     console = _console()
+    show_notes(found.notes)
     for name, why in found.failed.items():
         say(console, f"{name}: not fitted: {why}", "red")
     for item in found.items:
@@ -311,6 +320,7 @@ def show_bundle(bundle_id: str, made: Bundle, out: str) -> None:
 def show_rescored(found: Rescored, store: str) -> None:
     """Print what became of the scans; those that wait or failed by name, with the reason."""
     console = _console()
+    show_notes(found.notes)
     for kind, scans in (("waiting", found.waiting), ("failed", found.failed)):
         for scan in scans[:REASONS]:
             say(console, f"  {kind}: {scan.scan_id}: {scan.reason}", "yellow")

@@ -19,14 +19,17 @@ from fuzzing.slow_contours import Borderline, read_slowly
 from fuzzing.tables import spoil_table, spoil_toml
 from fuzzing.voxels import spoil_segments, spoil_volume
 
-from gc_ray.cohort.clinical import check_clinical, parse_clinical
+from gc_ray.cohort.clinical import check_clinical, read_clinical
+from gc_ray.cohort.coding import number_columns
 from gc_ray.errors import MaskError
 from gc_ray.imaging.read import list_rois, open_ct, read_mask, survey_mask
 from gc_ray.imaging.scan import Notes, ScanGeometry
+from gc_ray.runtime.ingest import read_features_table
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.study import load_study
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+ENCODING = "gb18030"  # of tables that are not UTF-8
 DATA = SHARED if SHARED.is_dir() else None
 
 
@@ -156,16 +159,36 @@ def _mask_or_refusal(path: Path) -> Notes:
 
 def _read_manifest(folder: Path) -> Notes:
     (path,) = folder.iterdir()
-    rows = read_manifests((str(path),))
+    rows = read_manifests((str(path),), ENCODING)
     assert all(row.key_id and row.image_uri for row in rows)
-    return Notes()
+    return Notes(remarks=rows.notes)
 
 
 def _read_clinical(folder: Path) -> Notes:
     (path,) = folder.iterdir()
-    table = parse_clinical(path.read_bytes(), path.name)
-    _, findings = check_clinical(table, load_study("recurrence").clinical, {"P00001"})
-    return Notes(remarks=tuple(finding.text for finding in findings))
+    settings = load_study("recurrence").clinical
+    table = read_clinical(path.read_bytes(), path.name, ENCODING, number_columns(settings))
+    _, findings = check_clinical(table.cells, settings, {"P00001"})
+    return Notes(remarks=(*table.notes, *(finding.text for finding in findings)))
+
+
+def _read_features(folder: Path) -> Notes:
+    (path,) = folder.iterdir()
+    table = read_features_table(str(path), ENCODING)
+    assert not np.isinf(table.values.to_numpy()).any()
+    assert (table.keys["patient_id"] != "").all()
+    assert not {"Image", "diagnostics_Mask-original_VoxelNum", *table.keys} & set(table.values)
+    return Notes(remarks=table.notes)
+
+
+def _read_scores(folder: Path) -> Notes:
+    from gc_ray.report.inputs import from_file
+
+    (path,) = folder.iterdir()
+    found = from_file(str(path), None, load_study(None), ENCODING)
+    assert found.scores["score"].between(0, 1).all()
+    assert found.patients["outcome"].dropna().isin((0, 1)).all()
+    return Notes(remarks=found.notes)
 
 
 def _read_study(folder: Path) -> Notes:
@@ -192,6 +215,8 @@ PARSERS = {
     "seg-nrrd": Parser(seeds.segmentation_seeds, spoil_segments, lambda folder: _read_mask(folder / "m.seg.nrrd")),
     "manifest": Parser(seeds.manifest_seeds, spoil_table, _read_manifest, personal=False),
     "clinical": Parser(seeds.clinical_seeds, spoil_table, _read_clinical, personal=False),
+    "features": Parser(seeds.features_seeds, spoil_table, _read_features, personal=False),
+    "scores": Parser(seeds.scores_seeds, spoil_table, _read_scores, personal=False),
     "study": Parser(seeds.study_seeds, spoil_toml, _read_study, personal=False),
     "bundle": Parser(seeds.bundle_seeds, spoil_bundle, _read_bundle, personal=False),
 }

@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pydicom
@@ -209,14 +210,57 @@ def segmentation_seeds(data: Path | None) -> list[Files]:
 
 
 def manifest_seeds(data: Path | None) -> list[Files]:
-    """A scans table of four rows as CSV and as Parquet."""
-    return [{"scans.csv": MANIFEST.encode()}, {"scans.parquet": _parquet(MANIFEST)}]
+    """A scans table of four rows in every form that is read."""
+    return _forms("scans", MANIFEST)
 
 
 def clinical_seeds(data: Path | None) -> list[Files]:
-    """A clinical table of the packaged study on recurrence, from the simulated cohort, as CSV and as Parquet."""
+    """A clinical table of the packaged study on recurrence, from the simulated cohort, in every form that is read."""
     text = draw(CohortSpec(patients=12, sites=2)).clinical.to_csv(index=False, lineterminator="\n")
-    return [{"clinical.csv": text.encode()}, {"clinical.parquet": _parquet(text)}]
+    return _forms("clinical", text)
+
+
+def features_seeds(data: Path | None) -> list[Files]:
+    """A features table of twelve outlines, with what PyRadiomics writes beside the features."""
+    rng = np.random.default_rng(0)
+    head = (
+        "patient_id,scan_id,reader,repeat,Image,diagnostics_Mask-original_VoxelNum,original_a,original_b,original_b.1"
+    )
+    rows = [
+        f"P{i},S{i},R1,0,/d/{i}.nrrd,{rng.integers(9999)},{rng.normal()!r},{rng.normal():.3f},{'NA' if i % 5 else 1}"
+        for i in range(12)
+    ]
+    return _forms("features", "\n".join([head, *rows]) + "\n")
+
+
+def scores_seeds(data: Path | None) -> list[Files]:
+    """A table of scores with outcome and follow-up."""
+    rng = np.random.default_rng(1)
+    head = "patient_id,score,outcome,cohort,site,time_months,event,age"
+    rows = [
+        f"P{i},{rng.random()!r},{i % 2},{'train' if i % 3 else 'internal'},A,{rng.random() * 60:.2f},{i % 2},{40 + i}"
+        for i in range(24)
+    ]
+    return _forms("scores", "\n".join([head, *rows]) + "\n")
+
+
+def _forms(name: str, text: str) -> list[Files]:
+    """A table as CSV, with semicolons and in UTF-16, as a workbook and as Parquet."""
+    rows = [line.split(",") for line in text.splitlines()]
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append([float(cell) if cell.replace(".", "", 1).isdigit() else cell for cell in row])
+    sheet = io.BytesIO()
+    book.save(sheet)
+    german = (
+        text.replace(".", "\0").replace(",", ";").replace("\0", ",") if name != "scans" else text.replace(",", ";")
+    )
+    plain = [text.encode(), text.encode(), german.encode(), text.encode("utf-16")]
+    return [
+        *({f"{name}.csv": form} for form in plain),
+        {f"{name}.xlsx": sheet.getvalue()},
+        {f"{name}.parquet": _parquet(text)},
+    ]
 
 
 def _parquet(text: str) -> bytes:

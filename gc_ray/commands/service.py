@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from gc_ray.options import DONE, OVER_BUDGET, Overrides, SealKey, SiteKey, StoreUri, StudyGiven, faults, run_id
+from gc_ray.options import (
+    DONE,
+    OVER_BUDGET,
+    Encoding,
+    Overrides,
+    SealKey,
+    SiteKey,
+    StoreUri,
+    StudyGiven,
+    faults,
+    run_id,
+)
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
@@ -39,13 +50,16 @@ def rescore(
         list[str], typer.Option("--scans", help="Scans table, or a prefix searched for new series; repeatable.")
     ],
     store: StoreUri,
-    clinical: Annotated[str | None, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")] = None,
+    clinical: Annotated[
+        str | None, typer.Option(help="Clinical table: CSV, Excel or Parquet, local or s3://.")
+    ] = None,
     site_key: SiteKey = None,
     site: Annotated[str, typer.Option(help="Site of the series below prefixes; one run for each site.")] = "",
     seal_key: SealKey = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Scans at a time; 0 = in this process; all CPUs when left out.")
     ] = None,
+    encoding: Encoding = None,
 ) -> None:
     """Score new scans with a bundle: risk, group, interval and a domain verdict, each scan once for its content."""
     with faults():
@@ -57,7 +71,7 @@ def rescore(
 
         request = Request(
             read_bundle(open_store(bundle), read_key(seal_key)), tuple(scans), open_store(store),
-            datetime.now(UTC).isoformat(timespec="seconds"), clinical, read_key(site_key), workers, site,
+            datetime.now(UTC).isoformat(timespec="seconds"), clinical, read_key(site_key), workers, site, encoding,
         )  # fmt: skip
         with console.watching() as watch:
             found = run(request, watch, run_id("rescore"))

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 
 from gc_ray.cohort.clinical import check_clinical
+from gc_ray.cohort.coding import number_columns
 from gc_ray.cohort.findings import Finding
 from gc_ray.cohort.manifest import ScanRow, Scans
 from gc_ray.errors import MaskError, ScanError, TableError
@@ -45,14 +46,20 @@ class CohortCheck:
 
 
 def check(
-    manifests: tuple[str, ...], clinical: str | None, study: Study, manifest_only: bool, workers: int | None
+    manifests: tuple[str, ...],
+    clinical: str | None,
+    study: Study,
+    manifest_only: bool,
+    workers: int | None,
+    encoding: str | None = None,
 ) -> CohortCheck:
     """Check manifests, headers (unless ``manifest_only``) and, when given, the clinical table for a study.
 
-    TableError when a table cannot be read at all.
+    encoding: of tables that are neither UTF-8 nor UTF-16. TableError when a table cannot be read at all.
     """
-    rows = read_manifests(manifests)
-    findings = _clinical_findings(clinical, study, rows) if clinical else []
+    rows = read_manifests(manifests, encoding)
+    findings = [Finding("note", note) for note in rows.notes]
+    findings += _clinical_findings(clinical, study, rows, encoding) if clinical else []
     if manifest_only:
         return CohortCheck(len(rows), (), tuple(findings))
     with cluster.session(workers):
@@ -104,9 +111,11 @@ def _shared_series(verdicts: list[Verdict], rows: Scans) -> list[Finding]:
     return found
 
 
-def _clinical_findings(uri: str, study: Study, rows: Scans) -> list[Finding]:
-    text, _ = fetch_clinical(uri)
+def _clinical_findings(uri: str, study: Study, rows: Scans, encoding: str | None) -> list[Finding]:
+    table = fetch_clinical(uri, number_columns(study.clinical), encoding)
+    text = table.cells
     values, findings = check_clinical(text, study.clinical, set(rows.count("patient_id")))
+    findings = [Finding("note", note) for note in table.notes] + findings
     if study.clinical.outcome and all(finding.level != "error" for finding in findings):
         try:
             divide(values, site_of(text), study)

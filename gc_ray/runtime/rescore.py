@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gc_ray import ledger
+from gc_ray.cohort.clinical import ClinicalTable
 from gc_ray.cohort.manifest import STRETCH, ScanRow, Scans, join_manifests
 from gc_ray.errors import StudyError, TableError
 from gc_ray.joins import places
@@ -27,7 +28,7 @@ from gc_ray.runtime.drift import write_drift
 from gc_ray.runtime.extract import Request as Extraction
 from gc_ray.runtime.extract import look_and_compute
 from gc_ray.runtime.incoming import Waiting, find_series
-from gc_ray.runtime.incoming_clinical import lacking, outcomes_of, predictors_of
+from gc_ray.runtime.incoming_clinical import lacking, numbers_of, outcomes_of, predictors_of
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Planned, plan_scan, read_history, results_of
 from gc_ray.runtime.products import code_version, describe
@@ -39,7 +40,8 @@ from gc_ray.study import ExtractSettings, digest, load_study
 from gc_ray.study_cohort import ScansSettings
 from gc_ray.tables import SCAN_KEY
 
-MANIFESTS = (".csv", ".parquet")  # what ends otherwise is a prefix to be searched
+# a table by its name; what ends otherwise is a prefix to be searched
+MANIFESTS = (".csv", ".tsv", ".txt", ".gz", ".xlsx", ".xlsm", ".xls", ".ods", ".parquet", ".pq")
 THREADS = 16  # listings side by side
 Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
 
@@ -49,7 +51,8 @@ class Request:
     """What the command was asked for.
 
     scans: manifests, or prefixes. site_key: names the series of prefixes. site: where these come from. workers: scans
-    at a time, None for all CPUs, 0 for this process alone. now: UTC, ISO 8601.
+    at a time, None for all CPUs, 0 for this process alone. now: UTC, ISO 8601. encoding: of tables that are neither
+    UTF-8 nor UTF-16.
     """
 
     bundle: Bundle
@@ -60,6 +63,7 @@ class Request:
     site_key: bytes | None = None
     workers: int | None = None
     site: str = ""
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Rescored:
     """What became of the scans.
 
     already: scored before with these inputs. failed: tried again by the next run. drift: alert, stable or too few.
+    notes: what the reader of the tables decided or left out.
     """
 
     run: str
@@ -78,6 +83,7 @@ class Rescored:
     waiting: tuple[Waiting, ...]
     failed: tuple[Waiting, ...]
     drift: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,19 +113,19 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     bundle, store = request.bundle, request.store
     check_codes(bundle)
     rows, waiting = _rows(request)
-    text = fetch_clinical(request.clinical) if request.clinical else None
-    ready, more = _ready(request, rows, text)
+    table = _clinical(request)
+    ready, more = _ready(request, rows, table)
     job = Job(store, products_of(bundle), code_version(), ExtractSettings().timeout_s)
     _extract(request, ready, job, watch)
     todo, failed, already = _unscored(request, ready, job)
     done, lost = _score(request, todo, watch, run)
     ledger.compact(store)
     audit.compact(store, bundle.bundle_id)
-    outcomes = outcomes_of(text[0], bundle.card["outcome"], request.site_key) if text else None
+    outcomes = outcomes_of(table.cells, bundle.card["outcome"], request.site_key) if table else None
     drifted = write_drift(store, bundle, outcomes, run, request.now)
     found = Rescored(
         run, bundle.bundle_id, len(rows), done["scored"], done["refused"], already + done["already"],
-        (*waiting, *more), (*failed, *lost), drifted,
+        (*waiting, *more), (*failed, *lost), drifted, (*rows.notes, *(table.notes if table else ())),
     )  # fmt: skip
     record = {"command": "rescore", "exit_code": 3 if found.failed else 0, **asdict(found)}
     store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
@@ -134,7 +140,8 @@ def _rows(request: Request) -> tuple[Scans, list[Waiting]]:
     if manifests:
         asked = (pc.field("reader") == wanted.reader) & (pc.field("repeat") == wanted.repeat)
         asked &= (pc.field("roi") == wanted.roi) | (not wanted.roi)
-        parts.append(Scans(read_manifests(manifests).table.filter(asked)))
+        read = read_manifests(manifests, request.encoding)
+        parts.append(Scans(read.table.filter(asked), read.notes))
     waiting: list[Waiting] = []
     for prefix in (uri for uri in request.scans if uri not in manifests):
         if request.site_key is None:
@@ -152,10 +159,17 @@ def _rows(request: Request) -> tuple[Scans, list[Waiting]]:
     return join_manifests(parts), waiting
 
 
-def _ready(request: Request, rows: Scans, text: tuple[pd.DataFrame, str] | None) -> tuple[_Ready, list[Waiting]]:
+def _clinical(request: Request) -> ClinicalTable | None:
+    if not request.clinical:
+        return None
+    numbers = numbers_of(request.bundle.scoring["coding"], request.bundle.card["outcome"])
+    return fetch_clinical(request.clinical, numbers, request.encoding)
+
+
+def _ready(request: Request, rows: Scans, table: ClinicalTable | None) -> tuple[_Ready, list[Waiting]]:
     """(scans with all that they need, scans that wait for a file or a clinical value)."""
     coding = request.bundle.scoring["coding"]
-    clinical = predictors_of(*text, coding, request.site_key) if text and coding else None
+    clinical = predictors_of(table, coding, request.site_key) if table and coding else None
     lost = lacking(clinical, coding, rows.count("patient_id")) if coding else {}
     kept, stamps, waiting = [], [], []
     with ThreadPoolExecutor(THREADS) as pool:
