@@ -34,6 +34,8 @@ MAX_INFLATED_BYTES = 1 << 27
 # Of one file: several for each element, and a structure set of 10,000 contours has 100,000 elements.
 MAX_READS = 500_000
 
+NOT_DICOM = "not a valid DICOM file (empty, cut short, or without preamble and file meta header); replace it"
+
 # Whatever a foreign file makes a parser raise; the exceptions' own words may quote header values and are dropped.
 PARSER_ERRORS = (
     ArithmeticError,
@@ -175,16 +177,14 @@ def _inflated(packed: bytes, name: str) -> bytes:
     )
 
 
-def open_dicom(path: Path, name: str, keywords: list[str] | None = None) -> DicomFile:
-    """One DICOM object's header (only ``keywords`` when given; SOPClassUID and Modality always).
+def open_dicom(path: Path, name: str, keywords: list[str | int] | None = None) -> DicomFile:
+    """One DICOM object's header (only ``keywords``, or tags, when given; SOPClassUID and Modality always).
 
     Raises ScanError when the file is no complete DICOM file with meta header and transfer syntax.
     """
     wanted = None if keywords is None else ["SOPClassUID", "Modality", *keywords]
     with (
-        blaming(
-            name, "not a valid DICOM file (empty, cut short, or without preamble and file meta header); replace it"
-        ),
+        blaming(name, NOT_DICOM),
         dicom_stream(path, name) as stream,
     ):
         header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=wanted)

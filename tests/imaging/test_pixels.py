@@ -15,8 +15,9 @@ from pydicom.uid import (
 )
 
 from gc_ray.errors import ScanError
-from gc_ray.imaging.pixels import read_slice_hu, to_hu
+from gc_ray.imaging.pixels import read_slice_hu
 from gc_ray.imaging.read import read_ct, survey_ct
+from gc_ray.imaging.rescale import to_hu
 
 WANTED = 1000 + 10 * np.arange(16)[:, None] + np.arange(20) - 1024
 

@@ -22,7 +22,7 @@ def test_masks_that_are_no_masks_are_refused(slices, save, tmp_path):
         (folder / "000.dcm", r"000\.dcm: no mask \(modality CT\)"),
         (folder, "ct: a folder, wanted one mask file"),
         (tmp_path / "none.nii", "none.nii: no such file"),
-        (tmp_path / "notes.dcm", "notes.dcm: not a valid DICOM file"),
+        (tmp_path / "notes.dcm", r"notes\.dcm: a text file, wanted a label map \(NIfTI, .*DICOM SEG or an RTSTRUCT"),
     ):
         for call in (lambda p: read_mask(p, None, ct), list_rois):
             with pytest.raises(MaskError, match=pattern):

@@ -77,7 +77,7 @@ def test_other_objects_and_files_are_left_out_with_a_remark(slices, save):
     scan = read_ct(folder)
     assert scan.volume.grid.size[2] == 6
     assert scan.notes.remarks == (
-        "skipped DICOM objects that are no CT images: CT 1",
+        "skipped DICOM objects that are no CT images: Secondary Capture Image (modality CT) 1",
         "ignored files that are no DICOM: .txt 1, DICOMDIR 1, README 1, hidden 2",
     )
 
@@ -111,7 +111,7 @@ def test_empty_missing_and_foreign_folders_are_refused(tmp_path, slices, save):
     assert_refused(tmp_path / "empty", "no CT images here, found: no file at all")
     slices[0].SOPClassUID, slices[0].Modality = "1.2.840.10008.5.1.4.1.1.481.2", "RTDOSE"
     slices[1].SOPClassUID, slices[1].Modality = "1.2.840.10008.5.1.4.1.1.4", "PLANTED"
-    assert_refused(save(slices[:2]), "found: RTDOSE 1, other 1")
+    assert_refused(save(slices[:2]), "found: MR Image 1, RT Dose 1; the image column must name a series of CT")
 
 
 def test_two_series_are_refused_until_one_is_stated(slices, save):
@@ -157,7 +157,7 @@ def test_localizers_are_left_out_with_a_repair_note(slices, save):
         ("RescaleSlope", None, r"003\.dcm: RescaleSlope or RescaleIntercept is missing in 1 of 6 slices, so HU"),
         ("RescaleIntercept", None, "RescaleIntercept is missing"),
         ("RescaleSlope", 0, r"003\.dcm: RescaleSlope is 0"),
-        ("RescaleType", "HU_MOD", r"003\.dcm: RescaleType says that the values are not HU"),
+        ("RescaleType", "HU_MOD", r"003\.dcm: RescaleType is HU_MOD \(HU that were modified.*so values are not HU"),
         ("NumberOfFrames", 2, r"003\.dcm: several frames"),
         ("PixelData", None, r"003\.dcm: no pixel data"),
     ],
