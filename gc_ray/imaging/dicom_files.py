@@ -21,6 +21,7 @@ from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset, read_preamble
+from pydicom.tag import Tag
 
 from gc_ray.errors import MaskError, ScanError
 from gc_ray.imaging.pixel_span import UNDEFINED_LENGTH, PixelSpan, find_pixel_data
@@ -220,6 +221,7 @@ def printable_uid(uid: str) -> str:
 def numbers(file: DicomFile, keyword: str, count: int) -> tuple[float, ...] | None:
     """A header value as ``count`` finite floats, None when missing or empty; ScanError for anything else."""
     with blaming(file.name, f"{keyword} is invalid, wanted {count} number(s)"):
+        _check_comma(file, keyword)
         value = file.header.get(keyword)
         if value is None or value == "":
             return None
@@ -227,3 +229,11 @@ def numbers(file: DicomFile, keyword: str, count: int) -> tuple[float, ...] | No
         if len(found) != count or not np.isfinite(found).all():
             raise ValueError
         return found
+
+
+def _check_comma(file: DicomFile, keyword: str) -> None:
+    """ScanError for a number that is written with a decimal comma: 1,000 could be one or a thousand."""
+    tag = Tag(keyword)
+    held = file.header.get_item(tag) if tag in file.header else None
+    if isinstance(held, RawDataElement) and re.fullmatch(rb"[\s\d.,+\\eE-]*\d,\d[\s\d.,+\\eE-]*", held.value or b""):
+        raise ScanError(f"{file.name}: {keyword} has a decimal comma, DICOM wants a point; export it again")

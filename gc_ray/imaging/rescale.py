@@ -15,7 +15,8 @@ MAX_RESCALE = 1e6  # no scanner comes near it, and integer HU stay exact below i
 
 # RescaleType in small letters and without blanks, dots and brackets; US is "unspecified", which scanners and
 # converters write for HU.
-HU_NAMES = frozenset(("", "hu", "us", "unspecified", "hounsfield", "hounsfieldunit", "hounsfieldunits"))
+HU_NAMES = re.compile(r"(hu|hounsfield(units?)?){1,2}")
+UNSPECIFIED = ("", "us", "unspecified")
 HU_UNIT = "[hnsf'U]"  # Hounsfield unit in UCUM, DICOM PS3.16 CID 7181
 # Defined terms of RescaleType, DICOM PS3.3 C.11.1.1.2, which are not HU.
 OTHER_SCALES = {
@@ -58,10 +59,10 @@ def rescale(file: DicomFile) -> tuple[float, float] | None:
     if not 0 < abs(slope[0]) < MAX_RESCALE or abs(intercept[0]) > MAX_RESCALE:
         raise ScanError(f"{file.name}: RescaleSlope is 0 or the rescale lies beyond any HU scale; export it again")
     scale = text(file, "RescaleType").strip("\0 ")
-    name = re.sub(r"[\s.()\[\]_-]", "", scale).lower()
-    if name not in HU_NAMES:
+    name = re.sub(r"[\s.()\[\]-]", "", scale).lower()
+    if name not in UNSPECIFIED and not HU_NAMES.fullmatch(name):
         raise ScanError(f"{file.name}: RescaleType is {_shown(scale)}, so values are not HU; use the HU series")
-    units = _other_units(file) if name in ("", "us", "unspecified") else ""
+    units = _other_units(file) if name in UNSPECIFIED else ""
     if units:
         raise ScanError(
             f"{file.name}: RescaleType is not given and the Real World Value Mapping says {units}, so values are not "

@@ -134,7 +134,8 @@ def _without_pictures(images: list[DicomFile]) -> tuple[list[DicomFile], Notes]:
 def _is_placed(file: DicomFile) -> bool:
     """Whether an image could be a slice: grey, with a position; enhanced CT has positions elsewhere."""
     grey = (numbers(file, "SamplesPerPixel", 1) or (1.0,)) == (1.0,)
-    return grey and (file.sop_class in ENHANCED_CT or bool(text(file, "ImagePositionPatient")))
+    position = file.header.get_item("ImagePositionPatient") if "ImagePositionPatient" in file.header else None
+    return grey and (file.sop_class in ENHANCED_CT or bool(position and position.value))
 
 
 def _check_frames(slices: list[DicomFile]) -> None:
