@@ -104,6 +104,20 @@ def test_names_of_usual_companions_do_not_swallow_slices(slices, save):
     assert survey_ct(save(slices, [f"version{k}.dcm" for k in range(6)])).grid.size[2] == 6
 
 
+def test_pictures_stored_as_ct_in_another_series_are_left_out_with_a_repair_note(slices, save):
+    """A dose report has no position, a screen in colour is no slice: they make no second series, unlike slices."""
+    report, screen = place(slices[0], 0), place(slices[0], 0)
+    report.SeriesInstanceUID, screen.SeriesInstanceUID = "1.2.8", "1.2.9"
+    del report.ImagePositionPatient
+    screen.SamplesPerPixel, screen.PhotometricInterpretation = 3, "RGB"
+    scan = read_ct(save([*slices, report, screen]))
+    assert scan.volume.grid.size[2] == 6
+    assert scan.notes.repairs == ("left out 2 CT image(s) of other series without position or in colour",)
+    assert_refused(save([report], folder="alone"), r"000\.dcm: a single slice")
+    report.SeriesInstanceUID = slices[0].SeriesInstanceUID
+    assert_refused(save([*slices, report]), r"006\.dcm: ImagePositionPatient is missing")
+
+
 def test_empty_missing_and_foreign_folders_are_refused(tmp_path, slices, save):
     """Nothing there, nothing at all, and something else each have their own words."""
     assert_refused(tmp_path / "nowhere", "nowhere: no such file or folder")
@@ -198,7 +212,9 @@ def test_a_single_slice_and_multi_frame_objects_are_refused(slices, save):
     """One slice has no spacing; enhanced CT must be converted first."""
     assert_refused(save(slices[:1]), r"000\.dcm: a single slice")
     slices[2].SOPClassUID = slices[2].file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
-    assert_refused(save(slices), r"002\.dcm: enhanced multi-frame CT is not read")
+    assert_refused(
+        save(slices), r"002\.dcm: enhanced multi-frame CT is not read; .*one file per slice.*emf2sf of dcm4che"
+    )
 
 
 def test_two_phases_under_one_uid_are_refused_from_headers(slices, save):
