@@ -17,8 +17,10 @@ COMPANIONS = (
     *("autorun", "contents", "checksum", "checksums", "md5sum", "md5sums", "sha1sums", "sha256sums"),
 )
 SLICE_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
+NUMBER = re.compile(r"\.\d+")  # the suffix of a name that ends in a number or a UID
 COMPRESSED = ("gzip", "bzip2", "xz", "zstd", "lz4", "compress")  # of one file each, which may be a slice
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".z")
+NIFTI_PACKED = ".nii.gz"  # read as it is, whatever its bytes are called
 SAY_MORE = ("bare_dicom", "html", "xml", "lfs_pointer")  # kinds whose own advice fits a slice
 SHOWN = 8  # sorts of other files that a note lists
 
@@ -67,18 +69,30 @@ def look_through(root: Path) -> Contents:
             like = sum(other == kind for _, other in left)
             raise ScanError(_refusal(path.relative_to(root).as_posix(), path, kind, like))
         others[_sort_of(path, kind)] += 1
-        kinds[kind.key if kind else ""] += 1
+        kinds["nifti" if path.name.lower().endswith(NIFTI_PACKED) else kind.key if kind else ""] += 1
     return Contents(tuple(dicom), others, kinds)
 
 
-def check_file(path: Path) -> None:
-    """Raise ScanError when a file given as the image is known to be of another format than DICOM."""
+def format_fault(path: Path, wanted: str) -> str | None:
+    """Say why a file that a manifest names is no DICOM.
+
+    Parameters
+    ----------
+    path : Path
+        The file, whose name is not that of a volume file.
+    wanted : str
+        What it should have been, as ``wanted a mask``.
+
+    Returns
+    -------
+    str or None
+        The message; None when it is DICOM by its content, or could be one that is damaged.
+    """
     kind = kind_of_file(path)
-    if kind is not None and kind.key != "dicom":
-        raise ScanError(
-            f"{path.name}: {kind.name}, wanted a folder of DICOM slices or a NIfTI, NRRD or MetaImage file; "
-            f"{kind.fix}"
-        )
+    if kind is None:
+        damaged = path.suffix.lower() in ("", *SLICE_SUFFIXES) or NUMBER.fullmatch(path.suffix)
+        return None if damaged else f"{path.name}: of no known format, or empty; {wanted}"
+    return None if kind.key == "dicom" else f"{path.name}: {kind.name}, {wanted}; {kind.fix}"
 
 
 def advice(kinds: Counter[str]) -> str:
@@ -108,7 +122,7 @@ def _may_be_slice(path: Path, kind: FileKind | None, suffixes: set[str]) -> bool
         return True
     if suffix in suffixes or set(SLICE_SUFFIXES) & {part.lower() for part in path.suffixes}:
         return True
-    if suffix and not re.fullmatch(r"\.\d+", suffix):
+    if suffix and not NUMBER.fullmatch(suffix):
         return False
     return kind is None or (kind.key in COMPRESSED and not packed) or (numbered and (packed or kind.group == "text"))
 
@@ -125,6 +139,6 @@ def _refusal(name: str, path: Path, kind: FileKind | None, like: int) -> str:
 
 def _sort_of(path: Path, kind: FileKind | None) -> str:
     """What a note counts a file as: its suffix, else its kind."""
-    if path.name.lower().endswith(".nii.gz"):
-        return ".nii.gz"
+    if path.name.lower().endswith(NIFTI_PACKED):
+        return NIFTI_PACKED
     return path.suffix.lower() or (kind.name if kind else "unknown")

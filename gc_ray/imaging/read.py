@@ -15,7 +15,7 @@ import numpy as np
 
 from gc_ray.errors import MaskError, ScanError
 from gc_ray.imaging.dicom_files import DicomFile, open_dicom, quiet_libraries
-from gc_ray.imaging.file_kinds import kind_of_file
+from gc_ray.imaging.folder import format_fault
 from gc_ray.imaging.image_files import is_image_file, read_image, survey_image
 from gc_ray.imaging.labelmap import list_labels, read_labelmap, survey_labelmap
 from gc_ray.imaging.rtstruct import RT_STRUCTURE_SET, plan_contours, read_contours, roi_names
@@ -23,6 +23,8 @@ from gc_ray.imaging.scan import CtScan, Notes, RoiMask, ScanGeometry
 from gc_ray.imaging.segmentation import SEGMENTATION, plan_segment, read_segment, segment_names
 from gc_ray.imaging.series import Series, survey_series
 from gc_ray.imaging.voxels import header_type, read_series
+
+WANTED = "wanted a label map (NIfTI, NRRD, MetaImage), a DICOM SEG or an RTSTRUCT"  # as a mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,12 +110,9 @@ def read_mask(path: Path, roi: str | None, ct: ScanGeometry) -> RoiMask:
 
 
 def _open_mask(path: Path) -> DicomFile:
-    kind = kind_of_file(path)
-    if kind is not None and kind.key != "dicom":
-        raise MaskError(
-            f"{path.name}: {kind.name}, wanted a label map (NIfTI, NRRD, MetaImage), a DICOM SEG or an RTSTRUCT; "
-            f"{kind.fix}"
-        )
+    fault = format_fault(path, WANTED)
+    if fault:
+        raise MaskError(fault)
     file = open_dicom(path, path.name)
     if file.sop_class not in (*SEGMENTATION, RT_STRUCTURE_SET):
         raise MaskError(f"{file.name}: no mask (modality {file.modality}); wanted a DICOM SEG or RTSTRUCT")

@@ -10,13 +10,14 @@ from pathlib import Path
 from gc_ray.errors import ScanError
 from gc_ray.imaging import folder, sop_classes
 from gc_ray.imaging.dicom_files import DicomFile, numbers, open_dicom, printable_uid, text
-from gc_ray.imaging.folder import Contents, check_file, counted, look_through
+from gc_ray.imaging.folder import Contents, counted, look_through
 from gc_ray.imaging.pixels import is_lossy
 from gc_ray.imaging.scan import Notes, ScanGeometry
 from gc_ray.imaging.slices import SLICE_KEYWORDS, Slice, check_agreement, read_slice
 from gc_ray.imaging.sop_classes import ENHANCED_CT, class_name, is_ct, is_directory
 from gc_ray.imaging.stacking import Place, Stack, stack
 
+WANTED = "wanted a folder of DICOM slices or a NIfTI, NRRD or MetaImage file"
 OVERLAP = 0.01  # share of the step by which a slice's thickness may differ from it, by rounding
 
 
@@ -67,7 +68,9 @@ def _open_all(path: Path) -> tuple[list[DicomFile], Notes]:
     if path.is_dir():
         root, contents = path, look_through(path)
     else:
-        check_file(path)
+        fault = folder.format_fault(path, WANTED)
+        if fault:
+            raise ScanError(fault)
         root, contents = path.parent, Contents((path,), Counter(), Counter())
     opened = [open_dicom(p, p.relative_to(root).as_posix(), SLICE_KEYWORDS) for p in contents.dicom]
     for file in opened:

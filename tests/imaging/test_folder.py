@@ -208,6 +208,7 @@ def test_a_folder_of_packed_slices_says_how_many_and_what_to_do(slices, save):
             {"a.png": PNG, "notes.txt": b"x"},
             r"found: \.png 1, \.txt 1; pictures hold no HU and no labels: export DICOM",
         ),
+        ({"a.nii.gz": gzip.compress(b"x")}, r"found: \.nii\.gz 1; name the file itself"),
         ({"a.nrrd": b"NRRD0004\n"}, r"found: \.nrrd 1; name the file itself"),
         ({"notes.txt": b"x"}, r"found: \.txt 1; the image column must name a CT series"),
     ],
@@ -232,6 +233,7 @@ def test_a_folder_without_dicom_names_the_fix(tmp_path, files, message):
         ("ct.dcm", b"\x08\0\5\0CS\n\0ISO_IR 100", "DICOM data without preamble and file meta header"),
         ("ct.txt", b"see the other folder", "a text file"),
         ("ct.dcm", b"", "not a valid DICOM file"),
+        ("ct.img", bytes(300), "of no known format, or empty; wanted a folder of DICOM slices or a NIfTI"),
     ],
 )
 def test_a_file_of_another_format_given_as_the_image_is_named(tmp_path, name, content, message):
