@@ -95,7 +95,7 @@ def format_fault(path: Path, wanted: str) -> str | None:
     return None if kind.key == "dicom" else f"{path.name}: {kind.name}, {wanted}; {kind.fix}"
 
 
-def advice(kinds: Counter[str]) -> str:
+def advice_on_files(kinds: Counter[str]) -> str:
     """What to do about a folder that holds no CT but files of these kinds; empty when nothing is known."""
     useful = Counter(
         {key: n for key, n in kinds.items() if key and KINDS[key].group in ("packed", "picture", "volume")}
