@@ -82,7 +82,7 @@ def choose_label(array: np.ndarray, roi: str | None, name: str) -> tuple[np.ndar
 
 
 def where_nearly(array: np.ndarray, label: float) -> np.ndarray:
-    """Where a whole-numbered label is (boolean): of real numbers those within 1e-6 of it, else those that equal it."""
+    """Where a whole-numbered label is (boolean); of real numbers those within 1e-6 of it."""
     return np.abs(array - label) <= NEARLY if array.dtype.kind == "f" else array == label
 
 
