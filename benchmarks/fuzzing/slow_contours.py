@@ -16,7 +16,7 @@ STEP = 0.06  # voxels between the points of a line that are compared
 CLEAR = 0.36  # a line further off than this somewhere is further off than TENTH for a quarter of a voxel around
 
 
-class Borderline(Exception):
+class BorderlineError(Exception):
     """Whether a rule applies hangs on less than what the readers look at."""
 
 
@@ -29,7 +29,7 @@ class Truth:
 
 
 def read_slowly(path: Path, origin_mm: np.ndarray, spacing_mm: np.ndarray, size: tuple[int, int, int]) -> Truth:
-    """The first region of a structure set on an axial grid (x, y, z); Borderline when a rule hangs by a thread."""
+    """The first region of a structure set on an axial grid (x, y, z); BorderlineError as said there."""
     items = pydicom.dcmread(path).ROIContourSequence[0].ContourSequence
     drawn = [(np.array(c.ContourData, float).reshape(-1, 3) - origin_mm) / spacing_mm for c in items]
     kinds = {c.ContourGeometricType for c in items}
@@ -88,7 +88,7 @@ def _nested(lines: list[np.ndarray], size: tuple[int, int, int], traced: bool) -
 
 def _level(a: int, parents: dict[int, list[int]], way: tuple[int, ...]) -> int:
     if a in way:
-        raise Borderline
+        raise BorderlineError
     return 1 + max((_level(b, parents, (*way, a)) for b in parents[a]), default=-1)
 
 
@@ -111,8 +111,8 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
 def _small(distances: np.ndarray) -> bool:
     """Whether all distances are up to a tenth; the first point of every edge comes first, then those between."""
     most = distances.max()
-    if abs(most - TENTH) < 1e-6 or TENTH < most <= CLEAR and distances[0].max() <= TENTH:
-        raise Borderline
+    if abs(most - TENTH) < 1e-6 or (TENTH < most <= CLEAR and distances[0].max() <= TENTH):
+        raise BorderlineError
     return most <= TENTH
 
 
