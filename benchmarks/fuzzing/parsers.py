@@ -15,7 +15,7 @@ from fuzzing.bundles import spoil_bundle
 from fuzzing.contours import draw_contours
 from fuzzing.dicom import spoil_dicom
 from fuzzing.mutate import Files, Rng, pick
-from fuzzing.slow_contours import Borderline, read_slowly
+from fuzzing.slow_contours import BorderlineError, read_slowly
 from fuzzing.tables import spoil_table, spoil_toml
 from fuzzing.voxels import spoil_segments, spoil_volume
 
@@ -130,7 +130,7 @@ def _read_contours(folder: Path) -> Notes:
     assert survey_mask(path, None, ct).repairs == found.notes.repairs
     try:
         truth = read_slowly(path, np.array(ct.grid.origin_mm), np.array(ct.grid.spacing_mm), ct.grid.size)
-    except Borderline:
+    except BorderlineError:
         return found.notes
     wrong = int(((found.mask.array != truth.inside) & truth.sure).sum())
     assert wrong == 0, f"{wrong} voxels differ from a slow reading"
