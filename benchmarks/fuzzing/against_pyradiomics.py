@@ -97,10 +97,15 @@ def _edges(values: np.ndarray, setting: dict[str, Any]) -> list[int]:
 
 
 def _sphere_ends(array: np.ndarray, inside: np.ndarray) -> list[float]:
-    """The lowest and the highest sample of LBP3D, rounded as SciPy rounds into an integer image."""
+    """The lowest and the highest sample of LBP3D, rounded as SciPy rounds into an integer image.
+
+    An unsigned image has none beyond its type: SciPy cuts them off.
+    """
     from scipy.ndimage import map_coordinates
     from trimesh.creation import icosphere
 
+    if array.dtype.kind == "u":
+        return [0.0]
     places = np.argwhere(inside)[None] + np.array(icosphere(1, 1).vertices)[:, None]
     samples = map_coordinates(array.astype(np.float64), places.T, order=3)
     return [samples.min() - 0.5, samples.max() + 0.5]

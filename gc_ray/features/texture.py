@@ -246,6 +246,8 @@ def _connecting_steps(picture: Picture) -> tuple[np.ndarray, int]:
         return picture.region.steps, _index_of(BELOW, DIRECTIONS)
     across = picture.own.get("force2Ddimension", 0)
     in_plane = DIRECTIONS[:, across] == 0
+    if not picture.valid[in_plane].any():
+        raise ValueError("the region is one voxel wide in every slice: no voxel has a neighbour")
     return picture.region.steps[in_plane], _index_of(BELOW_IN_PLANE[across], DIRECTIONS[in_plane])
 
 
