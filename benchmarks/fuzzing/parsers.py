@@ -16,8 +16,8 @@ from fuzzing.bundles import spoil_bundle
 from fuzzing.contours import draw_contours
 from fuzzing.dicom import spoil_dicom
 from fuzzing.mutate import Files, Rng, pick
-from fuzzing.slow_contours import BorderlineError, read_slowly
 from fuzzing.regions import random_region, region_seeds
+from fuzzing.slow_contours import BorderlineError, read_slowly
 from fuzzing.tables import spoil_table, spoil_toml
 from fuzzing.voxels import spoil_segments, spoil_volume
 
