@@ -215,8 +215,9 @@ def _with_internal(work: Work, design: Design | None, data: CohortData) -> Work:
     rows = np.flatnonzero(data.cohort == "internal")
     if design is None or not len(rows):
         return work
-    coded = design.apply(data.clinical.iloc[rows])
-    return replace(work, internal=(coded[list(work.names)].to_numpy(), data.y[rows]))
+    coded = design.apply(data.clinical.iloc[rows])[list(work.names)]
+    known = coded.notna().all(axis=1).to_numpy()  # a level that training has not seen says nothing of the factor
+    return replace(work, internal=(coded[known].to_numpy(), data.y[rows[known]]))
 
 
 def _apply(state: _State, concerned: np.ndarray, found: Found, step: str, name: str) -> None:

@@ -82,6 +82,7 @@ def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: s
         "scores_of": {name: described[name]["scores_of"] for name in order},
         "coding": coding,
         "fills": fills,
+        "seen": _seen(described, order, coding),
         "networks": list(networks),
         "scans": study.scans.model_dump(mode="json"),
     }
@@ -113,6 +114,14 @@ def _coding(described: dict, order: list[str], names: set[str]) -> tuple[dict, d
                 coding[column] = said
                 fills |= {c: v for c, v in described[name]["fills"].items() if c == column}
     return coding, fills
+
+
+def _seen(described: dict, order: list[str], coding: dict) -> dict[str, list[str]]:
+    """The levels of the training cohort, by clinical column that the signatures use."""
+    found = {}
+    for name in order:
+        found |= {column: levels for column, levels in described[name].get("seen", {}).items() if column in coding}
+    return found
 
 
 def _harmonised(study: Study, described: dict, order: list[str], data: CohortData) -> dict[str, Harmonised]:
