@@ -18,7 +18,11 @@ FOLDER = "reports"  # of a store; a published report lies directly below the add
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be judged. scores, clinical: addresses, scores empty when those of the store are meant."""
+    """What is to be judged.
+
+    scores, clinical: addresses, scores empty when those of the store are meant. doubts: severity, flag, about and text
+    of what speaks against them.
+    """
 
     study: Study
     store: Store
@@ -27,6 +31,7 @@ class Request:
     tune: str | None = None
     published: str | None = None
     dry_run: bool = False
+    doubts: tuple[tuple[str, str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ def evaluate(request: Request, run: str, told: Callable[[int, int], None] = lamb
         if request.scores
         else from_store(request.store, request.study, request.tune)
     )
+    inputs = replace(inputs, doubts=(*request.doubts, *inputs.doubts))
     name = report_id(inputs)
     index, report, new = whole_index(request.store, FOLDER, name), None, False
     if index is None:

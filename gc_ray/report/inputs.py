@@ -34,6 +34,7 @@ class Inputs:
 
     patients: indexed by patient_id; outcome (0 or 1), time and event (NaN where unknown), site, fold, and the
     clinical columns. scores: the table of that name, as a frame. card: what the step that made the scores says.
+    doubts: severity, flag, about and text of what was seen when the tables were read.
     """
 
     study: Study
@@ -49,6 +50,7 @@ class Inputs:
     flow: pd.DataFrame | None = None
     outlines: pd.DataFrame | None = None
     pictures: tuple[Picture, ...] = ()
+    doubts: tuple[tuple[str, str, str, str], ...] = ()
 
     @property
     def models(self) -> list[str]:

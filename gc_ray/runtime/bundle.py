@@ -28,8 +28,10 @@ from gc_ray.models.scoring import INTERVAL, design_of, needed_names
 from gc_ray.models.select import harmonise
 from gc_ray.models.signature import Signature
 from gc_ray.models.sites import Harmonised
+from gc_ray.report.inputs import tunings
 from gc_ray.runtime import inputs, products, tune
 from gc_ray.runtime.bundled import codes
+from gc_ray.runtime.fresh import why_stale
 from gc_ray.runtime.gather import Gathered, gather
 from gc_ray.store import Store
 from gc_ray.study import Study, digest
@@ -54,7 +56,12 @@ def bundle(store: Store, study: Study, model: str, out: Store, key: bytes | None
     folder = f"signatures/{study.name}/{tune_id}"
     card = tune.read_card(store, folder)
     if card is None:
-        raise TableError(f"study {study.name}: wanted signatures {tune_id}, there are none; run gc-ray tune first")
+        known = tunings(store, study.name)
+        why = why_stale(store, study, known[-1]) if known else ""
+        raise TableError(
+            f"study {study.name}: wanted signatures {tune_id}, there are none{f' ({why})' if why else ''}; run gc-ray "
+            "tune first"
+        )
     if model not in card["models"]:
         raise StudyError(f"study {study.name}: wanted a signature among {', '.join(card['models'])}, got {model}")
     made = _bundle(store, study, gathered, card, model)

@@ -160,7 +160,7 @@ def _bring_about(place: Place, study: Study, gathered: Gathered, folder: str, ru
     lines = [_line(name, fit, data, outer, results[name], won.get(WHOLE_AT, {})) for name, fit in kept.items()]
     found = {"lines": lines, "failed": failed, "chosen": won.get(WHOLE_AT, {}), "code": code_version()}
     found |= {"libraries": {name: metadata.version(name) for name in LIBRARIES}}
-    found |= {"inputs": inputs_of(place.store, study, gathered)} | unscored(gathered, kept, outer, results)
+    found |= {"inputs": inputs_of(place.store, study, gathered)} | unscored(gathered, (kept, looked), outer, results)
     return _store(place.store, folder, rows, kept, card_of(study, gathered, kept, found))
 
 

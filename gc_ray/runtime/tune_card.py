@@ -51,9 +51,12 @@ def inputs_of(store: Store, study: Study, gathered: Gathered) -> dict:
 
 
 def unscored(
-    gathered: Gathered, kept: Mapping[str, Fitted], outer: tuple[Part, ...], results: Results
+    gathered: Gathered,
+    fits: tuple[Mapping[str, Fitted], Mapping[str, Fitted]],
+    outer: tuple[Part, ...],
+    results: Results,
 ) -> dict[str, list[dict]]:
-    """Who has no score and why.
+    """Who has no score and why; fits: leak-free ones, and those as published.
 
     Returns
     -------
@@ -61,12 +64,15 @@ def unscored(
         unscored: by signature, cohort and reason, of the patients who were analysed. without_score: patients of the
         cohorts who have no score at all, those who were left out among them.
     """
-    data, rows, nowhere = gathered.data, [], None
+    data, rows, several = gathered.data, [], []
+    kept, published = fits
     for name, fit in kept.items():
-        reasons = _reasons(fit, data, outer, results[name])
+        several.append(_reasons(fit, data, outer, results[name]))
         for cohort in COHORTS:
-            rows += count_unscored(name, cohort, reasons[data.cohort == cohort].tolist())
-        nowhere = reasons if nowhere is None else np.where(nowhere == "", "", reasons)
+            rows += count_unscored(name, cohort, several[-1][data.cohort == cohort].tolist())
+    every = np.arange(len(data.y))
+    several += [np.array(unscored_reasons(fit, data, every), dtype=object) for fit in published.values()]
+    nowhere = np.where(np.all([reasons != "" for reasons in several], axis=0), several[0], "")
     without = [*gathered.left_out, *_lost(nowhere, gathered)]
     return {"unscored": [asdict(row) for row in rows], "without_score": [asdict(one) for one in without]}
 
