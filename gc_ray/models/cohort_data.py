@@ -76,18 +76,16 @@ class CohortData:
         """A digest of each part: patients, outcome, clinical predictors, features by family, the head's scores."""
         said = ("patient_ids", "site", "cohort")
         parts = {"patients": [*(_text(getattr(self, name)) for name in said), self.fold.tobytes()]}
-        parts |= {"outcome": [self.y.tobytes()]}
-        parts |= {"clinical predictors": [self.clinical[list(self.coding)].to_csv(index=False).encode()]}
+        parts["outcome"] = [self.y.tobytes()]
+        parts["clinical predictors"] = [self.clinical[list(self.coding)].to_csv(index=False).encode()]
         for name, held in sorted(self.families.items()):
             parts[f"{name} features"] = [_text(held.names), np.ascontiguousarray(held.values).tobytes()]
         for design, group in (("between readers", self.between), ("within a reader", self.within)):
             for name, held in sorted(group.items()):
                 values = [_text(held.patient_ids), np.ascontiguousarray(held.values).tobytes()]
                 parts[f"{name} features {design}"] = values
-        parts |= {"scans": [_text(() if self.scan_id is None else self.scan_id)]}
-        parts |= {
-            "scores of the head": [np.ascontiguousarray(scores).tobytes() for _, scores in sorted(self.head.items())]
-        }
+        parts["scans"] = [_text(() if self.scan_id is None else self.scan_id)]
+        parts["scores of the head"] = [np.ascontiguousarray(of).tobytes() for _, of in sorted(self.head.items())]
         return {name: _digest(values) for name, values in parts.items()}
 
 

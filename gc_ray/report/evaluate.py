@@ -20,8 +20,8 @@ FOLDER = "reports"  # of a store; a published report lies directly below the add
 class Request:
     """What is to be judged.
 
-    scores, clinical: addresses, scores empty when those of the store are meant. doubts: severity, flag, about and text
-    of what speaks against them.
+    scores, clinical: addresses, scores empty when those of the store are meant. doubts: severity, flag, about and
+    text of what speaks against them.
     """
 
     study: Study

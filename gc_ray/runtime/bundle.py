@@ -57,10 +57,10 @@ def bundle(store: Store, study: Study, model: str, out: Store, key: bytes | None
     card = tune.read_card(store, folder)
     if card is None:
         known = tunings(store, study.name)
-        why = why_stale(store, study, known[-1]) if known else ""
+        stale = why_stale(store, study, known[-1]) if known else ""
+        why = f" ({stale})" if stale else ""
         raise TableError(
-            f"study {study.name}: wanted signatures {tune_id}, there are none{f' ({why})' if why else ''}; run gc-ray "
-            "tune first"
+            f"study {study.name}: wanted signatures {tune_id}, there are none{why}; run gc-ray tune first"
         )
     if model not in card["models"]:
         raise StudyError(f"study {study.name}: wanted a signature among {', '.join(card['models'])}, got {model}")

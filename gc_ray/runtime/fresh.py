@@ -50,7 +50,7 @@ def tuning_to_judge(store: Store, study: Study, named: str | None) -> tuple[str 
     stale = why_stale(store, study, chosen)
     if stale and named is None:
         raise TableError(
-            f"study {study.name}: {stale}; run gc-ray tune again, or judge these scores as they are by --tune {chosen}"
+            f"study {study.name}: {stale}; run gc-ray tune again, or judge them as they are by --tune {chosen}"
         )
     return chosen, (("serious", "older_than_tables", "study", stale),) if stale else ()
 

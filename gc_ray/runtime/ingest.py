@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 
 from gc_ray import ledger
 from gc_ray.errors import TableError
+from gc_ray.patients import several_sites, several_sites_text
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
 from gc_ray.study import digest
@@ -20,19 +22,20 @@ from gc_ray.tables import SCAN_KEY
 CODE = "elsewhere"  # the version of the code that computed: not ours
 NOTE = "values made elsewhere, brought in from a table"
 GAPS = ("", "NA", "NaN", "nan")  # how tables write that there is no value
-NAME = re.compile(r"[A-Za-z0-9_.-]+")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 DEFAULTS = {"site": "", "phase": "", "reader": "R1", "repeat": "0", "roi": ""}  # scan_id: the patient_id
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What was brought in. added: rows that are new or whose values changed."""
+    """What was brought in. added: rows that are new or whose values changed; changed: the latter alone."""
 
     feature_set: str
     rows: int
     features: tuple[str, ...]
     added: int
     gaps: int
+    changed: int = 0
 
 
 def ingest(features: str, feature_set: str, store: Store, run: str) -> Ingested:
@@ -50,19 +53,50 @@ def ingest(features: str, feature_set: str, store: Store, run: str) -> Ingested:
     names = tuple(values.columns)
     settings = {"made": "elsewhere", "names": names}
     settings_hash = digest(settings)
-    before = {_key(row): row for row in ledger.read_ledger(store).to_pylist() if row["feature_set"] == feature_set}
+    held = ledger.read_ledger(store).to_pylist()
+    _check_other_names(feature_set, {row["feature_set"] for row in held}, name)
+    before = {_key(row): row for row in held if row["feature_set"] == feature_set}
+    _check_same_patients(keys.to_dict("records"), before, name)
     if any((row["settings_hash"], row["code_version"]) != (settings_hash, CODE) for row in before.values()):
         raise TableError(f"{name}: the store has {feature_set} with other features or from extraction; name another")
     folder = ledger.settings_folder(feature_set, settings_hash)
     store.put(f"{folder}/settings.json", json.dumps({"settings": settings, "names": names}, indent=1).encode())
-    added = 0
+    added, fresh = 0, sum(_key(key) not in before for key in keys.to_dict("records"))
     for key, row in zip(keys.to_dict("records"), values.to_numpy(), strict=True):
         added += _commit(store, key | {"feature_set": feature_set}, settings_hash, row, names, before)
     ledger.compact(store)
-    done = Ingested(feature_set, len(keys), names, added, int(np.isnan(values.to_numpy()).sum()))
+    gaps = int(np.isnan(values.to_numpy()).sum())
+    done = Ingested(feature_set, len(keys), names, added, gaps, changed=added - fresh)
     record = {"run": run, "command": "ingest", "exit_code": 0, "table": name, **asdict(done)}
     store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
     return done
+
+
+def _check_other_names(feature_set: str, there: set[str], name: str) -> None:
+    """Raises TableError when a set of that name in another case is there: some disks do not tell them apart."""
+    other = next((held for held in sorted(there - {feature_set}) if held.casefold() == feature_set.casefold()), None)
+    if other is not None:
+        raise TableError(
+            f"{name}: the store has {other}, which differs from {feature_set} only in case; name another"
+        )
+
+
+def _check_same_patients(keys: list[dict], before: Mapping[tuple, dict], name: str) -> None:
+    """Raises TableError when a row would replace that of another patient, or of another site's patient."""
+    sites: dict[str, dict[str, str]] = {}
+    for key in keys:
+        held = before.get(_key(key))
+        if held is None:
+            continue
+        patient = key["patient_id"]
+        if held["patient_id"] != patient:
+            raise TableError(
+                f"{name}: scan {key['scan_id']} is of patient {patient}, in the store it is of patient "
+                f"{held['patient_id']}; scan ids must be unique, rename one"
+            )
+        sites |= several_sites({"the store": [(patient, held["site"])], name: [(patient, key["site"])]})
+    if sites:
+        raise TableError(f"{several_sites_text(sites)}; these rows would replace those of the store")
 
 
 def read_features_table(uri: str, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -82,6 +116,9 @@ def read_features_table(uri: str, name: str) -> tuple[pd.DataFrame, pd.DataFrame
     keys["repeat"] = keys["repeat"].astype(int)
     doubled = keys[keys.duplicated(list(SCAN_KEY))]
     if len(doubled):
+        sites = several_sites({name: zip(keys["patient_id"], keys["site"], strict=True)})
+        if sites:  # another reader or repeat would make two patients two outlines of one
+            raise TableError(several_sites_text(sites))
         raise TableError(
             f"{name}: scan {doubled['scan_id'].iloc[0]} stands twice; give each outline a reader or repeat"
         )
