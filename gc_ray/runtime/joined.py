@@ -9,12 +9,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gc_ray import ledger
 from gc_ray.cohort.choose_scans import nobody_text, why_absent
 from gc_ray.cohort.duplicates import same_people, same_people_text
-from gc_ray.cohort.findings import some
+from gc_ray.cohort.findings import Finding, some
 from gc_ray.errors import TableError
 from gc_ray.models.cohort_data import COHORTS, Features
-from gc_ray.patients import meet, meeting_text, same_label, several_sites, several_sites_text
+from gc_ray.patients import change_text, meet, meeting_text, same_label, several_sites, several_sites_text
+from gc_ray.store import Store
 from gc_ray.study import Study
 
 SPLIT = "the clinical table"
@@ -82,6 +84,24 @@ def check_sites(tables: Mapping[str, pa.Table], splits: pd.DataFrame, study: Stu
     sites |= {name: [pair for pair in site_pairs(rows) if pair[0] in own] for name, rows in tables.items()}
     if text := several_sites_text(several_sites(sites)):
         raise TableError(text)
+
+
+def store_findings(store: Store, study: Study, site: pd.Series) -> list[Finding]:
+    """What is worth knowing of how a clinical table meets what the store has of the study's own scans.
+
+    site: of the table's patients, indexed by patient_id. TableError when a patient is at two sites, and when no id
+    meets and something simple is the cause. A store without such scans says nothing: they may come later.
+    """
+    rows = ledger.read_ledger(store, ("patient_id", "site"))
+    rows = rows.filter(pc.is_in(rows["feature_set"], pa.array(sorted(study.own_sets), pa.string())))
+    if not rows.num_rows:
+        return []
+    check_sites({"the store": rows}, site.to_frame("site"), study)
+    found = meet(rows["patient_id"].to_pylist(), site.index)
+    text = meeting_text(found, "the store's scans", SPLIT)
+    if not found.both and change_text(found):
+        raise TableError(text)
+    return [Finding("warning", text)] if found.first or found.second else []
 
 
 def site_pairs(rows: pa.Table) -> list[tuple[str, str]]:

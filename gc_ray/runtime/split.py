@@ -11,12 +11,14 @@ import pyarrow as pa
 from gc_ray import tables
 from gc_ray.cohort.clinical import check_clinical
 from gc_ray.cohort.coding import ARROW, coding_of
+from gc_ray.cohort.duplicates import clinical_duplicates
 from gc_ray.cohort.eligibility import Eligibility, Step, apply_rules
 from gc_ray.cohort.findings import SHOWN, Finding
 from gc_ray.cohort.splits import draw_cohorts, draw_folds
 from gc_ray.cohort_tables import CohortTables, clinical_table, store_cohort
 from gc_ray.errors import StudyError, TableError
 from gc_ray.runtime.clinical_table import fetch_clinical
+from gc_ray.runtime.joined import store_findings
 from gc_ray.store import Store
 from gc_ray.study import Study
 
@@ -54,7 +56,9 @@ def split(clinical: str, study: Study, store: Store, run: str) -> Split:
         raise StudyError(f"study {study.name}: split wants clinical.outcome; name the column in the study file")
     text, name = fetch_clinical(clinical)
     values, findings = check_clinical(text, study.clinical)
+    findings += clinical_duplicates(text, study.clinical)
     _refuse(name, findings)
+    findings += store_findings(store, study, site_of(text))
     cohort, eligibility = divide(values, site_of(text), study)
     digest, new = store_cohort(store, study.name, cohort)
     groups = _groups(cohort.splits.to_pandas().set_index("patient_id"), values[study.clinical.outcome])
