@@ -126,8 +126,8 @@ def _unchecked(rows: Scans) -> list[Finding]:
     """That nobody can see whether the patients of several sites are those of a clinical table without sites."""
     sites = sorted(rows.count("site"))
     text = (
-        f"the clinical table has no column site, and the scans are of {len(sites)} sites ({some(sites)}): whether they "
-        "are the same patients cannot be checked; add the column"
+        f"the clinical table has no column site, and the scans are of {len(sites)} sites ({some(sites)}): whether "
+        "these are the same patients cannot be checked; add the column"
     )
     return [Finding("warning", text)] if len(sites) > 1 else []
 

@@ -137,6 +137,25 @@ def check_people(families: Mapping[str, Features], patients: Collection[str], st
             raise TableError(text)
 
 
+def check_sources(rows: Collection[dict], study: Study) -> None:
+    """Raises TableError when the scans of two patients hold the same bytes; rows: of the ledger, one a patient."""
+    allowed = study.clinical.different_patients
+    of: dict[str, list[str]] = {}
+    for row in rows:
+        if row["source_sha256"]:
+            of.setdefault(row["source_sha256"], []).append(row["patient_id"])
+    groups = [set(patients) for patients in of.values() if len(patients) > 1]
+    declared = () if allowed == "all" else [set(group) for group in allowed]
+    groups = [g for g in groups if allowed != "all" and not any(g <= different for different in declared)]
+    if groups:
+        named = some(" and ".join(sorted(group)) for group in groups)
+        raise TableError(
+            f"{len(groups)} scans belong to several patients ({named}): their image and mask are the same to the byte, "
+            "as those of one person under two ids; leave one out, or name those who are different people in "
+            "clinical.different_patients"
+        )
+
+
 def check_names(families: Mapping[str, Features], study: Study) -> None:
     """Raises TableError when a feature is named as the study's outcome, time or event, however that is typed."""
     said = study.clinical
