@@ -53,7 +53,7 @@ def why_absent(rows: pa.Table, settings: ScansSettings, patients: Collection[str
     rows = rows.filter(pc.is_in(rows["patient_id"], pa.array(sorted(patients), pa.string())))
     why = dict.fromkeys(patients, "not in the store")
     passed = rows
-    for name, wanted in _asked(settings):
+    for name, wanted in asked_of(settings):
         if name not in rows.column_names:
             continue
         why |= dict.fromkeys(passed["patient_id"].to_pylist(), f"no outline of {name} {wanted}")
@@ -63,7 +63,7 @@ def why_absent(rows: pa.Table, settings: ScansSettings, patients: Collection[str
 
 def nobody_text(rows: pa.Table, settings: ScansSettings) -> str:
     """What was wanted of outlines none of which could be chosen, and what there is."""
-    for name, wanted in _asked(settings):
+    for name, wanted in asked_of(settings):
         if name not in rows.column_names:
             continue
         there = Counter(map(str, rows[name].to_pylist()))
@@ -74,14 +74,14 @@ def nobody_text(rows: pa.Table, settings: ScansSettings) -> str:
     return "every outline was refused or failed; gc-ray show says why"
 
 
-def _asked(settings: ScansSettings) -> list[tuple[str, str | int]]:
-    """(column, wanted value) of what the study asks of an outline."""
+def asked_of(settings: ScansSettings) -> list[tuple[str, str | int]]:
+    """(column, wanted value) of what a study asks of an outline."""
     asked = [(name, getattr(settings, name)) for name in ("reader", "repeat", "roi", "phase")]
     return [(name, wanted) for name, wanted in asked if wanted != ""]
 
 
 def _wanted(rows: pa.Table, settings: ScansSettings) -> pa.ChunkedArray:
-    asked = [(name, value) for name, value in _asked(settings) if name != "phase" or name in rows.column_names]
+    asked = [(name, value) for name, value in asked_of(settings) if name != "phase" or name in rows.column_names]
     wanted = reduce(pc.and_, (pc.equal(rows[name], value) for name, value in asked))
     if "status" in rows.column_names:
         wanted = pc.and_(wanted, pc.is_in(rows["status"], USABLE))

@@ -92,6 +92,7 @@ def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: s
         "seen": _seen(described, order, coding),
         "networks": list(networks),
         "scans": study.scans.model_dump(mode="json"),
+        "patient_ids": study.clinical.patient_ids,
     }
     reference = reference_of(values, _geometry(rows), scored, study.scans.phase)
     features = _features(study, gathered.sources, names, networks, data)

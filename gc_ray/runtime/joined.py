@@ -150,8 +150,8 @@ def check_sources(rows: Collection[dict], study: Study) -> None:
     if groups:
         named = some(" and ".join(sorted(group)) for group in groups)
         raise TableError(
-            f"{len(groups)} scans belong to several patients ({named}): their image and mask are the same to the byte, "
-            "as those of one person under two ids; leave one out, or name those who are different people in "
+            f"{len(groups)} scans belong to several patients ({named}): image and mask are the same to the byte, as "
+            "those of one person under two ids; leave one out, or name those who are different people in "
             "clinical.different_patients"
         )
 

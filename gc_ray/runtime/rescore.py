@@ -27,7 +27,8 @@ from gc_ray.runtime.drift import write_drift
 from gc_ray.runtime.extract import Request as Extraction
 from gc_ray.runtime.extract import look_and_compute
 from gc_ray.runtime.incoming import Waiting, find_series
-from gc_ray.runtime.incoming_clinical import lacking, outcomes_of, predictors_of
+from gc_ray.runtime.incoming_clinical import by_pseudonym, lacking, outcomes_of, predictors_of
+from gc_ray.runtime.incoming_joins import check_sites, clinical_notes, outcome_notes, wanted_outlines
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Planned, plan_scan, read_history, results_of
 from gc_ray.runtime.products import code_version, describe
@@ -67,6 +68,7 @@ class Rescored:
     """What became of the scans.
 
     already: scored before with these inputs. failed: tried again by the next run. drift: alert, stable or too few.
+    notes: what is worth knowing of how the tables meet.
     """
 
     run: str
@@ -78,15 +80,20 @@ class Rescored:
     waiting: tuple[Waiting, ...]
     failed: tuple[Waiting, ...]
     drift: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Ready:
-    """Outlines that have what they need. stamps: of their sources. clinical: by patient, None where none is used."""
+    """Outlines that have what they need.
+
+    stamps: of their sources. clinical: by patient, None where none is used. notes: of how patients meet that table.
+    """
 
     scans: Scans
     stamps: list[str]
     clinical: pd.DataFrame | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,7 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     check_codes(bundle)
     rows, waiting = _rows(request)
     text = fetch_clinical(request.clinical) if request.clinical else None
+    check_sites(bundle, store, rows, text[0] if text else None, request.site_key)
     ready, more = _ready(request, rows, text)
     job = Job(store, products_of(bundle), code_version(), ExtractSettings().timeout_s)
     _extract(request, ready, job, watch)
@@ -119,7 +127,7 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     drifted = write_drift(store, bundle, outcomes, run, request.now)
     found = Rescored(
         run, bundle.bundle_id, len(rows), done["scored"], done["refused"], already + done["already"],
-        (*waiting, *more), (*failed, *lost), drifted,
+        (*waiting, *more), (*failed, *lost), drifted, ready.notes,
     )  # fmt: skip
     record = {"command": "rescore", "exit_code": 3 if found.failed else 0, **asdict(found)}
     store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
@@ -131,11 +139,10 @@ def _rows(request: Request) -> tuple[Scans, list[Waiting]]:
     wanted = ScansSettings.model_validate(request.bundle.scoring["scans"])
     manifests = tuple(uri for uri in request.scans if uri.lower().endswith(MANIFESTS))
     parts: list[Scans] = []
-    if manifests:
-        asked = (pc.field("reader") == wanted.reader) & (pc.field("repeat") == wanted.repeat)
-        asked &= (pc.field("roi") == wanted.roi) | (not wanted.roi)
-        parts.append(Scans(read_manifests(manifests).table.filter(asked)))
     waiting: list[Waiting] = []
+    if manifests:
+        kept, waiting = wanted_outlines(read_manifests(manifests), wanted)
+        parts.append(kept)
     for prefix in (uri for uri in request.scans if uri not in manifests):
         if request.site_key is None:
             raise StudyError(
@@ -157,6 +164,8 @@ def _ready(request: Request, rows: Scans, text: tuple[pd.DataFrame, str] | None)
     coding = request.bundle.scoring["coding"]
     clinical = predictors_of(*text, coding, request.site_key) if text and coding else None
     lost = lacking(clinical, coding, rows.count("patient_id")) if coding else {}
+    notes = clinical_notes(request.bundle, rows, None if text is None else by_pseudonym(text[0], request.site_key))
+    notes += outcome_notes(text[0], request.bundle.card["outcome"]) if text else ()
     kept, stamps, waiting = [], [], []
     with ThreadPoolExecutor(THREADS) as pool:
         looks = (look for part in rows.stretches() for look in pool.map(_stamp, part))
@@ -169,7 +178,7 @@ def _ready(request: Request, rows: Scans, text: tuple[pd.DataFrame, str] | None)
             else:
                 kept.append(i)
                 stamps.append(stamp)
-    return _Ready(Scans(rows.table.take(pa.array(kept, pa.int64()))), stamps, clinical), waiting
+    return _Ready(Scans(rows.table.take(pa.array(kept, pa.int64()))), stamps, clinical, notes), waiting
 
 
 def _stamp(row: ScanRow) -> tuple[str, str]:
