@@ -243,7 +243,7 @@ def _separation(state: _State, y: np.ndarray) -> list[str]:
     apart = x[y == 1].min(axis=0) > x[y == 0].max(axis=0)
     apart |= x[y == 1].max(axis=0) < x[y == 0].min(axis=0)
     return [
-        f"{name} {SEPARATES} in {len(y)} patients: is it the outcome by another name, or made of it?"
+        f"{name} {SEPARATES} in {len(y)} patients: it may be the outcome by another name, or made of it"
         for name in state.names[state.alive][apart]
     ]
 

@@ -90,7 +90,7 @@ def _times(inputs: Inputs) -> Iterator[tuple]:
     if len(times) and times.max() > LONGEST_MONTHS:
         name = inputs.study.clinical.time_months or "time_months"
         text = (
-            f"{name} goes up to {times.max():,.0f} months, which is {times.max() / 12:.0f} years, with a median of "
-            f"{np.median(times):,.0f}: are these days? divide them by 30.44, for every horizon is in months"
+            f"times up to {times.max():,.0f} months, which is {times.max() / 12:.0f} years, median "
+            f"{np.median(times):,.0f}: they look like days; divide them by 30.44, since every horizon is in months"
         )
         yield ("serious", "times_in_days", name, text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass, field
-from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from gc_ray import cohort_tables, ledger, tables
 from gc_ray.cohort.clinical import check_clinical, parse_clinical
 from gc_ray.errors import StudyError, TableError
 from gc_ray.models.signature import Signature
+from gc_ray.report.labels import check_patients, joined_notes, named_cohorts
 from gc_ray.report.pictures import Picture, pictures_of
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
@@ -113,16 +113,20 @@ def from_file(scores: str, clinical: str | None, study: Study) -> Inputs:
     """A table of scores made anywhere, with the outcome in it or in a clinical table.
 
     scores: CSV or Parquet with patient_id and score; model_id, variant, cohort, kind, and the columns of outcome,
-    time and event where they are known. Scores of a cohort called train count as in-sample unless ``kind`` says
-    otherwise. TableError when a column or value is missing, or a patient has no outcome; StudyError when the study
-    has no signatures and its headline is no model of these.
+    time and event where they are known. Scores of a cohort called train, or Training and the like, count as in-sample
+    unless ``kind`` says otherwise. TableError when a column or value is missing, a patient has no outcome, rows of a
+    patient contradict each other, a cohort's label is unclear, or ids or sites of the two tables do not meet;
+    StudyError when the study has no signatures and its headline is no model of these.
     """
     frame = _table(scores)
     lost = [name for name in ("patient_id", "score") if name not in frame]
     if lost:
         raise TableError(f"{parent_of(scores)[1]}: wanted columns patient_id and score, lacks {', '.join(lost)}")
     frame["patient_id"] = frame["patient_id"].astype(str)
-    patients = _patients_of_file(frame, clinical, study)
+    frame, renamed = named_cohorts(frame)
+    patients, notes = _patients_of_file(frame, clinical, study)
+    doubts = tuple(("note", "renamed", "scores", text) for text in renamed)
+    doubts += tuple(("note", "joined_tables", "scores", text) for text in notes)
     for name, value in DEFAULTS.items():
         frame[name] = frame[name].astype(str) if name in frame else value
     if "kind" not in frame:
@@ -136,7 +140,7 @@ def from_file(scores: str, clinical: str | None, study: Study) -> Inputs:
     checked = _checked(kept, patients)
     said = {"made": "elsewhere: only a table of scores was given"}
     identity = digest([_fingerprint(checked), _fingerprint(patients)])
-    return _known_headline(Inputs(study, checked, patients, identity, said))
+    return _known_headline(Inputs(study, checked, patients, identity, said, doubts=doubts))
 
 
 def tunings(store: Store, study_id: str) -> list[str]:
@@ -180,9 +184,7 @@ def _parquet(store: Store, name: str, study_id: str, tune_id: str) -> pd.DataFra
 
 def _outlines(store: Store, study: Study) -> pd.DataFrame:
     """What became of the outlines that the study's own features and network inputs were asked of."""
-    sets = {PurePath(name).stem for name in (*study.extract.feature_sets, study.tune.feature_set) if name}
-    sets |= {f"volumes/{recipe}" for recipe in study.extract.volumes}
-    found = ledger.read_ledger(store).filter(pc.field("feature_set").isin(sets))
+    found = ledger.read_ledger(store).filter(pc.field("feature_set").isin(sorted(study.own_sets)))
     return found.select([*tables.SCAN_KEY, "patient_id", "feature_set", "status"]).to_pandas()
 
 
@@ -199,16 +201,14 @@ def _patients(clinical: pd.DataFrame, study: Study, fold: pd.Series | None) -> p
     return patients
 
 
-def _patients_of_file(scores: pd.DataFrame, clinical: str | None, study: Study) -> pd.DataFrame:
+def _patients_of_file(scores: pd.DataFrame, clinical: str | None, study: Study) -> tuple[pd.DataFrame, list[str]]:
+    """(the patients of a table of scores, what is worth knowing of how they meet those of a clinical table)."""
     own = scores.drop_duplicates("patient_id").set_index("patient_id")
+    said = study.clinical
+    roles = zip(ROLES.values(), (said.outcome, said.time_months, said.event), strict=True)
+    check_patients(scores, ("site", "fold", *(given or usual for usual, given in roles)))
     if clinical is None:
-        patients = _patients(own, study, own.get("fold"))
-        again = _patients(scores.set_index("patient_id"), study, None)["outcome"].groupby(level=0).nunique()
-        if (again > 1).any():
-            raise TableError(
-                f"scores: patient {again.idxmax()} has outcome 0 and 1 in different rows; mend the table"
-            )
-        return patients
+        return _patients(own, study, own.get("fold")), []
     try:
         text = parse_clinical(read_bytes(clinical), parent_of(clinical)[1])
     except FileNotFoundError as error:
@@ -221,7 +221,10 @@ def _patients_of_file(scores: pd.DataFrame, clinical: str | None, study: Study) 
             raise TableError(f"{parent_of(clinical)[1]}: {wrong[0]}")
         if "site" in text:
             values["site"] = text["site"]
-    return _patients(values, study, own.get("fold"))
+    notes = joined_notes(own, values, study)
+    if "site" not in values and "site" in own:
+        values["site"] = own["site"].reindex(values.index).fillna("").astype(str)
+    return _patients(values, study, own.get("fold")), notes
 
 
 def _table(uri: str) -> pd.DataFrame:

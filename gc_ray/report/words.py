@@ -93,6 +93,7 @@ def sentences(done: Evaluation) -> list[str]:
                 f"Every step of {row.model_id} was repeated in folds: corrected for optimism, its AUC in training "
                 f"is {number(row.estimate)}."
             )
+    said += [f"{text}." for severity, _, _, text in done.inputs.doubts if severity == "note"]
     flags = done.frame("flags")
     serious = flags[flags["severity"] == "serious"] if len(flags) else flags
     said += [f"{about}: {text}." for text, about in _alike(serious)[: MOST_SENTENCES - 1]]

@@ -51,8 +51,8 @@ def check_sites(bundle: Bundle, store: Store, rows: Scans, text: pd.DataFrame | 
     for site in sorted({site for _, site in pairs}):
         if (meant := typed.get(same_label(site), site)) != site:
             raise TableError(
-                f"{NEW}: site '{site}' differs from the bundle's '{meant}' only in case, blanks or Unicode form; write it "
-                "as the bundle does"
+                f"{NEW}: site '{site}' differs from the bundle's '{meant}' only in case, blanks or Unicode form; "
+                f"write '{meant}'"
             )
     if bundle.scoring.get("patient_ids", "unique") == "shared":
         return
