@@ -125,8 +125,8 @@ def _reversed(metrics: pd.DataFrame) -> Iterator[tuple]:
     for one in reversed_rows(metrics):
         found = f"{DISCRIMINATION[one.metric]} {one.estimate:.3f} ({one.lower:.3f} to {one.upper:.3f})"
         text = (
-            f"direction reversed: {found} is below 0.5, patients with the event score lower; check that 1 is the event "
-            "and that a higher score is a higher risk"
+            f"direction reversed: {found} is below 0.5, patients with the event score lower; check that 1 is the "
+            "event and that a higher score is a higher risk"
         )
         yield ("serious", "direction_reversed", _about(one), text)
 

@@ -55,7 +55,7 @@ def _without_score(inputs: Inputs) -> Iterator[tuple]:
             if lost > 0:
                 text = f"{lost} of {of} {cohort} patients have no score: {_reasons(inputs.card, model, cohort, lost)}"
                 severity = "serious" if lost > LARGE * of else "note"
-                more = "; the others need not be like them" if severity == "serious" else ""
+                more = "; those with a score may differ from them" if severity == "serious" else ""
                 yield (severity, "without_score", model, text + more)
 
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from gc_ray import ledger
+from gc_ray.cohort.choose_scans import asked_of
 from gc_ray.cohort_tables import read_clinical, split_hash
 from gc_ray.errors import StudyError, TableError
 from gc_ray.evaluate.cutoff import optimal_cutoff
@@ -204,7 +205,8 @@ def _training_rows(store: Store, study: Study, gathered: Gathered, networks: dic
     data, sources = gathered.data, gathered.sources
     sets, scans = {sources.get("radiomics"), f"deep/{sources.get('deep')}"}, set(data.scan_id[data.train]) - {""}
     if scans:
-        rows = ledger.read_ledger(store).to_pylist()
+        asked = asked_of(study.scans)  # not of the other readers who outlined the same scans
+        rows = [row for row in ledger.read_ledger(store).to_pylist() if all(row[n] == v for n, v in asked)]
         return [row for row in rows if row["feature_set"] in sets and row["scan_id"] in scans]
     recipes = {n.facts["recipe"] for n in networks.values() if n.kind == "backbone"}
     patients = data.patient_ids[data.train].tolist()

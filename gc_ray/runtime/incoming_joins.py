@@ -41,28 +41,51 @@ def wanted_outlines(rows: Scans, wanted: ScansSettings) -> tuple[Scans, list[Wai
     return Scans(kept), [Waiting(scan, f"it has no outline of {what}, which the bundle wants") for scan in without]
 
 
-def check_sites(bundle: Bundle, store: Store, rows: Scans, text: pd.DataFrame | None, site_key: bytes | None) -> None:
-    """Raises TableError when a patient id is at two sites, or a site is typed in another way than in the bundle.
+def with_sites(bundle: Bundle, store: Store, rows: Scans, text: pd.DataFrame | None, site_key: bytes | None) -> Scans:
+    """The scans with their sites: of referred patients (shared ids) the clinical table's, where it has one.
 
-    Looks at the new scans, at the clinical table (text) and at what the store has scored before by this bundle.
+    text: the clinical table. TableError when an id that is not shared is at two sites, in the new scans, in the
+    clinical table and in what the store has scored before by this bundle; and when a site is typed in another way
+    than in the bundle.
     """
+    listed = None
+    if text is not None and "site" in text:
+        listed = by_pseudonym(text["site"].dropna(), site_key)
+    if bundle.scoring.get("patient_ids", "unique") == "shared":
+        rows = rows if listed is None else _of_clinical(rows, listed)
+    elif told := several_sites_text(_at_several(bundle, store, rows, listed)):
+        raise TableError(told)
+    _check_typing(bundle, rows)
+    return rows
+
+
+def _at_several(bundle: Bundle, store: Store, rows: Scans, listed: pd.Series | None) -> dict[str, dict[str, str]]:
     pairs = [(patient, site) for patient, site in site_pairs(rows.table) if site != SITE]
+    new = {patient for patient, _ in pairs}
+    tables = {NEW: pairs, "earlier scores": _scored_before(bundle, store, new)}
+    if listed is not None:
+        tables[SPLIT] = [(patient, site) for patient, site in listed.items() if patient in new]
+    return several_sites(tables)
+
+
+def _of_clinical(rows: Scans, listed: pd.Series) -> Scans:
+    """The scans with the site that the clinical table has for their patient."""
+    table, known = rows.table, listed.to_dict()
+    sites = [
+        known.get(p, site) for p, site in zip(*(table[n].to_pylist() for n in ("patient_id", "site")), strict=True)
+    ]
+    place = table.column_names.index("site")
+    return Scans(table.set_column(place, table.schema.field("site"), pa.array(sites, pa.string())))
+
+
+def _check_typing(bundle: Bundle, rows: Scans) -> None:
     typed = {same_label(site): site for site in known_sites(bundle.harmonisation)}
-    for site in sorted({site for _, site in pairs}):
+    for site in sorted(rows.count("site")):
         if (meant := typed.get(same_label(site), site)) != site:
             raise TableError(
                 f"{NEW}: site '{site}' differs from the bundle's '{meant}' only in case, blanks or Unicode form; "
                 f"write '{meant}'"
             )
-    if bundle.scoring.get("patient_ids", "unique") == "shared":
-        return
-    tables = {NEW: pairs, "earlier scores": _scored_before(bundle, store, {patient for patient, _ in pairs})}
-    if text is not None and "site" in text:
-        tables[SPLIT] = list(by_pseudonym(text["site"].dropna(), site_key).items())
-    new = {patient for patient, _ in pairs}
-    found = several_sites(tables)
-    if told := several_sites_text({patient: sites for patient, sites in found.items() if patient in new}):
-        raise TableError(told)
 
 
 def clinical_notes(bundle: Bundle, rows: Scans, clinical: pd.DataFrame | None) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from gc_ray.runtime.extract import Request as Extraction
 from gc_ray.runtime.extract import look_and_compute
 from gc_ray.runtime.incoming import Waiting, find_series
 from gc_ray.runtime.incoming_clinical import by_pseudonym, lacking, outcomes_of, predictors_of
-from gc_ray.runtime.incoming_joins import check_sites, clinical_notes, outcome_notes, wanted_outlines
+from gc_ray.runtime.incoming_joins import clinical_notes, outcome_notes, wanted_outlines, with_sites
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Planned, plan_scan, read_history, results_of
 from gc_ray.runtime.products import code_version, describe
@@ -115,7 +115,7 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     check_codes(bundle)
     rows, waiting = _rows(request)
     text = fetch_clinical(request.clinical) if request.clinical else None
-    check_sites(bundle, store, rows, text[0] if text else None, request.site_key)
+    rows = with_sites(bundle, store, rows, text[0] if text else None, request.site_key)
     ready, more = _ready(request, rows, text)
     job = Job(store, products_of(bundle), code_version(), ExtractSettings().timeout_s)
     _extract(request, ready, job, watch)
