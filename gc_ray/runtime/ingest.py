@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from gc_ray import ledger
 from gc_ray.cohort.features_table import FeaturesTable, parse_features
 from gc_ray.errors import TableError
+from gc_ray.patients import several_sites, several_sites_text
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
 from gc_ray.study import digest
@@ -18,15 +20,15 @@ from gc_ray.tables import SCAN_KEY
 
 CODE = "elsewhere"  # the version of the code that computed: not ours
 NOTE = "values made elsewhere, brought in from a table"
-NAME = re.compile(r"[A-Za-z0-9_.-]+")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
 class Ingested:
     """What was brought in.
 
-    added: rows that are new or whose values changed. gaps: missing values. set_aside: columns that are no features.
-    notes: what the reader of the table decided or left out.
+    added: rows that are new or whose values changed; changed: the latter alone. gaps: missing values. set_aside:
+    columns that are no features. notes: what the reader of the table decided or left out.
     """
 
     feature_set: str
@@ -36,6 +38,7 @@ class Ingested:
     gaps: int
     set_aside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    changed: int = 0
 
 
 def ingest(features: str, feature_set: str, store: Store, run: str, encoding: str | None = None) -> Ingested:
@@ -54,20 +57,50 @@ def ingest(features: str, feature_set: str, store: Store, run: str, encoding: st
     names = tuple(values.columns)
     settings = {"made": "elsewhere", "names": names}
     settings_hash = digest(settings)
-    before = {_key(row): row for row in ledger.read_ledger(store).to_pylist() if row["feature_set"] == feature_set}
+    held = ledger.read_ledger(store).to_pylist()
+    _check_other_names(feature_set, {row["feature_set"] for row in held}, name)
+    before = {_key(row): row for row in held if row["feature_set"] == feature_set}
+    _check_same_patients(keys.to_dict("records"), before, name)
     if any((row["settings_hash"], row["code_version"]) != (settings_hash, CODE) for row in before.values()):
         raise TableError(f"{name}: the store has {feature_set} with other features or from extraction; name another")
     folder = ledger.settings_folder(feature_set, settings_hash)
     store.put(f"{folder}/settings.json", json.dumps({"settings": settings, "names": names}, indent=1).encode())
-    added = 0
+    added, fresh = 0, sum(_key(key) not in before for key in keys.to_dict("records"))
     for key, row in zip(keys.to_dict("records"), values.to_numpy(), strict=True):
         added += _commit(store, key | {"feature_set": feature_set}, settings_hash, row, names, before)
     ledger.compact(store)
     gaps = int(np.isnan(values.to_numpy()).sum())
-    done = Ingested(feature_set, len(keys), names, added, gaps, table.set_aside, table.notes)
+    done = Ingested(feature_set, len(keys), names, added, gaps, table.set_aside, table.notes, added - fresh)
     record = {"run": run, "command": "ingest", "exit_code": 0, "table": name, **asdict(done)}
     store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
     return done
+
+
+def _check_other_names(feature_set: str, there: set[str], name: str) -> None:
+    """Raises TableError when a set of that name in another case is there: some disks do not tell them apart."""
+    other = next((held for held in sorted(there - {feature_set}) if held.casefold() == feature_set.casefold()), None)
+    if other is not None:
+        raise TableError(
+            f"{name}: the store has {other}, which differs from {feature_set} only in case; name another"
+        )
+
+
+def _check_same_patients(keys: list[dict], before: Mapping[tuple, dict], name: str) -> None:
+    """Raises TableError when a row would replace that of another patient, or of another site's patient."""
+    sites: dict[str, dict[str, str]] = {}
+    for key in keys:
+        held = before.get(_key(key))
+        if held is None:
+            continue
+        patient = key["patient_id"]
+        if held["patient_id"] != patient:
+            raise TableError(
+                f"{name}: scan {key['scan_id']} is of patient {patient}, in the store it is of patient "
+                f"{held['patient_id']}; scan ids must be unique, rename one"
+            )
+        sites |= several_sites({"the store": [(patient, held["site"])], name: [(patient, key["site"])]})
+    if sites:
+        raise TableError(f"{several_sites_text(sites)}; these rows would replace those of the store")
 
 
 def read_features_table(uri: str, encoding: str | None = None) -> FeaturesTable:

@@ -28,7 +28,8 @@ from gc_ray.runtime.drift import write_drift
 from gc_ray.runtime.extract import Request as Extraction
 from gc_ray.runtime.extract import look_and_compute
 from gc_ray.runtime.incoming import Waiting, find_series
-from gc_ray.runtime.incoming_clinical import lacking, numbers_of, outcomes_of, predictors_of
+from gc_ray.runtime.incoming_clinical import by_pseudonym, lacking, numbers_of, outcomes_of, predictors_of
+from gc_ray.runtime.incoming_joins import clinical_notes, outcome_notes, wanted_outlines, with_sites
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Planned, plan_scan, read_history, results_of
 from gc_ray.runtime.products import code_version, describe
@@ -71,7 +72,7 @@ class Rescored:
     """What became of the scans.
 
     already: scored before with these inputs. failed: tried again by the next run. drift: alert, stable or too few.
-    notes: what the reader of the tables decided or left out.
+    notes: what the reader of the tables decided or left out, and how the tables meet.
     """
 
     run: str
@@ -88,11 +89,15 @@ class Rescored:
 
 @dataclass(frozen=True)
 class _Ready:
-    """Outlines that have what they need. stamps: of their sources. clinical: by patient, None where none is used."""
+    """Outlines that have what they need.
+
+    stamps: of their sources. clinical: by patient, None where none is used. notes: of how patients meet that table.
+    """
 
     scans: Scans
     stamps: list[str]
     clinical: pd.DataFrame | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     check_codes(bundle)
     rows, waiting = _rows(request)
     table = _clinical(request)
+    rows = with_sites(bundle, store, rows, table.cells if table else None, request.site_key)
     ready, more = _ready(request, rows, table)
     job = Job(store, products_of(bundle), code_version(), ExtractSettings().timeout_s)
     _extract(request, ready, job, watch)
@@ -125,7 +131,7 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     drifted = write_drift(store, bundle, outcomes, run, request.now)
     found = Rescored(
         run, bundle.bundle_id, len(rows), done["scored"], done["refused"], already + done["already"],
-        (*waiting, *more), (*failed, *lost), drifted, (*rows.notes, *(table.notes if table else ())),
+        (*waiting, *more), (*failed, *lost), drifted, (*rows.notes, *(table.notes if table else ()), *ready.notes),
     )  # fmt: skip
     record = {"command": "rescore", "exit_code": 3 if found.failed else 0, **asdict(found)}
     store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
@@ -137,12 +143,10 @@ def _rows(request: Request) -> tuple[Scans, list[Waiting]]:
     wanted = ScansSettings.model_validate(request.bundle.scoring["scans"])
     manifests = tuple(uri for uri in request.scans if uri.lower().endswith(MANIFESTS))
     parts: list[Scans] = []
-    if manifests:
-        asked = (pc.field("reader") == wanted.reader) & (pc.field("repeat") == wanted.repeat)
-        asked &= (pc.field("roi") == wanted.roi) | (not wanted.roi)
-        read = read_manifests(manifests, request.encoding)
-        parts.append(Scans(read.table.filter(asked), read.notes))
     waiting: list[Waiting] = []
+    if manifests:
+        kept, waiting = wanted_outlines(read_manifests(manifests, request.encoding), wanted)
+        parts.append(kept)
     for prefix in (uri for uri in request.scans if uri not in manifests):
         if request.site_key is None:
             raise StudyError(
@@ -171,6 +175,9 @@ def _ready(request: Request, rows: Scans, table: ClinicalTable | None) -> tuple[
     coding = request.bundle.scoring["coding"]
     clinical = predictors_of(table, coding, request.site_key) if table and coding else None
     lost = lacking(clinical, coding, rows.count("patient_id")) if coding else {}
+    by_patient = by_pseudonym(table.cells, request.site_key) if table else None
+    notes = clinical_notes(request.bundle, rows, by_patient)
+    notes += outcome_notes(table.cells, request.bundle.card["outcome"]) if table else ()
     kept, stamps, waiting = [], [], []
     with ThreadPoolExecutor(THREADS) as pool:
         looks = (look for part in rows.stretches() for look in pool.map(_stamp, part))
@@ -183,7 +190,7 @@ def _ready(request: Request, rows: Scans, table: ClinicalTable | None) -> tuple[
             else:
                 kept.append(i)
                 stamps.append(stamp)
-    return _Ready(Scans(rows.table.take(pa.array(kept, pa.int64()))), stamps, clinical), waiting
+    return _Ready(Scans(rows.table.take(pa.array(kept, pa.int64()))), stamps, clinical, notes), waiting
 
 
 def _stamp(row: ScanRow) -> tuple[str, str]:
