@@ -121,8 +121,8 @@ def from_file(scores: str, clinical: str | None, study: Study, encoding: str | N
     of outcome, time and event where they are known. Scores of a cohort called train, or Training and the like, count
     as in-sample unless ``kind`` says otherwise. encoding: of tables that are neither UTF-8 nor UTF-16. TableError
     when a column or value is missing, a patient has no outcome, rows of a patient contradict each other, a label of a
-    cohort is unclear, or ids or sites of the two tables do not meet; StudyError when the study has no signatures and its
-    headline is no model of these.
+    cohort is unclear, or ids or sites of the two tables do not meet; StudyError when the study has no signatures and
+    its headline is no model of these.
     """
     frame, notes = _table(scores, study, encoding)
     frame, renamed = named_cohorts(frame)

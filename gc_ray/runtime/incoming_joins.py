@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gc_ray.cohort.choose_scans import asked_of, nobody_text
-from gc_ray.cohort.clinical import NOT_RECORDED
 from gc_ray.cohort.findings import some
 from gc_ray.cohort.manifest import Scans
+from gc_ray.cohort.table_files.cells import gaps_in, number_or_nan
 from gc_ray.errors import TableError
 from gc_ray.models.bundle import Bundle
 from gc_ray.models.frozen_sites import known_sites
@@ -111,8 +111,8 @@ def outcome_notes(text: pd.DataFrame, outcome: str) -> tuple[str, ...]:
     """That values of the outcome are not used; text: the clinical table."""
     if outcome not in text:
         return ()
-    known = text[outcome][text[outcome].notna() & ~text[outcome].isin(NOT_RECORDED)]
-    wrong = known[~pd.to_numeric(known, errors="coerce").isin((0, 1))]
+    known = text[outcome][~gaps_in(text[outcome], of_numbers=True)]
+    wrong = known[~known.map(number_or_nan).isin((0, 1))]
     said = some(wrong.drop_duplicates())
     return (f"{outcome}: {len(wrong)} values are neither 0 nor 1 and are not used: {said}",) if len(wrong) else ()
 
