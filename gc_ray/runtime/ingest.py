@@ -107,8 +107,9 @@ def read_features_table(uri: str, name: str) -> tuple[pd.DataFrame, pd.DataFrame
     frame["scan_id"] = frame.get("scan_id", frame["patient_id"])
     for column, value in DEFAULTS.items():
         frame[column] = frame.get(column, value)
+        frame[column] = frame[column].where(frame[column].str.strip() != "", value)  # as in a scans table
     fixed = ["patient_id", *SCAN_KEY, "site", "phase"]
-    keys, rest = frame[fixed].copy(), frame.drop(columns=fixed)
+    keys, rest = frame[fixed].apply(lambda cells: cells.str.strip()), frame.drop(columns=fixed)
     if frame.empty or rest.shape[1] == 0:
         raise TableError(f"{name}: wanted rows and at least one feature, got {len(frame)} and {rest.shape[1]}")
     if not keys["repeat"].str.fullmatch(r"\d{1,4}").all() or (keys[["patient_id", "scan_id"]] == "").any(axis=None):
