@@ -122,3 +122,45 @@ def test_what_was_brought_in_is_what_a_study_gathers(tmp_path, table, store):
     data = gather(store, study).data
     assert data.families["radiomics"].values[:, 0].tolist() == list(range(20))
     assert isinstance(ledger.read_features(store, "theirs"), pa.Table)
+
+
+def test_an_empty_reader_or_repeat_is_the_default_as_in_a_scans_table(table, store):
+    """Else such rows would be of a reader without a name, whom no study asks for."""
+    ingest(table(text="patient_id,a,reader,repeat\n1,2,,\n2,3,R1,0\n3,4,R2,1\n"), "theirs", store, "run-1")
+    found = ledger.read_features(store, "theirs").to_pandas()
+    assert found[["patient_id", "reader", "repeat"]].values.tolist() == [
+        ["1", "R1", 0],
+        ["2", "R1", 0],
+        ["3", "R2", 1],
+    ]
+
+
+def test_another_patient_or_another_sites_patient_never_replaces_a_row(table, store):
+    """The scan id is the patient id where there is none: site B's patient 1 would be a new value of site A's."""
+    ingest(table(text="patient_id,site,a\n1,A,2\n2,A,3\n"), "theirs", store, "run-1")
+    with pytest.raises(TableError, match=r"1 are at several: 1 \(A in the store, B in features.csv\)"):
+        ingest(table(text="patient_id,site,a\n1,B,5\n9,B,3\n"), "theirs", store, "run-2")
+    with pytest.raises(TableError, match="scan 2 is of patient 7, in the store it is of patient 2"):
+        ingest(table(text="patient_id,scan_id,site,a\n7,2,A,5\n"), "theirs", store, "run-3")
+    done = ingest(table(text="patient_id,site,a\n1,a,5\n3,A,3\n"), "theirs", store, "run-4")
+    assert (done.added, done.changed) == (2, 1)
+
+
+def test_one_number_of_two_sites_in_one_table_is_not_a_second_outline(table, store):
+    """The advice to number the outlines would make one patient of two."""
+    with pytest.raises(TableError, match="put the site before the id in every table"):
+        ingest(table(text="patient_id,site,a\n1,A,2\n1,B,3\n"), "theirs", store, "run-1")
+
+
+@pytest.mark.parametrize("name", ["..", ".hidden", "-x", "a/b", ""])
+def test_the_name_of_a_set_is_no_path(table, store, name):
+    """It becomes a folder of the store."""
+    with pytest.raises(TableError, match="wanted letters, digits"):
+        ingest(table(), name, store, "run-1")
+
+
+def test_two_sets_whose_names_differ_only_in_case_are_refused(table, store):
+    """On some disks they are one folder."""
+    ingest(table(), "feat", store, "run-1")
+    with pytest.raises(TableError, match="the store has feat, which differs from Feat only in case"):
+        ingest(table(), "Feat", store, "run-2")
