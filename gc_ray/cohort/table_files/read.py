@@ -88,6 +88,8 @@ class InputTable:
         if hints:
             return "; ".join(hints)
         if sign := next((m[1] for column in self.cells if (m := SIGN.search(column))), None):
+            if sign in ",;|":
+                return "each row is in one pair of quotation marks; remove them"
             return f"columns are separated by '{sign}'; save the table as CSV UTF-8, which separates them by commas"
         return (
             f"add them, or give column {self.unnamed[0]}, which has no name, one of them"
