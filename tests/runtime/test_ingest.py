@@ -1,5 +1,9 @@
 """Features made elsewhere: as good as extracted once they are in, and refused where they cannot be told apart."""
 
+import gzip
+import json
+
+import openpyxl
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -70,6 +74,41 @@ def test_a_parquet_table_and_a_csv_are_the_same_table(tmp_path, table, store):
     ingest(table(), "theirs", store, "run-1")
     pd.DataFrame({"patient_id": ["007", "8"], "b": [1e-3, None], "a": [2.0, 0.1]}).to_parquet(tmp_path / "f.parquet")
     assert ingest(str(tmp_path / "f.parquet"), "theirs", store, "run-2").added == 0
+
+
+def test_what_the_reader_left_out_is_in_the_run_record(table, store):
+    """A PyRadiomics batch table as it is: what is no feature is listed, and the notes that were printed."""
+    text = (
+        "patient_id,Image,Mask,diagnostics_Mask-original_VoxelNum,b,\nP1,/i,/m,8520,0.5,\n,,,,,\nP2,/i,/m,6405,-1,\n"
+    )
+    done = ingest(table(text=text), "theirs", store, "run-1")
+    aside = ("Image", "Mask", "diagnostics_Mask-original_VoxelNum")
+    assert (done.features, done.set_aside) == (("b",), aside)
+    assert [note.partition(": ")[2] for note in done.notes] == [
+        "1 empty row(s) are left out (row 3)",
+        "1 empty column(s) without a name are left out (F)",
+        f"3 column(s) are no features and are set aside: {', '.join(aside)}",
+    ]
+    record = json.loads(store.get("runs/run-1.json"))
+    assert (record["notes"], record["set_aside"]) == (list(done.notes), list(aside))
+
+
+@pytest.mark.parametrize("form", ["gzip", "semicolons", "gb18030", "xlsx"])
+def test_a_table_in_another_form_is_the_same_table(tmp_path, table, store, form):
+    """Nothing is added to what the plain CSV brought in: ids, names and values are the same to the last bit."""
+    text = "patient_id,特征,a\n007,0.001,2\n患者8,,0.1\n"
+    ingest(table(text=text), "theirs", store, "run-1")
+    path = tmp_path / f"f.{form}"
+    if form == "xlsx":
+        book = openpyxl.Workbook()
+        for row in (["patient_id", "特征", "a"], ["007", 0.001, 2], ["患者8", None, 0.1]):
+            book.active.append(row)
+        book.save(path)
+    else:
+        german = text.replace(",", ";").replace(".", ",").encode()
+        path.write_bytes({"gzip": gzip.compress(text.encode()), "semicolons": german}.get(form, text.encode("gbk")))
+    done = ingest(str(path), "theirs", store, "run-2", "gb18030" if form == "gb18030" else None)
+    assert (done.rows, done.added, done.gaps) == (2, 0, 1)
 
 
 @pytest.mark.parametrize(
