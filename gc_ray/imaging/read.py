@@ -125,7 +125,7 @@ def _ct_door(path: Path, series_uid: str | None) -> Iterator[None]:
     if not path.exists():
         raise ScanError(f"{path.name}: no such file or folder")
     if not is_image_file(path) and (other := unread_format(path)):
-        raise ScanError(f"{path.name}: {other[0]}; this format is not read, wanted {READ_IMAGES}; {other[1]}")
+        raise ScanError(f"{path.name}: {other[0]}, wanted {READ_IMAGES}; {other[1]}")
     if series_uid is not None and is_image_file(path):
         raise ScanError(f"{path.name}: a series UID was stated but the file is no DICOM; leave it out")
     with quiet_libraries():
@@ -137,7 +137,7 @@ def _mask_door(path: Path) -> Iterator[None]:
     if not path.is_file():
         raise MaskError(f"{path.name}: {'a folder, wanted one mask file' if path.is_dir() else 'no such file'}")
     if not is_image_file(path) and (other := unread_format(path)):
-        raise MaskError(f"{path.name}: {other[0]}; this format is not read, wanted {READ_MASKS}; {other[1]}")
+        raise MaskError(f"{path.name}: {other[0]}, wanted {READ_MASKS}; {other[1]}")
     try:
         with quiet_libraries():
             yield

@@ -289,8 +289,6 @@ def test_half_of_a_pair_is_refused(tmp_path):
     (tmp_path / "m.img").rename(tmp_path / "x.img")
     with pytest.raises(ScanError, match=r"^m\.hdr: of a pair of \.hdr and \.img, m\.img is not beside it"):
         survey_ct(tmp_path / "m.hdr")
-    with pytest.raises(ScanError, match=r"^x\.img: an image whose \.hdr file is absent"):
-        survey_ct(tmp_path / "x.img")
 
 
 @pytest.mark.parametrize("name", ["m.hdr", "m.img", "m.nii"])
