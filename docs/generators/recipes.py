@@ -29,7 +29,7 @@ PyRadiomics would pass over in silence, such as a filter whose library is missin
 sections it may have `gc_ray` (`pixel_type`, `clip_hu`, `window_hu`, as `guo2025` has them, and `max_grey_levels`) or
 [`ibsi`](../ibsi.md). A scan with more than `max_grey_levels` grey levels in one image is refused: 2,000 unless given,
 since a matrix of all their pairs in 13 directions then takes 0.4 GB
-([what is refused](../readers.md#grey-values-that-no-tissue-has)).
+([what is refused](../readers.md#grey-values-far-beyond-tissue)).
 """
 
 
