@@ -48,7 +48,7 @@ class Region:
     def spread(self, values: np.ndarray) -> np.ndarray:
         """The flat box, int32: ``values`` in the region's voxels, 0 in all others."""
         if len(values) and values.max() > np.iinfo(np.int32).max:
-            raise ValueError(f"grey levels want 32 bits, the highest is {values.max()}")
+            raise ValueError(f"grey levels must fit 32 bits, the highest is {values.max()}")
         box = np.zeros(np.prod(np.asarray(self.inside.shape) + 2), np.int32)
         box[self.at] = values
         return box
@@ -149,7 +149,7 @@ def texture_calculator(name: str, picture: Picture) -> Any:
     return calculator
 
 
-def wants_single_directions(picture: Picture) -> bool:
+def needs_single_directions(picture: Picture) -> bool:
     """Whether the co-occurrence matrices are so large that features are computed one direction after the other."""
     return len(picture.counts) ** 2 * np.count_nonzero(picture.valid) * 8 > MATRICES_BYTES
 
