@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -42,21 +43,23 @@ def _said(card: dict) -> Iterator[tuple]:
 
 
 def _without_score(inputs: Inputs) -> Iterator[tuple]:
-    """Patients of the cohorts without a score of a model: a large share is a selection."""
+    """Patients of the cohorts without a score, once for all models that lack it alike; many are a selection."""
     if inputs.splits is None:
         return
     sizes = inputs.splits.groupby("cohort").size()
     free = inputs.scores[inputs.scores["variant"] == "leak_free"]
     scored = free.groupby(["model_id", "cohort"])["patient_id"].nunique()
-    for model in dict.fromkeys(free["model_id"]):
-        for cohort in ORDER:
-            of = int(sizes.get(cohort, 0))
-            lost = of - int(scored.get((model, cohort), 0))
-            if lost > 0:
-                text = f"{lost} of {of} {cohort} patients have no score: {_reasons(inputs.card, model, cohort, lost)}"
-                severity = "serious" if lost > LARGE * of else "note"
-                more = "; those with a score may differ from them" if severity == "serious" else ""
-                yield (severity, "without_score", model, text + more)
+    models, found = list(dict.fromkeys(free["model_id"])), {}
+    for model, cohort in product(models, ORDER):
+        of = int(sizes.get(cohort, 0))
+        lost = of - int(scored.get((model, cohort), 0))
+        if lost > 0:
+            text = f"{lost} of {of} {cohort} patients have no score: {_reasons(inputs.card, model, cohort, lost)}"
+            more = "; those with a score may differ from them" if lost > LARGE * of else ""
+            found.setdefault((cohort, text + more, lost > LARGE * of), []).append(model)
+    for (cohort, text, large), lacking in found.items():
+        about = f"{cohort} cohort" if lacking == models else ", ".join(lacking)
+        yield ("serious" if large else "note", "without_score", about, text)
 
 
 def _reasons(card: dict, model: str, cohort: str, lost: int) -> str:

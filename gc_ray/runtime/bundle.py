@@ -195,7 +195,9 @@ def _cutoff(store: Store, study: Study, data: CohortData, scored: np.ndarray) ->
             known = np.isfinite(scored) & np.isfinite(columns).all(axis=0)
             found = optimal_cutoff(*(column[known] for column in columns), scored[known])
             return said | {"rule": "maximally selected log-rank", "cutoff": found.cutoff, "n": int(known.sum())}
-        return said | {"rule": "youden", "cutoff": operating_point(data.y[data.train], scored, "youden").threshold}
+        known = np.isfinite(scored)  # a patient of a level that the other folds have not seen has no score
+        found = operating_point(data.y[data.train][known], scored[known], "youden")
+        return said | {"rule": "youden", "cutoff": found.threshold, "n": int(known.sum())}
     except TableError as error:
         return said | {"rule": f"median, since there is no other: {error}", "cutoff": float(np.nanmedian(scored))}
 

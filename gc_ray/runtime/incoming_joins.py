@@ -21,7 +21,7 @@ from gc_ray.runtime.joined import SPLIT, site_pairs
 from gc_ray.store import Store
 from gc_ray.study_cohort import ScansSettings
 
-NEW = "the scans table"
+NEW, BEFORE = "the scans table", "earlier scores"
 
 
 def wanted_outlines(rows: Scans, wanted: ScansSettings) -> tuple[Scans, list[Waiting]]:
@@ -55,8 +55,9 @@ def with_sites(bundle: Bundle, store: Store, rows: Scans, text: pd.DataFrame | N
         listed = by_pseudonym(text["site"].dropna(), site_key)
     if bundle.scoring.get("patient_ids", "unique") == "shared":
         rows = rows if listed is None else _of_clinical(rows, listed)
-    elif told := several_sites_text(_at_several(bundle, store, rows, listed)):
-        raise TableError(told)
+    elif found := _at_several(bundle, store, rows, listed):
+        scored = any(BEFORE in sites.values() for sites in found.values())
+        raise TableError(several_sites_text(found) + (", or score into another store" if scored else ""))
     _check_typing(bundle, rows)
     return rows
 
@@ -64,7 +65,7 @@ def with_sites(bundle: Bundle, store: Store, rows: Scans, text: pd.DataFrame | N
 def _at_several(bundle: Bundle, store: Store, rows: Scans, listed: pd.Series | None) -> dict[str, dict[str, str]]:
     pairs = [(patient, site) for patient, site in site_pairs(rows.table) if site != SITE]
     new = {patient for patient, _ in pairs}
-    tables = {NEW: pairs, "earlier scores": _scored_before(bundle, store, new)}
+    tables = {NEW: pairs, BEFORE: _scored_before(bundle, store, new)}
     if listed is not None:
         tables[SPLIT] = [(patient, site) for patient, site in listed.items() if patient in new]
     return several_sites(tables)

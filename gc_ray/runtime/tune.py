@@ -199,9 +199,10 @@ def _line(
     linear = np.array([v for part in first for v in results[0, part.fold]["linear_predictor"]], dtype=np.float64)
     known = np.isfinite(linear)
     y, linear = np.concatenate([data.y[part.left_out] for part in first])[known], linear[known]
+    areas = [result["auc_test"] for result in results.values() if result["auc_test"] is not None]
     line = Line(
         name,
-        float(np.mean([result["auc_test"] for result in results.values()])),
+        float(np.mean(areas)) if areas else float("nan"),
         auc(y, linear),
         len(y),
         int(y.sum()),

@@ -8,9 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gc_ray.errors import TableError
+from gc_ray.models.bundle import Bundle
 from gc_ray.models.cohort_data import CohortData, Features
 from gc_ray.models.nested import inner_deviance, outer_parts, part_result, whole_part
 from gc_ray.models.recipe import AS_PUBLISHED, Plan, fit_signatures
+from gc_ray.models.scoring import score
+from gc_ray.models.signature import Signature
 from gc_ray.models.unscored import count_unscored, unscored_reasons
 from gc_ray.study_signatures import SignatureSettings
 
@@ -131,3 +135,17 @@ def test_leaving_patients_unscored_is_no_gain_in_the_search():
     found = inner_deviance(plan(CLINICAL), data, whole_part(data), "clinical", 0)
     assert np.isfinite(found)
     assert 0.5 < found < 2.5
+
+
+def test_a_bundle_gives_no_score_to_a_level_that_training_has_not_seen():
+    """New scans are judged by the same rule and in the same words; an older bundle takes all for seen."""
+    signature = Signature("m", tuple(TERMS[:2]), (0.0, 0.0), (1.0, 1.0), (1.0, 2.0), 0.0, None)
+    scoring = {"coding": {"stage": CODING["stage"]}, "fills": {"stage": "I"}, "seen": {"stage": ["I", "II"]}}
+    made = Bundle({"model": "m"}, {"m": signature}, scoring, {}, {}, {}, {}, {})
+    assert score(made, {}, pd.DataFrame({"stage": ["II"]}), None).linear_predictor == 1.0
+    with pytest.raises(TableError, match="level III of stage is in none of the patients"):
+        score(made, {}, pd.DataFrame({"stage": ["III"]}), None)
+    with pytest.raises(TableError, match="stage is not recorded, and it is in all patients"):
+        score(made, {}, pd.DataFrame({"stage": [None]}, dtype=object), None)
+    older = replace(made, scoring={name: part for name, part in scoring.items() if name != "seen"})
+    assert score(older, {}, pd.DataFrame({"stage": ["III"]}), None).linear_predictor == 2.0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from gc_ray.cohort_tables import read_splits
@@ -14,6 +15,7 @@ from gc_ray.errors import TableError
 from gc_ray.runtime.gather import Gathered, gather
 from gc_ray.runtime.ingest import ingest
 from gc_ray.runtime.inputs import volume_rows
+from gc_ray.runtime.joined import Side, join_notes
 from gc_ray.runtime.split import split
 from gc_ray.store import Store, open_store
 from gc_ray.study import load_study
@@ -283,3 +285,14 @@ def put_row(store: Store, patient: str, site: str) -> None:
 
     row = next(r for r in ledger.read_ledger(store).to_pylist() if r["patient_id"] == patient)
     ledger.commit(store, row | {"scan_id": "other", "site": site})
+
+
+def test_families_of_a_patient_from_different_scans_are_a_note(made):
+    """A scan whose network input was refused gives way to another one in one family alone."""
+    splits = made.clinical.set_index("patient_id").assign(cohort="train")
+    rows = pa.table({"patient_id": splits.index.to_list(), "site": splits["site"].to_list()})
+    scans = {patient: f"{patient}-pv" for patient in splits.index}
+    sides = [Side("radiomics", rows, scans), Side("deep", rows, scans | {"1003": "1003-late"})]
+    (note,) = join_notes(sides, splits, load_study(None))
+    assert note.startswith("radiomics and deep are of different scans in 1 patients (1003): a scan")
+    assert join_notes(sides[:1], splits, load_study(None)) == ()
