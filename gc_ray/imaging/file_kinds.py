@@ -37,7 +37,7 @@ class FileKind:
 
 
 _UNPACK = "unpack it first"
-_EXPORT = "export the images as DICOM, NIfTI, NRRD or MetaImage"
+_EXPORT = "pictures hold no HU and no labels: export DICOM, NIfTI, NRRD or MetaImage"
 _CONVERT = "convert it to NIfTI, NRRD or MetaImage"
 _SHEET = "save the sheet as CSV (UTF-8)"
 _RENAME = "give it the suffix {}"
@@ -85,13 +85,13 @@ KINDS: dict[str, FileKind] = {
             ("rtf", "an RTF document", _NO_INPUT),
         ],
         "picture": [
-            ("png", "a PNG picture without HU", _EXPORT),
-            ("jpeg", "a JPEG picture without HU", _EXPORT),
-            ("jpeg2000", "a JPEG 2000 picture without HU", _EXPORT),
-            ("gif", "a GIF picture without HU", _EXPORT),
-            ("bmp", "a BMP picture without HU", _EXPORT),
-            ("tiff", "a TIFF picture without HU", _EXPORT),
-            ("webp", "a WebP picture without HU", _EXPORT),
+            ("png", "a PNG picture", _EXPORT),
+            ("jpeg", "a JPEG picture", _EXPORT),
+            ("jpeg2000", "a JPEG 2000 picture", _EXPORT),
+            ("gif", "a GIF picture", _EXPORT),
+            ("bmp", "a BMP picture", _EXPORT),
+            ("tiff", "a TIFF picture", _EXPORT),
+            ("webp", "a WebP picture", _EXPORT),
             ("icon", "a Windows icon", _NO_INPUT),
             ("video", "a video or sound file", _EXPORT),
         ],
