@@ -106,6 +106,6 @@ def _check_whole(table: InputTable, columns: Mapping[str, pd.Series]) -> None:
             patients = table.cells["patient_id"][lost]
             whose = f"patient {patients.iloc[0]} ({table.place(patients.index[0], column)})"
             raise TableError(
-                f"{table.name}: {column} is empty for {int(lost.sum())} row(s), the first is {whose}; fill in each row, "
-                "or leave the row out"
+                f"{table.name}: {column} is empty for {int(lost.sum())} row(s), the first is {whose}; fill in each "
+                "row, or leave the row out"
             )
