@@ -13,7 +13,7 @@ from gc_ray.cohort.table_files.cells import gaps_in
 from gc_ray.cohort.table_files.read import read_table
 from gc_ray.errors import TableError
 from gc_ray.patients import alike, change_text, meet, meeting_text
-from gc_ray.study_cohort import ClinicalSettings, Date, Number
+from gc_ray.study_cohort import ClinicalSettings, Column, Date, Number
 
 FEW_EVENTS = 10  # events per predictor below which logistic coefficients are unstable (Peduzzi 1996)
 
@@ -87,7 +87,8 @@ def check_clinical(
 
     scanned: the patients with a scan, where they are known.
     """
-    text = text.apply(lambda cells: cells.mask(_gaps(cells, settings), None))
+    declared = settings.declared
+    text = text.apply(lambda cells: cells.mask(_gaps(cells, declared.get(cells.name)), None))
     values, findings = code_table(text, settings)
     unfit = values.isna() & text[values.columns].notna()
     findings = _patients(text.index, scanned) + _like_ids(text.index) + findings
@@ -103,8 +104,7 @@ def source_patients(values: pd.DataFrame, settings: ClinicalSettings) -> pd.Seri
     return values[settings.source_label].notna() & values[settings.outcome].isna()
 
 
-def _gaps(cells: pd.Series, settings: ClinicalSettings) -> pd.Series:
-    column = settings.declared.get(cells.name)
+def _gaps(cells: pd.Series, column: Column | None) -> pd.Series:
     return gaps_in(cells, getattr(column, "levels", ()), isinstance(column, Number | Date))
 
 

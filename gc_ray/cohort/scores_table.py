@@ -104,7 +104,8 @@ def _check_whole(table: InputTable, columns: Mapping[str, pd.Series]) -> None:
         lost = (columns[column].isna() | (columns[column] == "")).to_numpy()
         if lost.any():
             patients = table.cells["patient_id"][lost]
+            whose = f"patient {patients.iloc[0]} ({table.place(patients.index[0], column)})"
             raise TableError(
-                f"{table.name}: {column} is empty for {int(lost.sum())} row(s), the first is patient "
-                f"{patients.iloc[0]} ({table.place(patients.index[0], column)}); fill in each row, or leave the row out"
+                f"{table.name}: {column} is empty for {int(lost.sum())} row(s), the first is {whose}; fill in each "
+                "row, or leave the row out"
             )
