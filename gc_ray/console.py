@@ -266,6 +266,7 @@ def show_tuned(found: Tuned, store: str) -> None:
     console = _console()
     for lost in found.left_out:
         _lines(console, [f"{lost['patients']} patients left out, {lost['train']} of them training: {lost['reason']}"])
+    _lines(console, found.notes)
     _lines(console, [f"{'model':<24} {'AUC':>5} {'pooled':>6} {'n':>6} {'events':>6} {'kept':>5}  chosen"])
     for line in found.lines:
         numbers = f"{line.auc:>5.3f} {line.pooled:>6.3f} {line.n:>6} {line.events:>6} {line.features:>5}"

@@ -12,6 +12,7 @@ from gc_ray.errors import TableError
 from gc_ray.study_cohort import ScansSettings
 
 USABLE = pa.array(["ok", "repaired"])
+ASKED = ("reader", "repeat", "roi", "phase")  # settings of the section scans that a row has to meet
 
 
 def choose_scans(rows: pa.Table, settings: ScansSettings) -> pa.Table:
@@ -19,9 +20,12 @@ def choose_scans(rows: pa.Table, settings: ScansSettings) -> pa.Table:
 
     rows: manifest rows, or ledger rows of one feature set; with scan_id, patient_id, reader, repeat, roi, and where
     they have them phase, status and geometry, which the rules then use. TableError that names patient and candidates
-    when several are left, or when a rule needs a column that is not there.
+    when several are left, or when a rule needs a column that is not there; that names what the study asks for and
+    what the outlines have when none of them is of the study's reader, repeat, region and phase.
     """
     kept = rows.filter(_wanted(rows, settings))
+    if not kept.num_rows:
+        check_asked(rows, settings)
     chosen = []
     candidates: dict[str, list[int]] = {}
     for i, patient in enumerate(kept.column("patient_id").to_pylist()):
@@ -43,6 +47,28 @@ def _wanted(rows: pa.Table, settings: ScansSettings) -> pa.ChunkedArray:
     if "status" in rows.column_names:
         wanted = pc.and_(wanted, pc.is_in(rows["status"], USABLE))
     return wanted
+
+
+def check_asked(rows: pa.Table, settings: ScansSettings) -> None:
+    """Raises TableError when usable outlines are there and none is of the study's reader, repeat, region and phase.
+
+    rows: as for ``choose_scans``.
+    """
+    there = rows.filter(pc.is_in(rows["status"], USABLE)) if "status" in rows.column_names else rows
+    if not there.num_rows or there.filter(_wanted(there, settings)).num_rows:
+        return
+    asked = {name: getattr(settings, name) for name in ASKED if name in there.column_names}
+    asked = {name: value for name, value in asked.items() if value != ""}
+    alone = [name for name, value in asked.items() if value not in there[name].to_pylist()]
+    names = alone or list(asked)  # where each value is there by itself, they never are together
+    wanted = " and ".join(f"{name} {asked[name]}" for name in names)
+    held = sorted({tuple(row.values()) for row in there.select(names).to_pylist()})
+    found = some(" ".join(str(value) if value != "" else "(empty)" for value in values) for values in held)
+    whose = f"feature set {there['feature_set'][0]}" if "feature_set" in there.column_names else "the table"
+    raise TableError(
+        f"scans: wanted outlines of {wanted}, {whose} has {' and '.join(names)} {found}; set "
+        f"{' and '.join(f'scans.{name}' for name in names)} in the study file, or change the table"
+    )
 
 
 def _by_rule(rows: pa.Table, candidates: list[int], settings: ScansSettings) -> list[int]:

@@ -14,11 +14,12 @@ from gc_ray import ledger
 from gc_ray.cohort.choose_scans import choose_scans
 from gc_ray.cohort_tables import read_clinical, read_coding, read_splits
 from gc_ray.errors import StudyError, TableError
-from gc_ray.models.cohort_data import COHORTS, CohortData, Features, Ratings, checked
+from gc_ray.models.cohort_data import COHORTS, TRAIN, CohortData, Features, Ratings, checked
 from gc_ray.models.design import complete_rows
+from gc_ray.models.outlined_again import Designs, find_designs
 from gc_ray.store import Store
 from gc_ray.study import Study
-from gc_ray.study_signatures import HEAD, SignatureSettings, changed
+from gc_ray.study_signatures import DESIGNS, HEAD, SignatureSettings, Stability, changed
 from gc_ray.tables import RADIOMICS, SCAN_KEY
 
 NAMES = {column.name for column in RADIOMICS.columns} | {"model_id"}  # what is no feature in a features table
@@ -51,6 +52,7 @@ class _Family:
     scans: dict[str, str]  # patient to scan
     between: Ratings | None
     within: Ratings | None
+    designs: Designs
 
 
 def gather(store: Store, study: Study) -> Gathered:
@@ -65,7 +67,10 @@ def gather(store: Store, study: Study) -> Gathered:
     clinical = read_clinical(store, study.name).set_index("patient_id").loc[splits.index]
     coding = _coding(store, study) if "clinical" in kinds else {}
     sources = {kind: _source(store, study, kind) for kind in ("radiomics", "deep", HEAD) if kind in kinds}
-    families = {kind: _family(store, study, kind, sources[kind]) for kind in ("radiomics", "deep") if kind in kinds}
+    train = frozenset(splits.index[splits["cohort"] == TRAIN])
+    families = {
+        kind: _family(store, study, kind, sources[kind], train) for kind in ("radiomics", "deep") if kind in kinds
+    }
     _check_names(study, families)
     head = _head(store, sources[HEAD]) if HEAD in kinds else {}
     kept, left_out = _complete(splits, clinical, coding, families, head)
@@ -82,10 +87,11 @@ def gather(store: Store, study: Study) -> Gathered:
         families={kind: _rows(family, splits.index) for kind, family in families.items()},
         between={kind: family.between for kind, family in families.items() if family.between is not None},
         within={kind: family.within for kind, family in families.items() if family.within is not None},
+        lacking={kind: family.designs.lacking for kind, family in families.items()},
         head={variant: scores.loc[splits.index].to_numpy() for variant, scores in head.items()},
         scan_id=np.array([scans.get(patient, "") for patient in splits.index]),
     )
-    said = _said(store, sources[HEAD]) if HEAD in kinds else ()
+    said = (*(_said(store, sources[HEAD]) if HEAD in kinds else ()), *_compared(study, families))
     return Gathered(checked(data), left_out, sources, {kind: f.folder for kind, f in families.items()}, said)
 
 
@@ -135,7 +141,7 @@ def _source(store: Store, study: Study, kind: str) -> str:
     return TASKS["autoencoder" if kind == "deep" else HEAD](store, study).model_id
 
 
-def _family(store: Store, study: Study, kind: str, source: str) -> _Family:
+def _family(store: Store, study: Study, kind: str, source: str, train: frozenset[str]) -> _Family:
     if kind == "deep":
         table, feature_set = ledger.read_deep(store, source), f"deep/{source}"
     else:
@@ -149,10 +155,11 @@ def _family(store: Store, study: Study, kind: str, source: str) -> _Family:
     frame = _doubles(table, names)
     at = frame.index.get_indexer(pd.MultiIndex.from_frame(chosen[list(SCAN_KEY)]))
     features = Features(names, frame.to_numpy()[at])
-    between, within = _outlines(frame, chosen, study)
+    designs = find_designs(frame.index.to_frame(index=False), chosen, study.scans, train)
+    between, within = (_ratings(frame, designs, design) for design in DESIGNS)
     scans = dict(zip(chosen["patient_id"], chosen["scan_id"], strict=True))
     settings = next(iter(chosen["settings_hash"]), "")  # one for all: features of several are not read
-    return _Family(ledger.settings_folder(feature_set, settings), features, scans, between, within)
+    return _Family(ledger.settings_folder(feature_set, settings), features, scans, between, within, designs)
 
 
 def _check_names(study: Study, families: dict[str, _Family]) -> None:
@@ -172,29 +179,31 @@ def _doubles(table: pa.Table, names: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(values, pd.MultiIndex.from_frame(table.select(SCAN_KEY).to_pandas()), list(names))
 
 
-def _outlines(frame: pd.DataFrame, chosen: pd.DataFrame, study: Study) -> tuple[Ratings | None, Ratings | None]:
-    """The chosen scans outlined by every reader once, and by the study's reader more than once."""
-    where = frame.index.to_frame(index=False)
-    readers = sorted(set(where.loc[where["repeat"] == study.scans.repeat, "reader"]))
-    repeats = sorted(set(where.loc[where["reader"] == study.scans.reader, "repeat"]))
-    between = [(reader, study.scans.repeat) for reader in readers]
-    within = [(study.scans.reader, repeat) for repeat in repeats]
-    return _rated(frame, chosen, between), _rated(frame, chosen, within)
-
-
-def _rated(frame: pd.DataFrame, chosen: pd.DataFrame, outlines: list[tuple[str, int]]) -> Ratings | None:
-    if len(outlines) < 2:
+def _ratings(frame: pd.DataFrame, designs: Designs, design: str) -> Ratings | None:
+    """The features of the patients outlined again, as the layout of a design has them."""
+    if design not in designs.layouts:
         return None
-    at = np.array(
-        [
-            frame.index.get_indexer([(s.scan_id, reader, repeat, s.roi) for reader, repeat in outlines])
-            for s in chosen.itertuples()
-        ]
+    layout = designs.layouts[design]
+    return Ratings(layout.patients, frame.to_numpy()[layout.rows])
+
+
+def _compared(study: Study, families: dict[str, _Family]) -> tuple[str, ...]:
+    """What every step ``stability`` of the study compares, in words; nothing where it cannot be done."""
+    steps = [
+        (step, kind)
+        for signature in study.signature
+        for variant in _variants(signature)
+        for step in variant.steps
+        if isinstance(step, Stability)
+        for kind in step.families or variant.families
+    ]
+    return tuple(
+        dict.fromkeys(
+            f"step stability, {kind}: {families[kind].designs.described(step.designs)}"
+            for step, kind in steps
+            if kind in families and families[kind].designs.allow(step.designs)
+        )
     )
-    whole = (at >= 0).all(axis=1) if len(at) else np.zeros(0, bool)
-    if not whole.any():
-        return None
-    return Ratings(chosen["patient_id"].to_numpy(object)[whole].astype(str), frame.to_numpy()[at[whole]])
 
 
 def _rows(family: _Family, patients: pd.Index) -> Features:

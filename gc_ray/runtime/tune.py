@@ -58,7 +58,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What ``tune`` stored. new: False when it was there already. failed: by signature, why there is none."""
+    """What ``tune`` stored. new: False when it was there already. failed: by signature, why there is none.
+
+    notes: what is to be known of the features, such as which outlines an ICC compares.
+    """
 
     study_id: str
     tune_id: str
@@ -66,6 +69,7 @@ class Tuned:
     lines: tuple[Line, ...]
     failed: dict[str, str]
     left_out: tuple[dict, ...]
+    notes: tuple[str, ...] = ()
 
 
 def tune(store: Store, study: Study, workers: int | None, watch: Watch, run: str) -> Tuned:
@@ -85,7 +89,7 @@ def tune(store: Store, study: Study, workers: int | None, watch: Watch, run: str
         with cluster.session(workers) if workers != 0 else nullcontext():
             card = _bring_about(place, study, gathered, folder, lambda units: _ran(units, place, workers, watch))
     lines = tuple(Line(**line | {"warnings": tuple(line["warnings"])}) for line in card["lines"])
-    done = Tuned(study.name, tune_id, new, lines, card["failed"], gathered.left_out)
+    done = Tuned(study.name, tune_id, new, lines, card["failed"], gathered.left_out, gathered.statements)
     record = {"run": run, "command": "tune", "exit_code": 3 if done.failed else 0, **asdict(done)}
     store.put(f"runs/{run}.json", json.dumps(record | {"study": study.model_dump(mode="json")}, indent=1).encode())
     return done
