@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gc_ray.runtime.check_lines import features_lines
 from gc_ray.runtime.progress import Epochs, Progress, duration
 from gc_ray.runtime.show_lines import contents_lines
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # every command loads this module; torch and the like only th
     from gc_ray.models.bundle import Bundle
     from gc_ray.report.evaluate import Outcome
     from gc_ray.runtime.check import CohortCheck
+    from gc_ray.runtime.check_features import FeaturesCheck
     from gc_ray.runtime.controls import Controlled
     from gc_ray.runtime.demo import Ended, Result, Step
     from gc_ray.runtime.doctor import Diagnosis
@@ -128,6 +130,16 @@ def show_check(found: CohortCheck) -> None:
         "  ".join(f"{name} {verdicts.count(name)}" for name in ("ok", "repaired", "refused")) or "no file was read"
     )
     _lines(console, [f"{found.outlines} outlines: {counts if verdicts else 'tables only, no file was read'}"])
+
+
+def show_features_check(found: FeaturesCheck) -> None:
+    """Print what a features table holds, then what is wrong with it for the study."""
+    console = _console()
+    _lines(console, features_lines(found))
+    for finding in found.findings:
+        say(console, f"{finding.level:<8}  {finding.text}", COLOURS[finding.level])
+    levels = [finding.level for finding in found.findings]
+    _lines(console, [f"{levels.count('error')} error(s), {levels.count('warning')} warning(s); nothing was written"])
 
 
 def show_split(found: Split, store: str) -> None:
@@ -306,6 +318,9 @@ def show_bundle(bundle_id: str, made: Bundle, out: str) -> None:
     _lines(console, [f"  {'cutoff':<20} {made.cutoff['cutoff']:.4g} ({made.cutoff['rule']})"])
     for warning in made.card["warnings"]:
         say(console, f"  warning: {warning}", "yellow")
+    if elsewhere := made.features.get("elsewhere"):
+        took = f"{len(elsewhere['names'])} of the {elsewhere['features']} columns of {elsewhere['name']}"
+        _lines(console, [f"  {'features':<20} {took}, made elsewhere: score new rows by gc-ray rescore --features"])
     _lines(console, [f"bundle {bundle_id} of {made.model}, {len(made.card['feature_order'])} predictors: {out}"])
 
 
@@ -317,6 +332,7 @@ def show_rescored(found: Rescored, store: str) -> None:
             say(console, f"  {kind}: {scan.scan_id}: {scan.reason}", "yellow")
         if len(scans) > REASONS:
             _lines(console, [f"  and {len(scans) - REASONS} more {kind}, all in the run record"])
+    _lines(console, found.notes)
     counts = {name: getattr(found, name) for name in ("scored", "refused", "already")}
     counts |= {"waiting": len(found.waiting), "failed": len(found.failed)}
     _lines(console, [", ".join(f"{number} {name}" for name, number in counts.items())])

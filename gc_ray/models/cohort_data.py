@@ -45,8 +45,8 @@ class CohortData:
 
     y: 0 or 1. cohort: train, internal or external. fold: 0, 1, .. in the training cohort, else -1. clinical: a frame
     with one row a patient and the columns that ``coding`` names. families: radiomics, deep. between, within: of a
-    family, outlines by several readers and repeats by one; lacking: of a family, why a design is not there. head: log odds of the network head by variant. scan_id: of
-    the scan that was used, empty without one.
+    family, outlines by several readers and repeats by one; lacking: of a family, why a design of an ICC is not there.
+    head: log odds of the network head by variant. scan_id: of the scan that was used, empty without one.
     """
 
     patient_ids: Ids

@@ -1,4 +1,4 @@
-"""Which outlines an ICC compares: several readers of one scan, or the repeats of one reader; and why a table has none.
+"""Which outlines an ICC compares: several readers of one scan, or one reader's repeats; and why there are none.
 
 A design needs a complete layout: each patient that counts is outlined by every reader (or in every repeat) of it.
 """
@@ -62,13 +62,13 @@ class Designs:
 
     def described(self, asked: tuple[str, ...] = ()) -> str:
         """What the asked designs (all when empty) compare, in words; a design that is not there says why."""
-        said = []
-        for design in asked or DESIGNS:
-            if design in self.layouts:
-                said.append(_described(design, self.layouts[design], self.who))
-            else:
-                said.append(f"no {design}-reader ICC: {self.lacking[design]}")
-        return "; ".join(said)
+        return "; ".join(self.sentence(design) for design in asked or DESIGNS)
+
+    def sentence(self, design: str) -> str:
+        """What one design compares, or why it is not there."""
+        if design in self.layouts:
+            return _described(design, self.layouts[design], self.who)
+        return f"no {design}-reader ICC: {self.lacking[design]}"
 
 
 def find_designs(

@@ -18,9 +18,9 @@ from gc_ray.models.selection import spearman_filter, t_test_filter, variance_fil
 class Work:
     """What a step sees: n patients fitted on, p features that it concerns.
 
-    factors: the clinical column of each term, the feature itself otherwise. agreement: the least ICC of each feature in
-    these patients over the designs used, NaN where one cannot be computed. designs: those that were used. internal: (x, y) of the internal cohort, for steps that look at
-    it; None unless the variant is the published one. rng: for folds.
+    factors: the clinical column of each term, the feature itself otherwise. agreement: the least ICC of each feature
+    in these patients over the designs used, NaN where one cannot be computed; designs: those used. internal: (x, y)
+    of the internal cohort, for steps that look at it; None unless the variant is the published one. rng: for folds.
     """
 
     x: np.ndarray

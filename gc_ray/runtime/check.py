@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from gc_ray.cohort.clinical import check_clinical
 from gc_ray.cohort.findings import Finding
 from gc_ray.cohort.manifest import ScanRow, Scans
-from gc_ray.errors import MaskError, ScanError, TableError
+from gc_ray.errors import MaskError, ScanError
 from gc_ray.imaging.read import survey_ct, survey_mask
 from gc_ray.runtime import cluster
+from gc_ray.runtime.check_clinical_table import check_clinical_table
 from gc_ray.runtime.clinical_table import fetch_clinical
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.scan_work import anonymous, local_sources
 from gc_ray.runtime.scratch import scratch
-from gc_ray.runtime.split import divide, site_of
 from gc_ray.study import Study
 
 CHUNK = 4  # scans a task looks at; a scan's 300 headers take a quarter of a second
@@ -52,7 +51,9 @@ def check(
     TableError when a table cannot be read at all.
     """
     rows = read_manifests(manifests)
-    findings = _clinical_findings(clinical, study, rows) if clinical else []
+    findings = []
+    if clinical:
+        findings, _ = check_clinical_table(fetch_clinical(clinical)[0], study, set(rows.count("patient_id")))
     if manifest_only:
         return CohortCheck(len(rows), (), tuple(findings))
     with cluster.session(workers):
@@ -102,14 +103,3 @@ def _shared_series(verdicts: list[Verdict], rows: Scans) -> list[Finding]:
             text = f"scans {', '.join(sorted(names))} {whose} are the same series; keep one"
             found.append(Finding("error" if several else "warning", text))
     return found
-
-
-def _clinical_findings(uri: str, study: Study, rows: Scans) -> list[Finding]:
-    text, _ = fetch_clinical(uri)
-    values, findings = check_clinical(text, study.clinical, set(rows.count("patient_id")))
-    if study.clinical.outcome and all(finding.level != "error" for finding in findings):
-        try:
-            divide(values, site_of(text), study)
-        except TableError as error:
-            findings.append(Finding("warning", f"gc-ray split will refuse: {error}"))
-    return findings

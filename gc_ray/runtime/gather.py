@@ -17,6 +17,7 @@ from gc_ray.errors import StudyError, TableError
 from gc_ray.models.cohort_data import COHORTS, TRAIN, CohortData, Features, Ratings, checked
 from gc_ray.models.design import complete_rows
 from gc_ray.models.outlined_again import Designs, find_designs
+from gc_ray.runtime.made_elsewhere import made_elsewhere
 from gc_ray.store import Store
 from gc_ray.study import Study
 from gc_ray.study_signatures import DESIGNS, HEAD, SignatureSettings, Stability, changed
@@ -91,7 +92,8 @@ def gather(store: Store, study: Study) -> Gathered:
         head={variant: scores.loc[splits.index].to_numpy() for variant, scores in head.items()},
         scan_id=np.array([scans.get(patient, "") for patient in splits.index]),
     )
-    said = (*(_said(store, sources[HEAD]) if HEAD in kinds else ()), *_compared(study, families))
+    said = (*(_said(store, sources[HEAD]) if HEAD in kinds else ()), *_about_tables(store, families))
+    said = (*said, *_compared(study, families))
     return Gathered(checked(data), left_out, sources, {kind: f.folder for kind, f in families.items()}, said)
 
 
@@ -185,6 +187,12 @@ def _ratings(frame: pd.DataFrame, designs: Designs, design: str) -> Ratings | No
         return None
     layout = designs.layouts[design]
     return Ratings(layout.patients, frame.to_numpy()[layout.rows])
+
+
+def _about_tables(store: Store, families: dict[str, _Family]) -> tuple[str, ...]:
+    """What is known of features that came in as a table."""
+    found = (made_elsewhere(store, family.folder) for kind, family in families.items() if kind == "radiomics")
+    return tuple(made.statement for made in found if made is not None)
 
 
 def _compared(study: Study, families: dict[str, _Family]) -> tuple[str, ...]:

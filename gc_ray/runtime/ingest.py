@@ -12,13 +12,11 @@ import pandas as pd
 
 from gc_ray import ledger
 from gc_ray.errors import TableError
+from gc_ray.runtime.made_elsewhere import commit_table
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
-from gc_ray.study import digest
 from gc_ray.tables import SCAN_KEY
 
-CODE = "elsewhere"  # the version of the code that computed: not ours
-NOTE = "values made elsewhere, brought in from a table"
 GAPS = ("", "NA", "NaN", "nan")  # how tables write that there is no value
 NAME = re.compile(r"[A-Za-z0-9_.-]+")
 DEFAULTS = {"site": "", "phase": "", "reader": "R1", "repeat": "0", "roi": ""}  # scan_id: the patient_id
@@ -48,16 +46,7 @@ def ingest(features: str, feature_set: str, store: Store, run: str) -> Ingested:
     if not NAME.fullmatch(feature_set):
         raise TableError(f"feature set {feature_set}: wanted letters, digits, _ . and - only; take another name")
     names = tuple(values.columns)
-    settings = {"made": "elsewhere", "names": names}
-    settings_hash = digest(settings)
-    before = {_key(row): row for row in ledger.read_ledger(store).to_pylist() if row["feature_set"] == feature_set}
-    if any((row["settings_hash"], row["code_version"]) != (settings_hash, CODE) for row in before.values()):
-        raise TableError(f"{name}: the store has {feature_set} with other features or from extraction; name another")
-    folder = ledger.settings_folder(feature_set, settings_hash)
-    store.put(f"{folder}/settings.json", json.dumps({"settings": settings, "names": names}, indent=1).encode())
-    added = 0
-    for key, row in zip(keys.to_dict("records"), values.to_numpy(), strict=True):
-        added += _commit(store, key | {"feature_set": feature_set}, settings_hash, row, names, before)
+    added = commit_table(store, feature_set, keys, values, name)
     ledger.compact(store)
     done = Ingested(feature_set, len(keys), names, added, int(np.isnan(values.to_numpy()).sum()))
     record = {"run": run, "command": "ingest", "exit_code": 0, "table": name, **asdict(done)}
@@ -115,24 +104,3 @@ def _numbers(column: pd.Series, name: str) -> np.ndarray:
     if np.isinf(values).any():
         raise TableError(f"{name}: column {column.name} holds an infinite value; leave the cell empty")
     return values
-
-
-def _commit(
-    store: Store, identity: dict, settings_hash: str, values: np.ndarray, names: tuple[str, ...], before: dict
-) -> bool:
-    """Stage and commit one row; False when the store has it with these values."""
-    content, old = digest(values.tolist()), before.get(_key(identity))
-    if old is not None and old["source_sha256"] == content:
-        return False
-    row = identity | {"generation": old["generation"] + 1 if old else 1}
-    gaps = {names[i]: "no value in the table" for i in np.flatnonzero(np.isnan(values))}
-    phase = row.pop("phase")
-    staged = ledger.stage_features(store, row, settings_hash, values.tolist())
-    row |= {"phase": phase, "status": "ok", "stage": "done", "reason": "", "notes": [NOTE], "object": staged}
-    row |= {"missing": json.dumps(gaps), "geometry": "{}", "mask_voxels": None, "source_stamp": content}
-    row |= {"source_sha256": content, "settings_hash": settings_hash, "code_version": CODE}
-    return ledger.commit(store, row | {"seconds": 0.0, "peak_mb": 0.0})
-
-
-def _key(row: dict) -> tuple:
-    return tuple(row[name] for name in SCAN_KEY)

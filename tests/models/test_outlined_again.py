@@ -9,7 +9,9 @@ from gc_ray.study_cohort import ScansSettings
 R1 = ScansSettings()
 
 
-def designs(*parts: tuple[str, int, range], train: range = range(100), scans: ScansSettings = R1, **changes) -> Designs:
+def designs(
+    *parts: tuple[str, int, range], train: range = range(100), scans: ScansSettings = R1, **changes
+) -> Designs:
     """The designs of a table in which (reader, repeat) outlined these patients; changes: of the rows of reader R2."""
     rows = [
         {"scan_id": f"P{i}", "reader": reader, "repeat": repeat, "roi": "", "patient_id": f"P{i}"}
@@ -100,4 +102,6 @@ def test_repeats_may_be_numbered_from_one():
 def test_one_training_patient_is_no_layout():
     """An ICC wants two; patients of other cohorts do not count."""
     found = designs(("R1", 0, range(9)), ("R2", 0, range(4, 9)), train=range(5))
-    assert found.lacking["inter"].startswith("1 training patients have the same scan and roi outlined by readers R1, R2")
+    assert found.lacking["inter"].startswith(
+        "1 training patients have the same scan and roi outlined by readers R1, R2"
+    )

@@ -1,0 +1,140 @@
+"""A features table looked at before it is ingested: what it holds, and whether a study can use it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import pandas as pd
+
+from gc_ray.cohort.findings import Finding, some
+from gc_ray.runtime.asked_of_features import asked_of, set_asked_for
+from gc_ray.runtime.check_clinical_table import check_clinical_table
+from gc_ray.runtime.clinical_table import fetch_clinical
+from gc_ray.runtime.ingest import read_features_table
+from gc_ray.source import parent_of
+from gc_ray.study import Study
+
+
+@dataclass(frozen=True)
+class FeaturesCheck:
+    """What a features table holds, and what is wrong with it for a study.
+
+    Attributes
+    ----------
+    table : str
+        Name of its file.
+    rows, patients : int
+    features : tuple of str
+        In the order of the table.
+    gaps : dict of str to int
+        Rows without a value, of every feature that has such rows.
+    constant : tuple of str
+        Features with one and the same value throughout.
+    copies : dict of str to str
+        Features whose values are those of an earlier feature, and which.
+    outlines : dict of str to int
+        Rows of each reader and repeat.
+    sites : dict of str to int
+        Rows of each site; an empty name where the table says none.
+    designs : dict of str to str
+        What each design of an ICC would compare, or why it cannot be; empty where no outline is the study's.
+    meeting : str
+        How its patients and those of the clinical table meet; empty without one.
+    feature_set : str
+        The name by which the study reads features; empty where it reads none.
+    findings : tuple of Finding
+        Errors, and warnings of what a study would lose.
+    """
+
+    table: str
+    rows: int
+    patients: int
+    features: tuple[str, ...]
+    gaps: dict[str, int]
+    constant: tuple[str, ...]
+    copies: dict[str, str]
+    outlines: dict[str, int]
+    sites: dict[str, int]
+    designs: dict[str, str]
+    meeting: str
+    feature_set: str
+    findings: tuple[Finding, ...]
+
+
+def check_features(features: str, clinical: str | None, study: Study) -> FeaturesCheck:
+    """Look at a features table and, when given, at the clinical table, for a study.
+
+    Parameters
+    ----------
+    features, clinical : str
+        Addresses of the tables, CSV or Parquet.
+    study : Study
+        One without signatures asks nothing of the features.
+
+    Raises
+    ------
+    TableError
+        When a table cannot be read at all.
+    """
+    name = parent_of(features)[1]
+    keys, values = read_features_table(features, name)
+    findings, cohorts, meeting = [], None, ""
+    if clinical is not None:
+        text, clinical_name = fetch_clinical(clinical)
+        found, cohorts = check_clinical_table(text, study)
+        meeting, more = _meeting(set(keys["patient_id"]), set(text.index), name, clinical_name)
+        findings += [*found, *more, *_sites(keys, text)]
+    designs, asked = asked_of(keys, values, cohorts, study)
+    gaps = values.isna().sum()
+    outlines = Counter(f"{r} repeat {n}" for r, n in zip(keys["reader"], keys["repeat"], strict=True))
+    return FeaturesCheck(
+        name,
+        len(keys),
+        keys["patient_id"].nunique(),
+        tuple(values.columns),
+        {feature: int(n) for feature, n in gaps[gaps > 0].items()},
+        tuple(feature for feature in values if values[feature].nunique(dropna=False) == 1),
+        _copies(values),
+        dict(sorted(outlines.items())),
+        dict(sorted(Counter(keys["site"]).items())),
+        designs,
+        meeting,
+        set_asked_for(study),
+        (*findings, *asked),
+    )
+
+
+def _meeting(own: set[str], listed: set[str], name: str, clinical: str) -> tuple[str, list[Finding]]:
+    """How the patients of two tables meet, and what is wrong with it."""
+    both = own & listed
+    said = f"{len(both)} of {len(own)} patients of {name} are in {clinical}, which has {len(listed)}"
+    alone = ((sorted(own - both), name), (sorted(listed - both), clinical))
+    parts = [f"{len(ids)} only in {table} ({some(ids)})" for ids, table in alone if ids]
+    if both:
+        return said, [Finding("warning", f"patient_id: {part}; they will not be analysed") for part in parts]
+    text = f"no patient_id is in both tables: {', '.join(parts)}; write each id the same way in both"
+    return said, [Finding("error", text)]
+
+
+def _sites(keys: pd.DataFrame, text: pd.DataFrame) -> list[Finding]:
+    """Patients whose site is another in the clinical table."""
+    if "site" not in text:
+        return []
+    said = keys["patient_id"].map(text["site"]).fillna("")
+    clash = keys["patient_id"][(keys["site"] != "") & (said != "") & (keys["site"] != said)].unique()
+    if not len(clash):
+        return []
+    about = f"site: {len(clash)} patients have another site in the clinical table (patients {some(clash)})"
+    return [Finding("error", f"{about}; one patient has one site, correct one of the tables")]
+
+
+def _copies(values: pd.DataFrame) -> dict[str, str]:
+    """Features that equal an earlier one in every row, and which."""
+    first: dict[bytes, str] = {}
+    found = {}
+    for name in values:
+        earlier = first.setdefault(values[name].to_numpy().tobytes(), name)
+        if earlier != name:
+            found[name] = earlier
+    return found

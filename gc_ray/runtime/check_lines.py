@@ -1,0 +1,43 @@
+"""What a check of a features table found, in lines that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # these lines are loaded by every command
+    from gc_ray.runtime.check_features import FeaturesCheck
+
+SHOWN = 4  # features, readers or sites that a line names; all are in the JSON
+WIDE = 10  # of the first column
+
+
+def features_lines(found: FeaturesCheck) -> Iterator[str]:
+    """What the table holds, a line each; findings are printed beside them by the console."""
+    first, last = found.features[0], found.features[-1]
+    yield f"{found.table}: {found.rows} rows, {found.patients} patients, {len(found.features)} features"
+    about = {
+        "features": f"{first} to {last}" if len(found.features) > 1 else first,
+        "gaps": _gaps(found),
+        "constant": _few(found.constant),
+        "copies": _few(f"{name} = {of}" for name, of in found.copies.items()),
+        "readers": _few(f"{outline}: {n}" for outline, n in found.outlines.items()),
+        "sites": _few(f"{site or 'none named'}: {n}" for site, n in found.sites.items()),
+        "patients": found.meeting,
+        **found.designs,
+        "study": f"reads feature set {found.feature_set}" if found.feature_set else "",
+    }
+    yield from (f"  {name:<{WIDE}} {text}" for name, text in about.items() if text)
+
+
+def _gaps(found: FeaturesCheck) -> str:
+    if not found.gaps:
+        return "none"
+    return f"{sum(found.gaps.values())} values, in {_few(found.gaps)}"
+
+
+def _few(names: Iterable[str]) -> str:
+    """The first few, and how many more there are; ``none`` without any."""
+    held = list(names)
+    more = f" and {len(held) - SHOWN} more" if len(held) > SHOWN else ""
+    return ", ".join(held[:SHOWN]) + more or "none"

@@ -1,0 +1,118 @@
+"""Features made elsewhere, as the store holds them: committed row by row, and known as such ever after."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from gc_ray import ledger
+from gc_ray.errors import TableError
+from gc_ray.store import Store
+from gc_ray.study import digest
+from gc_ray.tables import SCAN_KEY
+
+CODE = "elsewhere"  # the version of the code that computed: not ours
+NOTE = "values made elsewhere, brought in from a table"
+
+
+@dataclass(frozen=True)
+class MadeElsewhere:
+    """What is known of a set of features that this software did not compute.
+
+    Attributes
+    ----------
+    name : str
+        The feature set in the store.
+    features : int
+        How many features it has.
+    settings : str
+        Digest of their names in order: all that there is to tell one such set from another.
+    """
+
+    name: str
+    features: int
+    settings: str
+
+    @property
+    def statement(self) -> str:
+        """The sentence that cards and reports carry."""
+        return (
+            f"feature set {self.name} ({self.features} columns, digest of their names {self.settings}) was made "
+            "elsewhere and came in as a table: this software cannot know how its features were computed"
+        )
+
+    def to_dict(self) -> dict:
+        """As JSON types, for a card."""
+        return {"made": "elsewhere", **asdict(self)}
+
+
+def made_elsewhere(store: Store, folder: str) -> MadeElsewhere | None:
+    """What the store says of a folder of features (``ledger.settings_folder``); None for features computed here."""
+    said = json.loads(store.get(f"{folder}/settings.json"))
+    if not isinstance(said.get("settings"), dict) or said["settings"].get("made") != "elsewhere":
+        return None
+    _, name, settings_hash = folder.rsplit("/", 2)
+    return MadeElsewhere(name, len(said["names"]), settings_hash)
+
+
+def commit_table(store: Store, feature_set: str, keys: pd.DataFrame, values: pd.DataFrame, table: str) -> int:
+    """Commit each row of a features table as an outline's result; how many are new or have other values than before.
+
+    Parameters
+    ----------
+    store : Store
+    feature_set : str
+        Name of the features in the store.
+    keys : DataFrame
+        scan_id, reader, repeat, roi, patient_id, site and phase of each row.
+    values : DataFrame
+        The features of the same rows, float64, NaN for a gap.
+    table : str
+        Name of the table's file, for messages.
+
+    Returns
+    -------
+    int
+        Rows committed; a row whose values the store has already is not.
+
+    Raises
+    ------
+    TableError
+        When the store holds the feature set with other features, or from extraction.
+    """
+    names = tuple(values.columns)
+    settings = {"made": "elsewhere", "names": names}
+    settings_hash = digest(settings)
+    before = {_key(row): row for row in ledger.read_ledger(store).to_pylist() if row["feature_set"] == feature_set}
+    if any((row["settings_hash"], row["code_version"]) != (settings_hash, CODE) for row in before.values()):
+        raise TableError(f"{table}: the store has {feature_set} with other features or from extraction; name another")
+    folder = ledger.settings_folder(feature_set, settings_hash)
+    store.put(f"{folder}/settings.json", json.dumps({"settings": settings, "names": names}, indent=1).encode())
+    added = 0
+    for key, row in zip(keys.to_dict("records"), values.to_numpy(), strict=True):
+        added += _commit(store, key | {"feature_set": feature_set}, settings_hash, row, names, before)
+    return added
+
+
+def _commit(
+    store: Store, identity: dict, settings_hash: str, values: np.ndarray, names: tuple[str, ...], before: dict
+) -> bool:
+    """Stage and commit one row; False when the store has it with these values."""
+    content, old = digest(values.tolist()), before.get(_key(identity))
+    if old is not None and old["source_sha256"] == content and old["status"] in ledger.USABLE:
+        return False
+    row = identity | {"generation": old["generation"] + 1 if old else 1}
+    gaps = {names[i]: "no value in the table" for i in np.flatnonzero(np.isnan(values))}
+    phase = row.pop("phase")
+    staged = ledger.stage_features(store, row, settings_hash, values.tolist())
+    row |= {"phase": phase, "status": "ok", "stage": "done", "reason": "", "notes": [NOTE], "object": staged}
+    row |= {"missing": json.dumps(gaps), "geometry": "{}", "mask_voxels": None, "source_stamp": content}
+    row |= {"source_sha256": content, "settings_hash": settings_hash, "code_version": CODE}
+    return ledger.commit(store, row | {"seconds": 0.0, "peak_mb": 0.0})
+
+
+def _key(row: dict) -> tuple:
+    return tuple(row[name] for name in SCAN_KEY)
