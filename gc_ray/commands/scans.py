@@ -175,6 +175,7 @@ def ingest(
         console.show_lines(
             f"{done.rows} rows of {len(done.features)} features, {done.features[0]} to {done.features[-1]}, "
             f"{done.gaps} values missing; {done.added} rows new in {store}",
+            *done.notes,
             f"in the study file: tune.feature_set = {done.feature_set}, extract.feature_sets = []",
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,6 +10,7 @@ from gc_ray.cohort.findings import Finding, some
 from gc_ray.runtime.asked_of_features import asked_of, set_asked_for
 from gc_ray.runtime.check_clinical_table import check_clinical_table
 from gc_ray.runtime.clinical_table import fetch_clinical
+from gc_ray.runtime.features_facts import FeaturesFacts, features_facts
 from gc_ray.runtime.ingest import read_features_table
 from gc_ray.source import parent_of
 from gc_ray.study import Study
@@ -24,19 +24,8 @@ class FeaturesCheck:
     ----------
     table : str
         Name of its file.
-    rows, patients : int
-    features : tuple of str
-        In the order of the table.
-    gaps : dict of str to int
-        Rows without a value, of every feature that has such rows.
-    constant : tuple of str
-        Features with one and the same value throughout.
-    copies : dict of str to str
-        Features whose values are those of an earlier feature, and which.
-    outlines : dict of str to int
-        Rows of each reader and repeat.
-    sites : dict of str to int
-        Rows of each site; an empty name where the table says none.
+    facts : FeaturesFacts
+        What the table holds, counted.
     designs : dict of str to str
         What each design of an ICC would compare, or why it cannot be; empty where no outline is the study's.
     meeting : str
@@ -48,14 +37,7 @@ class FeaturesCheck:
     """
 
     table: str
-    rows: int
-    patients: int
-    features: tuple[str, ...]
-    gaps: dict[str, int]
-    constant: tuple[str, ...]
-    copies: dict[str, str]
-    outlines: dict[str, int]
-    sites: dict[str, int]
+    facts: FeaturesFacts
     designs: dict[str, str]
     meeting: str
     feature_set: str
@@ -86,23 +68,8 @@ def check_features(features: str, clinical: str | None, study: Study) -> Feature
         meeting, more = _meeting(set(keys["patient_id"]), set(text.index), name, clinical_name)
         findings += [*found, *more, *_sites(keys, text)]
     designs, asked = asked_of(keys, values, cohorts, study)
-    gaps = values.isna().sum()
-    outlines = Counter(f"{r} repeat {n}" for r, n in zip(keys["reader"], keys["repeat"], strict=True))
-    return FeaturesCheck(
-        name,
-        len(keys),
-        keys["patient_id"].nunique(),
-        tuple(values.columns),
-        {feature: int(n) for feature, n in gaps[gaps > 0].items()},
-        tuple(feature for feature in values if values[feature].nunique(dropna=False) == 1),
-        _copies(values),
-        dict(sorted(outlines.items())),
-        dict(sorted(Counter(keys["site"]).items())),
-        designs,
-        meeting,
-        set_asked_for(study),
-        (*findings, *asked),
-    )
+    facts = features_facts(keys, values)
+    return FeaturesCheck(name, facts, designs, meeting, set_asked_for(study), (*findings, *asked))
 
 
 def _meeting(own: set[str], listed: set[str], name: str, clinical: str) -> tuple[str, list[Finding]]:
@@ -127,14 +94,3 @@ def _sites(keys: pd.DataFrame, text: pd.DataFrame) -> list[Finding]:
         return []
     about = f"site: {len(clash)} patients have another site in the clinical table (patients {some(clash)})"
     return [Finding("error", f"{about}; one patient has one site, correct one of the tables")]
-
-
-def _copies(values: pd.DataFrame) -> dict[str, str]:
-    """Features that equal an earlier one in every row, and which."""
-    first: dict[bytes, str] = {}
-    found = {}
-    for name in values:
-        earlier = first.setdefault(values[name].to_numpy().tobytes(), name)
-        if earlier != name:
-            found[name] = earlier
-    return found

@@ -14,26 +14,20 @@ WIDE = 10  # of the first column
 
 def features_lines(found: FeaturesCheck) -> Iterator[str]:
     """What the table holds, a line each; findings are printed beside them by the console."""
-    first, last = found.features[0], found.features[-1]
-    yield f"{found.table}: {found.rows} rows, {found.patients} patients, {len(found.features)} features"
+    facts, names = found.facts, found.facts.features
+    yield f"{found.table}: {facts.rows} rows, {facts.patients} patients, {len(names)} features"
     about = {
-        "features": f"{first} to {last}" if len(found.features) > 1 else first,
-        "gaps": _gaps(found),
-        "constant": _few(found.constant),
-        "copies": _few(f"{name} = {of}" for name, of in found.copies.items()),
-        "readers": _few(f"{outline}: {n}" for outline, n in found.outlines.items()),
-        "sites": _few(f"{site or 'none named'}: {n}" for site, n in found.sites.items()),
+        "features": f"{names[0]} to {names[-1]}" if len(names) > 1 else names[0],
+        "gaps": f"{sum(facts.gaps.values())} values, in {_few(facts.gaps)}" if facts.gaps else "none",
+        "constant": _few(facts.constant),
+        "copies": _few(f"{name} = {of}" for name, of in facts.copies.items()),
+        "readers": _few(f"{outline}: {n}" for outline, n in facts.outlines.items()),
+        "sites": _few(f"{site or 'none named'}: {n}" for site, n in facts.sites.items()),
         "patients": found.meeting,
         **found.designs,
         "study": f"reads feature set {found.feature_set}" if found.feature_set else "",
     }
     yield from (f"  {name:<{WIDE}} {text}" for name, text in about.items() if text)
-
-
-def _gaps(found: FeaturesCheck) -> str:
-    if not found.gaps:
-        return "none"
-    return f"{sum(found.gaps.values())} values, in {_few(found.gaps)}"
 
 
 def _few(names: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from gc_ray import ledger
 from gc_ray.errors import TableError
+from gc_ray.runtime.features_facts import features_facts
 from gc_ray.runtime.made_elsewhere import commit_table
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
@@ -24,13 +25,14 @@ DEFAULTS = {"site": "", "phase": "", "reader": "R1", "repeat": "0", "roi": ""}  
 
 @dataclass(frozen=True)
 class Ingested:
-    """What was brought in. added: rows that are new or whose values changed."""
+    """What was brought in. added: rows that are new or whose values changed. notes: worth knowing of the table."""
 
     feature_set: str
     rows: int
     features: tuple[str, ...]
     added: int
     gaps: int
+    notes: tuple[str, ...] = ()
 
 
 def ingest(features: str, feature_set: str, store: Store, run: str) -> Ingested:
@@ -48,7 +50,8 @@ def ingest(features: str, feature_set: str, store: Store, run: str) -> Ingested:
     names = tuple(values.columns)
     added = commit_table(store, feature_set, keys, values, name)
     ledger.compact(store)
-    done = Ingested(feature_set, len(keys), names, added, int(np.isnan(values.to_numpy()).sum()))
+    facts = features_facts(keys, values)
+    done = Ingested(feature_set, len(keys), names, added, sum(facts.gaps.values()), tuple(facts.notes()))
     record = {"run": run, "command": "ingest", "exit_code": 0, "table": name, **asdict(done)}
     store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
     return done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import pandas as pd
@@ -162,6 +163,7 @@ def _result(request: Request, work: _Todo, computed: Computed, run: str) -> dict
         "predictors": "{}", "scored_at": request.now, "run": run,
     }  # fmt: skip
     refused = [f"{r['stage']}: {r['reason']}" for r in theirs if r["status"] == "refused"]
+    refused = refused or [f"{name}: {why}" for name, why in _gaps(bundle, theirs)]
     if refused:
         return result | {"reasons": refused}
     features, head, fault = computed.of(row.key)
@@ -176,6 +178,13 @@ def _result(request: Request, work: _Todo, computed: Computed, run: str) -> dict
     verdict, reasons = judge(bundle.reference, scored.values, geometry, row.phase, site)
     result |= {"verdict": verdict, "reasons": reasons, "predictors": json.dumps(scored.values | geometry)}
     return result if verdict == REFUSED else result | _risk(bundle, scored)
+
+
+def _gaps(bundle: Bundle, rows: list[dict]) -> Iterator[tuple[str, str]]:
+    """The predictors that have no value in some ledger rows, and why."""
+    for row in rows:
+        missing = json.loads(row["missing"])
+        yield from ((name, missing[name]) for name in bundle.card["feature_order"] if name in missing)
 
 
 def _risk(bundle: Bundle, scored: Scored) -> dict:
