@@ -28,7 +28,7 @@ def contents_lines(found: Contents) -> Iterator[str]:
         "scans": _products(features),
         "network inputs": _products(volumes),
         "deep tables": _products(deep),
-        "features made elsewhere": [_ingested(table) for table in found.ingested],
+        **({"features made elsewhere": [_ingested(table) for table in found.ingested]} if found.ingested else {}),
         "refused and failed results, by reason": _reasons(found),
         "splits": [line for split in found.splits for line in _split(split)],
         "models": [_model(model) for model in found.models],
