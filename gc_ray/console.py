@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -95,6 +95,11 @@ def _showing() -> Iterator[tuple[Callable[[list[str]], None], float]]:
             live.update(Text("\n".join(lines)), refresh=True)
 
         yield redraw, REDRAW_S
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """Print what the reader of a table decided or left out."""
+    _lines(_console(), [f"note: {note}" for note in notes])
 
 
 def show_summary(summary: Summary, store: str) -> None:
@@ -278,7 +283,8 @@ def show_tuned(found: Tuned, store: str) -> None:
     console = _console()
     for lost in found.left_out:
         _lines(console, [f"{lost['patients']} patients left out, {lost['train']} of them training: {lost['reason']}"])
-    _lines(console, found.notes)
+    for note in found.notes:
+        say(console, f"note: {note}", "yellow")
     _lines(console, [f"{'model':<24} {'AUC':>5} {'pooled':>6} {'n':>6} {'events':>6} {'kept':>5}  chosen"])
     for line in found.lines:
         numbers = f"{line.auc:>5.3f} {line.pooled:>6.3f} {line.n:>6} {line.events:>6} {line.features:>5}"
@@ -332,7 +338,7 @@ def show_rescored(found: Rescored, store: str) -> None:
             say(console, f"  {kind}: {scan.scan_id}: {scan.reason}", "yellow")
         if len(scans) > REASONS:
             _lines(console, [f"  and {len(scans) - REASONS} more {kind}, all in the run record"])
-    _lines(console, found.notes)
+    show_notes(found.notes)
     counts = {name: getattr(found, name) for name in ("scored", "refused", "already")}
     counts |= {"waiting": len(found.waiting), "failed": len(found.failed)}
     _lines(console, [", ".join(f"{number} {name}" for name, number in counts.items())])

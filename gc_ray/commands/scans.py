@@ -172,10 +172,10 @@ def ingest(
         from gc_ray.runtime.ingest import ingest as run
 
         done = run(features, feature_set, open_store(store), run_id("ingest"))
+        console.show_notes(done.notes)
         console.show_lines(
             f"{done.rows} rows of {len(done.features)} features, {done.features[0]} to {done.features[-1]}, "
             f"{done.gaps} values missing; {done.added} rows new in {store}",
-            *done.notes,
             f"in the study file: tune.feature_set = {done.feature_set}, extract.feature_sets = []",
         )
 

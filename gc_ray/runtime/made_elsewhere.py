@@ -10,6 +10,7 @@ import pandas as pd
 
 from gc_ray import ledger
 from gc_ray.errors import TableError
+from gc_ray.models.provenance import made_elsewhere_text
 from gc_ray.store import Store
 from gc_ray.study import digest
 from gc_ray.tables import SCAN_KEY
@@ -39,10 +40,7 @@ class MadeElsewhere:
     @property
     def statement(self) -> str:
         """The sentence that cards and reports carry."""
-        return (
-            f"feature set {self.name} ({self.features} columns, digest of their names {self.settings}) was made "
-            "elsewhere and came in as a table: this software cannot know how its features were computed"
-        )
+        return made_elsewhere_text(self.name, self.features, self.settings)
 
     def to_dict(self) -> dict:
         """As JSON types, for a card."""

@@ -92,13 +92,14 @@ def check_source(request: Request) -> None:
         raise StudyError(f"rescore: wanted --scans or --features, got {got}; this bundle takes --{wanted}")
     if made:
         raise StudyError(
-            f"--scans: the features of this bundle ({made['name']}) were made elsewhere, this software cannot "
-            f"compute them from scans; give --features TABLE with the columns {some(made['names']) or 'patient_id'}"
+            f"rescore: the features of this bundle ({made['name']}) were made elsewhere, this software cannot "
+            "compute them from scans; give --features TABLE with the columns "
+            f"{some(made['names']) or 'patient_id'}, not --scans"
         )
     name = features_of(bundle)
     raise StudyError(
-        f"--features: what this bundle takes {f'({name}) ' if name else ''}is computed from scans by this software, "
-        "and values made elsewhere are not the same numbers; give --scans"
+        f"rescore: what this bundle takes {f'({name}) ' if name else ''}is computed from scans by this software, and "
+        "values made elsewhere are not the same numbers; give --scans, not --features"
     )
 
 

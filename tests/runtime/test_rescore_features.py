@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 from gc_ray import ledger
 from gc_ray.errors import StudyError, TableError
 from gc_ray.models.bundle import Bundle, Network, read_bundle
+from gc_ray.report.facts_design import DESIGN
 from gc_ray.report.inputs import from_store
 from gc_ray.runtime import audit
 from gc_ray.runtime.bundle import _features, bundle
@@ -297,7 +299,7 @@ def test_a_bundle_of_extraction_takes_no_table(made):
     """Values made elsewhere are other numbers than those of this software under the same names."""
     held = read_bundle(made.out)
     computed = replace(held, features={"radiomics": {"name": "guo2025"}, "volumes": [], "codes": {}})
-    with pytest.raises(StudyError, match=r"--features: .* \(guo2025\) is computed from scans by this software"):
+    with pytest.raises(StudyError, match=r"takes \(guo2025\) is computed from scans by this software"):
         check_source(Request(computed, (), made.store, "", features="f.csv"))
     check_source(Request(computed, ("scans.csv",), made.store, ""))
     check_source(Request(held, (), made.store, "", features="f.csv"))
@@ -346,3 +348,16 @@ def test_a_bundle_made_before_tables_could_be_scored_is_read_as_one_of_scans(mad
     old = replace(held, features={"radiomics": None, "volumes": [], "codes": {}})
     assert isinstance(old, Bundle)
     check_source(Request(old, ("scans.csv",), made.store, ""))
+
+
+def test_a_report_claims_no_extraction_of_features_made_elsewhere(made):
+    """Whatever extract.feature_sets says: what the checklists are told of extraction is the card's sentence."""
+    inputs = from_store(made.store, made.study, None)
+    said = load_study(str(made.folder / "study.toml"), ("extract.feature_sets=['pyradiomics-ct']",))
+    done = SimpleNamespace(inputs=replace(inputs, study=said))
+    text, _ = DESIGN["extraction"](done)
+    assert text.startswith("feature set guo2025 (4 columns") and "pyradiomics-ct" not in text
+    assert DESIGN["pipeline"](done)[0].startswith("check, ingest, split, tune, evaluate")
+    extracted = SimpleNamespace(inputs=replace(inputs, study=said, card={}))
+    assert DESIGN["extraction"](extracted)[0].startswith("pyradiomics-ct; all parameters")
+    assert DESIGN["pipeline"](extracted)[0].startswith("check, extract, split, train, embed, tune")
