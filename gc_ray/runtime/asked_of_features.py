@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -11,7 +12,7 @@ from gc_ray.cohort.choose_scans import choose_scans
 from gc_ray.cohort.coding import coding_of
 from gc_ray.cohort.findings import Finding, some
 from gc_ray.errors import TableError
-from gc_ray.models.cohort_data import TRAIN
+from gc_ray.models.cohort_data import COHORTS, TRAIN
 from gc_ray.models.outlined_again import KEY, Designs, find_designs
 from gc_ray.study import Study
 from gc_ray.study_signatures import DESIGNS, HEAD, SignatureSettings, Stability
@@ -61,9 +62,8 @@ def asked_of(
     for signature in using:
         findings += [Finding("error", text) for text in _unstable(signature, designs)]
     if using:
-        own = rows["patient_id"].isin(train)
-        at = pd.MultiIndex.from_frame(keys[KEY]).get_indexer(pd.MultiIndex.from_frame(rows[own][KEY]))
-        findings += _gaps(values.iloc[at], who)
+        at = pd.MultiIndex.from_frame(keys[KEY]).get_indexer(pd.MultiIndex.from_frame(rows[KEY]))
+        findings += _gaps(values.iloc[at], rows["patient_id"].map(known["cohort"]).to_numpy(), who)
     if cohorts is not None and "outcome" in cohorts:
         trained = cohorts.loc[sorted(train & set(rows["patient_id"])), "outcome"]
         findings += [Finding("warning", text) for text in _events(using, values.shape[1], trained)]
@@ -116,14 +116,20 @@ def _unstable(signature: SignatureSettings, designs: Designs) -> Iterator[str]:
             yield f"signature {signature.name}, step stability: {why}; outline more, change designs, or drop the step"
 
 
-def _gaps(training: pd.DataFrame, who: str) -> list[Finding]:
-    """Features that no signature can take, since one of the patients fitted on has no value of them."""
-    lost = [name for name, gaps in training.isna().any().items() if gaps]
-    if not lost:
-        return []
-    text = f"{len(lost)} of {training.shape[1]} features have no value in at least one of {len(training)} {who}"
-    level = "error" if len(lost) == training.shape[1] else "warning"
-    return [Finding(level, f"{text} ({some(lost)}); they are not used: fill the gaps, or drop those rows")]
+def _gaps(values: pd.DataFrame, cohort: np.ndarray, who: str) -> Iterator[Finding]:
+    """Features that no signature can take, for a training patient has no value, and patients it could not score."""
+    empty, training = values.isna(), int((cohort == TRAIN).sum())
+    lost = empty[cohort == TRAIN].any()
+    if lost.any():
+        text = f"{lost.sum()} of {len(lost)} features have no value in at least one of {training} {who}"
+        text = f"{text} ({some(lost.index[lost])}); they are not used: fill the gaps, or drop those rows"
+        yield Finding("error" if lost.all() else "warning", text)
+    for name in COHORTS[1:]:
+        theirs = empty.loc[cohort == name, ~lost.to_numpy()]
+        if theirs.any(axis=None):
+            lacking, features = int(theirs.any(axis=1).sum()), theirs.columns[theirs.any()]
+            text = f"{lacking} of {len(theirs)} {name} patients have no value of a feature that may be used"
+            yield Finding("warning", f"{text} ({some(features)}); a model that takes it cannot score them")
 
 
 def _events(signatures: list[SignatureSettings], features: int, outcome: pd.Series) -> Iterator[str]:

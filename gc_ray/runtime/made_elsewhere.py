@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from gc_ray.study import digest
 from gc_ray.tables import SCAN_KEY
 
 CODE = "elsewhere"  # the version of the code that computed: not ours
+THREADS = 16  # rows committed side by side; writing them through to the disk is what they cost
 NOTE = "values made elsewhere, brought in from a table"
 
 
@@ -89,17 +91,20 @@ def commit_table(store: Store, feature_set: str, keys: pd.DataFrame, values: pd.
         raise TableError(f"{table}: the store has {feature_set} with other features or from extraction; name another")
     folder = ledger.settings_folder(feature_set, settings_hash)
     store.put(f"{folder}/settings.json", json.dumps({"settings": settings, "names": names}, indent=1).encode())
-    added = 0
-    for key, row in zip(keys.to_dict("records"), values.to_numpy(), strict=True):
-        added += _commit(store, key | {"feature_set": feature_set}, settings_hash, row, names, before)
-    return added
+
+    def place(key: dict, row: np.ndarray) -> bool:
+        return _commit(store, key | {"feature_set": feature_set}, settings_hash, (names, row), before.get(_key(key)))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return sum(pool.map(place, keys.to_dict("records"), values.to_numpy()))
 
 
 def _commit(
-    store: Store, identity: dict, settings_hash: str, values: np.ndarray, names: tuple[str, ...], before: dict
+    store: Store, identity: dict, settings_hash: str, features: tuple[tuple[str, ...], np.ndarray], old: dict | None
 ) -> bool:
-    """Stage and commit one row; False when the store has it with these values."""
-    content, old = digest(values.tolist()), before.get(_key(identity))
+    """Stage and commit one row; False when the store has it, as the ledger row ``old``, with these values."""
+    names, values = features
+    content = digest(values.tolist())
     if old is not None and old["source_sha256"] == content and old["status"] in ledger.USABLE:
         return False
     row = identity | {"generation": old["generation"] + 1 if old else 1}

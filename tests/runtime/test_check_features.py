@@ -166,6 +166,10 @@ def test_gaps_of_patients_who_do_not_train_cost_no_feature(look):
         said(look(features(f0=np.where(np.arange(N) == i, np.nan, 1.0)), clinical()), "warning") for i in range(9)
     ]
     assert 0 < sum("1 of 4 features have no value in at least one of 28 training patients" in one for one in lost) < 9
+    other = [
+        one for one in lost if "1 of 12 internal patients have no value of a feature that may be used (f0)" in one
+    ]
+    assert 0 < len(other) < 9 and not any("training" in one for one in other)
 
 
 def test_a_study_that_does_not_say_which_features_it_reads_is_told(look, tmp_path):
