@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from gc_ray import ledger
+from gc_ray.cli import main
 from gc_ray.errors import StudyError, TableError
 from gc_ray.models.bundle import Bundle, Network, read_bundle
 from gc_ray.report.facts_design import DESIGN
@@ -293,6 +294,28 @@ def test_a_bundle_of_a_table_takes_a_table(made, given):
     request = Request(read_bundle(made.out), **({"scans": ()} | given), store=made.store, now="")
     with pytest.raises(StudyError, match="--features"):
         check_source(request)
+
+
+def test_the_commands_freeze_a_table_s_model_and_score_new_rows(made, tmp_path, capsys):
+    """Exit 0 with what is known of the columns; with --scans one line that names --features, and exit 2."""
+
+    def ended(*arguments: str) -> int:
+        with pytest.raises(SystemExit) as end:
+            main(list(arguments))
+        return end.value.code
+
+    out, study, store = str(tmp_path / "bundle"), str(made.folder / "study.toml"), str(tmp_path / "scored")
+    assert ended("bundle", "--study", study, "--store", made.store.uri, "--model", "texture", "--out", out) == 0
+    assert (
+        "2 of the 4 columns of guo2025, made elsewhere: score new rows by gc-ray rescore" in capsys.readouterr().out
+    )
+    made.table()[:4].to_csv(tmp_path / "new.csv", index=False)
+    assert ended("rescore", "--bundle", out, "--features", str(tmp_path / "new.csv"), "--store", store) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("note: how the features of this table were computed is not known here")
+    assert "0 already, 0 waiting, 0 failed" in lines[-3]
+    assert ended("rescore", "--bundle", out, "--scans", str(tmp_path / "new.csv"), "--store", store) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_a_bundle_of_extraction_takes_no_table(made):
