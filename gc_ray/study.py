@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import re
@@ -316,8 +317,12 @@ def _text(path: Path, name: str) -> str:
     if path.stat().st_size > MAX_STUDY_BYTES:
         raise StudyError(f"study {name}: wanted a study file, it has more than {MAX_STUDY_BYTES >> 20} MiB")
     try:
-        return path.read_text(encoding="utf-8")
-    except ValueError as error:
+        with path.open("rb") as file:
+            head = file.read(2)
+        if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or b"\0" in head:
+            raise StudyError(f"study {name}: wanted TOML in UTF-8, it is in UTF-16; save it as UTF-8")
+        return path.read_text(encoding="utf-8-sig")  # editors on Windows write a mark before UTF-8
+    except UnicodeDecodeError as error:
         raise StudyError(
             f"study {name}: wanted TOML in UTF-8, it is in another encoding; save it as UTF-8"
         ) from error

@@ -24,6 +24,7 @@ LEVELS = [
     {"options"},
     {"commands"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 STRANGERS = {"cohort", "features", "models", "evaluate"}  # they meet in tables

@@ -21,6 +21,13 @@ def gc_ray(*arguments: object, **options) -> subprocess.CompletedProcess:
     )
 
 
+def test_the_package_runs_as_the_command():
+    """`python -m gc_ray` is `gc-ray`, for whoever has no scripts folder on the path."""
+    done = subprocess.run([sys.executable, "-m", "gc_ray", "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "gc-ray [OPTIONS] COMMAND" in " ".join(done.stdout.split())
+
+
 @pytest.fixture
 def manifest(tmp_path) -> Path:
     """A manifest whose scan does not exist."""

@@ -15,7 +15,10 @@ LONGEST = 100  # characters of one of them; longer ones are cut
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong (``error``) or worth knowing (``warning``), and what to do about it."""
+    """One thing that is wrong (``error``) or worth knowing (``warning``), and what to do about it.
+
+    A ``note`` is what the reader of a table decided or left out.
+    """
 
     level: str
     text: str

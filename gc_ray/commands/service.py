@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from gc_ray.options import DONE, OVER_BUDGET, Overrides, SealKey, SiteKey, StoreUri, StudyGiven, faults, run_id
+from gc_ray.options import (
+    DONE,
+    OVER_BUDGET,
+    Encoding,
+    Overrides,
+    SealKey,
+    SiteKey,
+    StoreUri,
+    StudyGiven,
+    faults,
+    run_id,
+)
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
@@ -44,7 +55,9 @@ def rescore(
         str | None,
         typer.Option("--features", help="Instead: a features table, for a bundle of features made elsewhere."),
     ] = None,
-    clinical: Annotated[str | None, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")] = None,
+    clinical: Annotated[
+        str | None, typer.Option(help="Clinical table: CSV, Excel or Parquet, local or s3://.")
+    ] = None,
     site_key: SiteKey = None,
     site: Annotated[
         str, typer.Option(help="Site of the series below prefixes, or of rows without one; one run for each site.")
@@ -53,6 +66,7 @@ def rescore(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Scans at a time; 0 = in this process; all CPUs when left out.")
     ] = None,
+    encoding: Encoding = None,
 ) -> None:
     """Score new scans with a bundle: risk, group, interval and a domain verdict, each scan once for its content."""
     with faults():
@@ -64,7 +78,8 @@ def rescore(
 
         request = Request(
             read_bundle(open_store(bundle), read_key(seal_key)), tuple(scans or ()), open_store(store),
-            datetime.now(UTC).isoformat(timespec="seconds"), clinical, read_key(site_key), workers, site, features,
+            datetime.now(UTC).isoformat(timespec="seconds"), clinical, read_key(site_key), workers, site, encoding,
+            features,
         )  # fmt: skip
         with console.watching() as watch:
             found = run(request, watch, run_id("rescore"))

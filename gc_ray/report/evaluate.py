@@ -18,7 +18,11 @@ FOLDER = "reports"  # of a store; a published report lies directly below the add
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be judged. scores, clinical: addresses, scores empty when those of the store are meant."""
+    """What is to be judged.
+
+    scores, clinical: addresses, scores empty when those of the store are meant. encoding: of tables that are neither
+    UTF-8 nor UTF-16.
+    """
 
     study: Study
     store: Store
@@ -27,11 +31,16 @@ class Request:
     tune: str | None = None
     published: str | None = None
     dry_run: bool = False
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was done. files: name to size, bytes; new: whether this call completed the report in the store."""
+    """What was done.
+
+    files: name to size, bytes; new: whether this call completed the report in the store. notes: of the
+    reader of tables.
+    """
 
     report_id: str
     folder: str
@@ -40,6 +49,7 @@ class Outcome:
     files: dict[str, int]
     numbers: tuple[dict, ...]
     sentences: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def evaluate(request: Request, run: str, told: Callable[[int, int], None] = lambda done, of: None) -> Outcome:
@@ -51,7 +61,7 @@ def evaluate(request: Request, run: str, told: Callable[[int, int], None] = lamb
     """
     elsewhere = _target(request)
     inputs = (
-        from_file(request.scores, request.clinical, request.study)
+        from_file(request.scores, request.clinical, request.study, request.encoding)
         if request.scores
         else from_store(request.store, request.study, request.tune)
     )
@@ -73,6 +83,7 @@ def evaluate(request: Request, run: str, told: Callable[[int, int], None] = lamb
         _sizes(index),
         tuple(said["summary"]["numbers"]),
         tuple(said["summary"]["sentences"]),
+        inputs.notes,
     )
     if not request.dry_run:
         record = {"run": run, "command": "evaluate", "exit_code": 0, **asdict(outcome)}

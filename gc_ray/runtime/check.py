@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
+from gc_ray.cohort.coding import number_columns
 from gc_ray.cohort.findings import Finding
 from gc_ray.cohort.manifest import ScanRow, Scans
 from gc_ray.errors import MaskError, ScanError
@@ -44,16 +45,22 @@ class CohortCheck:
 
 
 def check(
-    manifests: tuple[str, ...], clinical: str | None, study: Study, manifest_only: bool, workers: int | None
+    manifests: tuple[str, ...],
+    clinical: str | None,
+    study: Study,
+    manifest_only: bool,
+    workers: int | None,
+    encoding: str | None = None,
 ) -> CohortCheck:
     """Check manifests, headers (unless ``manifest_only``) and, when given, the clinical table for a study.
 
-    TableError when a table cannot be read at all.
+    encoding: of tables that are neither UTF-8 nor UTF-16. TableError when a table cannot be read at all.
     """
-    rows = read_manifests(manifests)
-    findings = []
+    rows = read_manifests(manifests, encoding)
+    findings = [Finding("note", note) for note in rows.notes]
     if clinical:
-        findings, _ = check_clinical_table(fetch_clinical(clinical)[0], study, set(rows.count("patient_id")))
+        table = fetch_clinical(clinical, number_columns(study.clinical), encoding)
+        findings += check_clinical_table(table, study, set(rows.count("patient_id")))[0]
     if manifest_only:
         return CohortCheck(len(rows), (), tuple(findings))
     with cluster.session(workers):

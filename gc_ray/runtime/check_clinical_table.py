@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from gc_ray.cohort.clinical import check_clinical
+from gc_ray.cohort.clinical import ClinicalTable, check_clinical
 from gc_ray.cohort.findings import Finding
 from gc_ray.errors import TableError
 from gc_ray.runtime.split import divide, site_of
@@ -12,14 +12,13 @@ from gc_ray.study import Study
 
 
 def check_clinical_table(
-    text: pd.DataFrame, study: Study, scanned: set[str] | None = None
+    table: ClinicalTable, study: Study, scanned: set[str] | None = None
 ) -> tuple[list[Finding], pd.DataFrame | None]:
     """What is wrong with a clinical table for a study, and who would be in which cohort.
 
     Parameters
     ----------
-    text : DataFrame
-        As ``parse_clinical`` gives it.
+    table : ClinicalTable
     study : Study
     scanned : set of str or None
         Patients with a scan, where they are known.
@@ -27,14 +26,16 @@ def check_clinical_table(
     Returns
     -------
     findings : list of Finding
+        What the reader of the table decided or left out first, as notes.
     cohorts : DataFrame or None
         Indexed by patient_id, with the columns cohort and outcome; None where no cohort can be drawn.
     """
-    values, findings = check_clinical(text, study.clinical, scanned)
+    values, findings = check_clinical(table.cells, study.clinical, scanned)
+    findings = [*(Finding("note", note) for note in table.notes), *findings]
     if not study.clinical.outcome or any(finding.level == "error" for finding in findings):
         return findings, None
     try:
-        splits = divide(values, site_of(text), study)[0].splits.to_pandas().set_index("patient_id")
+        splits = divide(values, site_of(table.cells), study)[0].splits.to_pandas().set_index("patient_id")
     except TableError as error:
         return [*findings, Finding("warning", f"gc-ray split will refuse: {error}")], None
     return findings, splits[["cohort"]].assign(outcome=values[study.clinical.outcome])

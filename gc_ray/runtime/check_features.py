@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from gc_ray.cohort.coding import number_columns
 from gc_ray.cohort.findings import Finding, some
 from gc_ray.runtime.asked_of_features import asked_of, set_asked_for
 from gc_ray.runtime.check_clinical_table import check_clinical_table
@@ -26,6 +27,8 @@ class FeaturesCheck:
         Name of its file.
     facts : FeaturesFacts
         What the table holds, counted.
+    set_aside : tuple of str
+        Columns that are no features.
     designs : dict of str to str
         What each design of an ICC would compare, or why it cannot be; empty where no outline is the study's.
     meeting : str
@@ -33,43 +36,46 @@ class FeaturesCheck:
     feature_set : str
         The name by which the study reads features; empty where it reads none.
     findings : tuple of Finding
-        Errors, and warnings of what a study would lose.
+        Errors, warnings of what a study would lose, and notes of what the readers of the tables decided.
     """
 
     table: str
     facts: FeaturesFacts
+    set_aside: tuple[str, ...]
     designs: dict[str, str]
     meeting: str
     feature_set: str
     findings: tuple[Finding, ...]
 
 
-def check_features(features: str, clinical: str | None, study: Study) -> FeaturesCheck:
+def check_features(features: str, clinical: str | None, study: Study, encoding: str | None = None) -> FeaturesCheck:
     """Look at a features table and, when given, at the clinical table, for a study.
 
     Parameters
     ----------
     features, clinical : str
-        Addresses of the tables, CSV or Parquet.
+        Addresses of the tables.
     study : Study
         One without signatures asks nothing of the features.
+    encoding : str, optional
+        Of tables that are neither UTF-8 nor UTF-16.
 
     Raises
     ------
     TableError
         When a table cannot be read at all.
     """
-    name = parent_of(features)[1]
-    keys, values = read_features_table(features, name)
-    findings, cohorts, meeting = [], None, ""
+    name, table = parent_of(features)[1], read_features_table(features, encoding)
+    findings, cohorts, meeting = [Finding("note", note) for note in table.notes], None, ""
     if clinical is not None:
-        text, clinical_name = fetch_clinical(clinical)
-        found, cohorts = check_clinical_table(text, study)
-        meeting, more = _meeting(set(keys["patient_id"]), set(text.index), name, clinical_name)
-        findings += [*found, *more, *_sites(keys, text)]
-    designs, asked = asked_of(keys, values, cohorts, study)
-    facts = features_facts(keys, values)
-    return FeaturesCheck(name, facts, designs, meeting, set_asked_for(study), (*findings, *asked))
+        listed = fetch_clinical(clinical, number_columns(study.clinical), encoding)
+        found, cohorts = check_clinical_table(listed, study)
+        meeting, more = _meeting(set(table.keys["patient_id"]), set(listed.cells.index), name, listed.name)
+        findings += [*found, *more, *_sites(table.keys, listed.cells)]
+    designs, asked = asked_of(table.keys, table.values, cohorts, study)
+    facts = features_facts(table.keys, table.values)
+    set_name = set_asked_for(study)
+    return FeaturesCheck(name, facts, table.set_aside, designs, meeting, set_name, (*findings, *asked))
 
 
 def _meeting(own: set[str], listed: set[str], name: str, clinical: str) -> tuple[str, list[Finding]]:

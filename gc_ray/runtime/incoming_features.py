@@ -59,19 +59,23 @@ class Incoming:
 NO_FILES = ("image", "mask", "series_uid", "image_uri", "mask_uri")
 
 
-def read_incoming(uri: str, bundle: Bundle, site: str, clinical: pd.DataFrame | None) -> Incoming:
+def read_incoming(
+    uri: str, bundle: Bundle, site: str, clinical: pd.DataFrame | None, encoding: str | None = None
+) -> Incoming:
     """The rows of a features table that a bundle scores.
 
     Parameters
     ----------
     uri : str
-        Address of the table, CSV or Parquet.
+        Address of the table.
     bundle : Bundle
         One whose features were made elsewhere.
     site : str
         Site of the rows that name none.
     clinical : DataFrame or None
         The clinical table as text by patient_id, whose ``site`` is that of a patient where the features name none.
+    encoding : str, optional
+        Of a table that is neither UTF-8 nor UTF-16.
 
     Raises
     ------
@@ -81,12 +85,12 @@ def read_incoming(uri: str, bundle: Bundle, site: str, clinical: pd.DataFrame | 
     StudyError
         When the bundle harmonises by site and no table says the site of a row.
     """
-    table = parent_of(uri)[1]
-    keys, values = read_features_table(uri, table)
+    table, found = parent_of(uri)[1], read_features_table(uri, encoding)
+    keys, values = found.keys, found.values
     wanted = bundle.features["elsewhere"]["names"]
     check_columns(list(values.columns), wanted, table)
     more = [name for name in values.columns if name not in wanted]
-    notes = [SAME_COMPUTATION]
+    notes = [SAME_COMPUTATION, *found.notes]
     if more:
         notes.append(f"{len(more)} column(s) that the bundle does not take were left out: {some(more)}")
     scans = ScansSettings.model_validate(bundle.scoring["scans"]).model_copy(update={"phase": ""})

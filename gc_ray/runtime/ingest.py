@@ -2,108 +2,64 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from dataclasses import asdict, dataclass
 
-import numpy as np
-import pandas as pd
-
 from gc_ray import ledger
+from gc_ray.cohort.features_table import FeaturesTable, parse_features
 from gc_ray.errors import TableError
 from gc_ray.runtime.features_facts import features_facts
 from gc_ray.runtime.made_elsewhere import commit_table
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
-from gc_ray.tables import SCAN_KEY
 
-GAPS = ("", "NA", "NaN", "nan")  # how tables write that there is no value
 NAME = re.compile(r"[A-Za-z0-9_.-]+")
-DEFAULTS = {"site": "", "phase": "", "reader": "R1", "repeat": "0", "roi": ""}  # scan_id: the patient_id
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What was brought in. added: rows that are new or whose values changed. notes: worth knowing of the table."""
+    """What was brought in.
+
+    added: rows that are new or whose values changed. gaps: missing values. set_aside: columns that are no features.
+    notes: what the reader of the table decided or left out, and what is worth knowing of the values.
+    """
 
     feature_set: str
     rows: int
     features: tuple[str, ...]
     added: int
     gaps: int
+    set_aside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def ingest(features: str, feature_set: str, store: Store, run: str) -> Ingested:
+def ingest(features: str, feature_set: str, store: Store, run: str, encoding: str | None = None) -> Ingested:
     """Commit every row of a features table as an outline's result; the same table again adds nothing.
 
-    features: address of a CSV or Parquet table with patient_id, where they are known scan_id, site, phase, reader,
-    repeat and roi, and a number in every other column. run: the run's id; its record is written last. TableError for
-    a table that cannot be read, a column that holds no numbers, an infinite value, a row that stands twice, and a
-    feature set that the store has from another list of features or from extraction.
+    features: address of a table with patient_id, where they are known scan_id, site, phase, reader, repeat and roi,
+    and a number in every other column. run: the run's id; its record is written last. encoding: of a table that is
+    neither UTF-8 nor UTF-16. TableError for a table that cannot be read (see ``parse_features``), and for a feature
+    set that the store has from another list of features or from extraction.
     """
     name = parent_of(features)[1]
-    keys, values = read_features_table(features, name)
+    table = read_features_table(features, encoding)
     if not NAME.fullmatch(feature_set):
         raise TableError(f"feature set {feature_set}: wanted letters, digits, _ . and - only; take another name")
-    names = tuple(values.columns)
-    added = commit_table(store, feature_set, keys, values, name)
+    added = commit_table(store, feature_set, table.keys, table.values, name)
     ledger.compact(store)
-    facts = features_facts(keys, values)
-    done = Ingested(feature_set, len(keys), names, added, sum(facts.gaps.values()), tuple(facts.notes()))
+    facts = features_facts(table.keys, table.values)
+    counts = (facts.rows, facts.features, added, sum(facts.gaps.values()))
+    done = Ingested(feature_set, *counts, table.set_aside, (*table.notes, *facts.notes()))
     record = {"run": run, "command": "ingest", "exit_code": 0, "table": name, **asdict(done)}
     store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
     return done
 
 
-def read_features_table(uri: str, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(scan keys with patient_id, site and phase; features as float64, NaN for a gap), a row an outline."""
-    frame = _read(uri, name)
-    if "patient_id" not in frame:
-        raise TableError(f"{name}: wanted a column patient_id, found {', '.join(frame.columns[:5])}, ..; rename one")
-    frame["scan_id"] = frame.get("scan_id", frame["patient_id"])
-    for column, value in DEFAULTS.items():
-        frame[column] = frame.get(column, value)
-    fixed = ["patient_id", *SCAN_KEY, "site", "phase"]
-    keys, rest = frame[fixed].copy(), frame.drop(columns=fixed)
-    if frame.empty or rest.shape[1] == 0:
-        raise TableError(f"{name}: wanted rows and at least one feature, got {len(frame)} and {rest.shape[1]}")
-    if not keys["repeat"].str.fullmatch(r"\d{1,4}").all() or (keys[["patient_id", "scan_id"]] == "").any(axis=None):
-        raise TableError(f"{name}: wanted patient_id and scan_id in every row, and repeat as 0, 1, 2, ..")
-    keys["repeat"] = keys["repeat"].astype(int)
-    doubled = keys[keys.duplicated(list(SCAN_KEY))]
-    if len(doubled):
-        raise TableError(
-            f"{name}: scan {doubled['scan_id'].iloc[0]} stands twice; give each outline a reader or repeat"
-        )
-    return keys, pd.DataFrame({column: _numbers(rest[column], name) for column in rest})
-
-
-def _read(uri: str, name: str) -> pd.DataFrame:
+def read_features_table(uri: str, encoding: str | None = None) -> FeaturesTable:
+    """The features table at an address, a row an outline; TableError as for ``parse_features``."""
+    name = parent_of(uri)[1]
     try:
-        data = read_bytes(uri)
-        if name.lower().endswith(".parquet"):
-            frame = pd.read_parquet(io.BytesIO(data))
-            return frame.astype(object).where(frame.notna(), "").astype(str)
-        kind = "gzip" if name.lower().endswith(".gz") else None
-        # text throughout: a patient 007 keeps the zeros, and float() below rounds each number as it is written
-        return pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False, encoding="utf-8-sig", compression=kind)
+        return parse_features(read_bytes(uri), name, encoding)
     except FileNotFoundError as error:
-        raise TableError(f"{name}: wanted a features table, there is no such file; mend --features") from error
-    except (ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise TableError(f"{name}: wanted a CSV or Parquet features table, it cannot be read: {reason}") from error
-
-
-def _numbers(column: pd.Series, name: str) -> np.ndarray:
-    text = column.str.strip()
-    try:
-        values = text.where(~text.isin(GAPS), "nan").to_numpy(object).astype(float)
-    except ValueError as error:
-        raise TableError(
-            f"{name}: column {column.name} holds text; a feature is a number, drop the column"
-        ) from error
-    if np.isinf(values).any():
-        raise TableError(f"{name}: column {column.name} holds an infinite value; leave the cell empty")
-    return values
+        raise TableError(f"{name}: wanted a features table, there is no such file; correct --features") from error

@@ -21,12 +21,11 @@ from gc_ray.models.frozen_sites import freed, known_sites
 from gc_ray.models.scoring import INTERVAL, Scored, score
 from gc_ray.runtime import audit
 from gc_ray.runtime.bundled import Computed, check_codes, compute_networks
-from gc_ray.runtime.clinical_table import fetch_clinical
 from gc_ray.runtime.drift import write_drift
 from gc_ray.runtime.incoming import Waiting
 from gc_ray.runtime.incoming_clinical import outcomes_of
 from gc_ray.runtime.plan import results_of
-from gc_ray.runtime.rescore_input import Ready, Request, Watch, check_source, of_scans, of_table
+from gc_ray.runtime.rescore_input import Ready, Request, Watch, check_source, clinical_of, of_scans, of_table
 from gc_ray.study import digest
 from gc_ray.tables import SCAN_KEY
 
@@ -36,7 +35,7 @@ class Rescored:
     """What became of the scans.
 
     already: scored before with these inputs. failed: tried again by the next run. drift: alert, stable or too few.
-    notes: what was left out of a features table, and what is not known of it.
+    notes: what the reader of the tables decided or left out, and what is not known of a table of features.
     """
 
     run: str
@@ -69,17 +68,17 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     bundle, store = request.bundle, request.store
     check_codes(bundle)
     check_source(request)
-    text = fetch_clinical(request.clinical) if request.clinical else None
-    found = of_table(request, text) if request.features else of_scans(request, text, watch)
+    table = clinical_of(request)
+    found = of_table(request, table) if request.features else of_scans(request, table, watch)
     todo, failed, already = _unscored(request, found.ready, found.products)
     done, lost = _score(request, todo, watch, run)
     ledger.compact(store)
     audit.compact(store, bundle.bundle_id)
-    outcomes = outcomes_of(text[0], bundle.card["outcome"], request.site_key) if text else None
+    outcomes = outcomes_of(table.cells, bundle.card["outcome"], request.site_key) if table else None
     drifted = write_drift(store, bundle, outcomes, run, request.now)
     ended = Rescored(
         run, bundle.bundle_id, found.asked, done["scored"], done["refused"], already + done["already"],
-        found.waiting, (*failed, *lost), drifted, found.notes,
+        found.waiting, (*failed, *lost), drifted, (*found.notes, *(table.notes if table else ())),
     )  # fmt: skip
     record = {"command": "rescore", "exit_code": 3 if ended.failed else 0, **asdict(ended)}
     store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gc_ray.cohort.choose_scans import check_asked
+from gc_ray.cohort.clinical import ClinicalTable
 from gc_ray.cohort.findings import some
 from gc_ray.cohort.manifest import STRETCH, ScanRow, Scans, join_manifests
 from gc_ray.errors import StudyError
@@ -18,10 +19,11 @@ from gc_ray.models.bundle import Bundle
 from gc_ray.models.frozen_sites import known_sites
 from gc_ray.runtime import cluster
 from gc_ray.runtime.bundled import features_of, products_of
+from gc_ray.runtime.clinical_table import fetch_clinical
 from gc_ray.runtime.extract import Request as Extraction
 from gc_ray.runtime.extract import look_and_compute
 from gc_ray.runtime.incoming import Waiting, find_series
-from gc_ray.runtime.incoming_clinical import lacking, predictors_of
+from gc_ray.runtime.incoming_clinical import lacking, numbers_of, predictors_of
 from gc_ray.runtime.incoming_features import read_incoming
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Planned, plan_scan, read_history
@@ -33,9 +35,9 @@ from gc_ray.store import Store
 from gc_ray.study import ExtractSettings, load_study
 from gc_ray.study_cohort import ScansSettings
 
-MANIFESTS = (".csv", ".parquet")  # what ends otherwise is a prefix to be searched
+# a table by its name; what ends otherwise is a prefix to be searched
+MANIFESTS = (".csv", ".tsv", ".txt", ".gz", ".xlsx", ".xlsm", ".xls", ".ods", ".parquet", ".pq")
 THREADS = 16  # listings side by side
-Clinical = tuple[pd.DataFrame, str] | None  # the table as text by patient_id, and its file's name
 Look = Callable[[ScanRow], tuple[str, str]]  # stamp of a scan's files, and which of them is not there
 Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
 
@@ -46,7 +48,8 @@ class Request:
 
     scans: manifests, or prefixes. features: instead of them a table, for a bundle of features made elsewhere.
     site_key: names the series of prefixes. site: where these, or rows of the table, come from. workers: scans
-    at a time, None for all CPUs, 0 for this process alone. now: UTC, ISO 8601.
+    at a time, None for all CPUs, 0 for this process alone. now: UTC, ISO 8601. encoding: of
+    tables that are neither UTF-8 nor UTF-16.
     """
 
     bundle: Bundle
@@ -57,6 +60,7 @@ class Request:
     site_key: bytes | None = None
     workers: int | None = None
     site: str = ""
+    encoding: str | None = None
     features: str | None = None
 
 
@@ -103,24 +107,33 @@ def check_source(request: Request) -> None:
     )
 
 
-def of_scans(request: Request, text: Clinical, watch: Watch) -> Looked:
+def clinical_of(request: Request) -> ClinicalTable | None:
+    """The clinical table that the run was given."""
+    if not request.clinical:
+        return None
+    numbers = numbers_of(request.bundle.scoring["coding"], request.bundle.card["outcome"])
+    return fetch_clinical(request.clinical, numbers, request.encoding)
+
+
+def of_scans(request: Request, table: ClinicalTable | None, watch: Watch) -> Looked:
     """The scans of manifests and prefixes, extracted as far as they have what they need."""
     rows, waiting = _rows(request)
-    ready, more = _ready(request, rows, text, _stamp)
+    ready, more = _ready(request, rows, table, _stamp)
     job = Job(request.store, products_of(request.bundle), code_version(), ExtractSettings().timeout_s)
     _extract(request, ready, job, watch)
-    return Looked(len(rows), ready, tuple(job.products), (*waiting, *more))
+    return Looked(len(rows), ready, tuple(job.products), (*waiting, *more), rows.notes)
 
 
-def of_table(request: Request, text: Clinical) -> Looked:
+def of_table(request: Request, table: ClinicalTable | None) -> Looked:
     """The rows of a features table, committed as extraction commits its own."""
-    incoming = read_incoming(request.features, request.bundle, request.site, text and text[0])
+    listed = None if table is None else table.cells
+    incoming = read_incoming(request.features, request.bundle, request.site, listed, request.encoding)
     rows, notes = incoming.scans, incoming.notes
-    ready, waiting = _ready(request, rows, text, lambda row: ("", ""))
+    ready, waiting = _ready(request, rows, table, lambda row: ("", ""))
     incoming.commit(request.store, request.bundle)
-    if text and not ready.scans:
-        own, listed = some(sorted(rows.count("patient_id"))), some(text[0].index)
-        notes = (*notes, f"patients of the features are {own}, those of {text[1]} are {listed}")
+    if table and not ready.scans:
+        own, theirs = some(sorted(rows.count("patient_id"))), some(table.cells.index)
+        notes = (*notes, f"patients of the features are {own}, those of {table.name} are {theirs}")
     return Looked(len(rows), ready, (features_of(request.bundle),), tuple(waiting), notes)
 
 
@@ -132,10 +145,10 @@ def _rows(request: Request) -> tuple[Scans, list[Waiting]]:
     if manifests:
         asked = (pc.field("reader") == wanted.reader) & (pc.field("repeat") == wanted.repeat)
         asked &= (pc.field("roi") == wanted.roi) | (not wanted.roi)
-        held = read_manifests(manifests).table
-        parts.append(Scans(held.filter(asked)))
+        read = read_manifests(manifests, request.encoding)
+        parts.append(Scans(read.table.filter(asked), read.notes))
         if not parts[0]:
-            check_asked(held, wanted.model_copy(update={"phase": ""}))
+            check_asked(read.table, wanted.model_copy(update={"phase": ""}))
     waiting: list[Waiting] = []
     for prefix in (uri for uri in request.scans if uri not in manifests):
         if request.site_key is None:
@@ -153,10 +166,10 @@ def _rows(request: Request) -> tuple[Scans, list[Waiting]]:
     return join_manifests(parts), waiting
 
 
-def _ready(request: Request, rows: Scans, text: Clinical, look: Look) -> tuple[Ready, list[Waiting]]:
+def _ready(request: Request, rows: Scans, table: ClinicalTable | None, look: Look) -> tuple[Ready, list[Waiting]]:
     """(scans with all that they need, scans that wait for a file or a clinical value)."""
     coding = request.bundle.scoring["coding"]
-    clinical = predictors_of(*text, coding, request.site_key) if text and coding else None
+    clinical = predictors_of(table, coding, request.site_key) if table and coding else None
     lost = lacking(clinical, coding, rows.count("patient_id")) if coding else {}
     kept, stamps, waiting = [], [], []
     with ThreadPoolExecutor(THREADS) as pool:

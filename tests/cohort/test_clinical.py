@@ -151,10 +151,10 @@ def test_a_word_for_nothing_is_a_level_where_the_study_says_so():
         ),
         (b"patient_id,site\nP1,A\n P1 ,B\n", r"more than once \(P1\), 1 of them at two sites"),
         (b"patient_id,age\n,4\n", r"0 stand more than once \(\), and 1 are empty"),
-        (b"id,age\nP1,3\n", "column patient_id is missing, found id, age"),
-        (b"patient_id,age,age\nP1,3,4\n", r"column\(s\) age stand twice"),
-        (b"patient_id,age\nP1,3,4\n", "cannot be read"),
-        (b"", "cannot be read"),
+        (b"id,age\nP1,3\n", r"column\(s\) patient_id missing, found id, age; did you mean 'id'"),
+        (b"patient_id,age,age\nP1,3,4\n", r"column\(s\) age occur twice"),
+        (b"patient_id,age\nP1,3,4\n", "row 2 has 3 cells, the header has 2"),
+        (b"", "the table is empty"),
     ],
 )
 def test_a_table_that_cannot_be_one_is_refused(data, message):

@@ -58,7 +58,7 @@ def said() -> tuple[tuple[str, ...], frozenset[str]]:
     longer = sorted((text for text in texts if len(text.split()) > 1), key=len, reverse=True)
     single = {text for text in texts if len(text.split()) == 1}
     every = [block for blocks in BLOCKS.values() for block in blocks]
-    study = [re.sub(r"#.*", "", body) for kind, body in every if kind in ("", "toml")]
+    study = [re.sub(r"#.*", "", body) for kind, body in every if kind in ("", "toml", "python")]
     return tuple(longer), frozenset(WORD.findall(" ".join([*single, *study])))
 
 
@@ -106,5 +106,6 @@ def test_what_check_prints_of_the_simulated_tables_is_what_the_page_shows(simula
     tables = (str(simulated / "features.csv"), str(simulated / "clinical.csv"))
     found = check_features(*tables, load_study(str(simulated / "study.toml")))
     shown = next(body for kind, body in BLOCKS["features_elsewhere"] if kind == "text")
-    assert shown.splitlines()[:-1] == list(features_lines(found))
-    assert found.findings == ()
+    noted = [f"{finding.level:<8}  {finding.text}" for finding in found.findings]
+    assert shown.splitlines()[:-1] == [*features_lines(found), *noted]
+    assert {finding.level for finding in found.findings} == {"note"}

@@ -31,8 +31,8 @@ def test_guo2025_is_pyradiomics_ct_on_a_window():
     """The two presets differ in the section gc_ray alone."""
     plain, windowed = feature_set("pyradiomics-ct"), feature_set("guo2025")
     assert windowed.names == plain.names
-    assert windowed.settings | {"gc_ray": {}} == plain.settings
-    assert windowed.settings["gc_ray"] == {
+    assert windowed.settings | {"gc_ray": plain.settings["gc_ray"]} == plain.settings
+    assert windowed.settings["gc_ray"] == plain.settings["gc_ray"] | {
         "pixel_type": "float32",
         "clip_hu": [-1024.0, 1024.0],
         "window_hu": {"level": 50.0, "width": 350.0},

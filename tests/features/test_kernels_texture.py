@@ -30,7 +30,7 @@ def counted(box, inside):
     region, greys = Region(inside), int(box[inside].max())
     spread = region.spread(box[inside])
     found = neighbourhoods(spread, region.at, region.steps, greys, max(inside.shape))
-    return *found, zones(spread, region.at, region.steps)
+    return *found, zones(spread, region.at, region.steps, 4)
 
 
 @pytest.mark.parametrize("filled", [0.05, 0.4, 0.9, 1.0])
@@ -124,8 +124,10 @@ def test_real_scans_equal_pyradiomics_to_the_bit(name, scan):
 )
 def test_other_neighbourhoods_are_left_to_pyradiomics(own):
     """What the kernels do not count they do not claim."""
-    assert covers({}) and covers({"distances": [1], "weightingNorm": None, "gldm_a": 0, "force2D": False})
-    assert not covers(own)
+    assert covers("glcm", {}) and covers(
+        "glcm", {"distances": [1], "weightingNorm": None, "gldm_a": 0, "force2D": False}
+    )
+    assert not covers("glcm", own)
 
 
 def test_levels_of_values_with_nan_are_those_of_pyradiomics():

@@ -18,7 +18,7 @@ STUDY = load_study(None, ("name=elsewhere", "evaluate.bootstrap=20"))
         (lambda f: f.assign(score=f["score"] + 1), "wanted risks from 0 to 1"),
         (lambda f: f.assign(score=f["score"].where(f.index > 0)), "score"),
         (lambda f: f.assign(score="high"), "wanted numbers, got text such as 'high'"),
-        (lambda f: f.drop(columns="score"), "lacks score"),
+        (lambda f: f.drop(columns="score"), r"column\(s\) score missing"),
         (lambda f: f.drop(columns="outcome"), "no known outcome"),
         (lambda f: f.assign(outcome=2), "wanted 0 or 1"),
         (lambda f: f.assign(patient_id="same"), "more than once|different rows"),

@@ -81,6 +81,13 @@ def test_what_the_table_holds_is_counted(look):
     assert (facts.outlines, facts.sites) == ({"R1 repeat 0": 40, "R2 repeat 0": 9}, {"A": 24, "B": 25})
 
 
+def test_columns_that_are_no_features_are_named(look):
+    """What the reader of the table sets aside, with its notes beside the findings."""
+    found = look(features(Image="a.nrrd", diagnostics_Versions_Numpy="1.26"), clinical())
+    assert found.set_aside == ("Image", "diagnostics_Versions_Numpy")
+    assert "2 column(s) are no features and are set aside: Image, diagnostics_Versions_Numpy" in said(found, "note")
+
+
 def test_a_table_that_can_serve_the_study_has_no_error(look):
     """The name under which the study reads features is said, and which ICC the table allows."""
     found = look(features(), clinical())
@@ -190,7 +197,7 @@ def test_a_study_that_does_not_say_which_features_it_reads_is_told(look, tmp_pat
 
 def test_a_table_that_cannot_be_read_is_refused_as_ingest_refuses_it(look):
     """One rule for both: what check accepts, ingest takes."""
-    with pytest.raises(TableError, match="scan P00 stands twice"):
+    with pytest.raises(TableError, match="scan P00 occurs twice"):
         look(pd.concat([features(), features()]))
 
 

@@ -77,11 +77,11 @@ def test_a_parquet_table_and_a_csv_are_the_same_table(tmp_path, table, store):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("ID,a\n1,2\n", "wanted a column patient_id, found ID, a"),
-        ("patient_id,a\n1,high\n", "column a holds text"),
-        ("patient_id,a\n1,inf\n", "column a holds an infinite value"),
-        ("patient_id,a\n1,2\n1,3\n", "scan 1 stands twice"),
-        ("patient_id,a\n,2\n", "wanted patient_id and scan_id in every row"),
+        ("ID,a\n1,2\n", r"column\(s\) patient_id missing, found ID, a; did you mean 'ID' for patient_id"),
+        ("patient_id,a\n1,high\n", r"row 2, column a \(B\): wanted a number, got 'high'"),
+        ("patient_id,a\n1,inf\n", r"row 2, column a \(B\): wanted a number, got 'inf'"),
+        ("patient_id,a\n1,2\n1,3\n", r"scan 1 occurs twice \(rows 2 and 3\)"),
+        ("patient_id,a\n,2\n", r"patient_id is empty in 1 row\(s\), the first is row 2"),
         ("patient_id\n1\n", "wanted rows and at least one feature, got 1 and 0"),
     ],
 )
