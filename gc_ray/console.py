@@ -256,7 +256,11 @@ def show_tuned(found: Tuned, store: str) -> None:
     """Print every signature in a line with its warnings, those that could not be fitted, and where the tables are."""
     console = _console()
     for lost in found.left_out:
-        _lines(console, [f"{lost['patients']} patients left out, {lost['train']} of them training: {lost['reason']}"])
+        of = ", ".join(f"{name} {n} of {size}" for name, (n, size) in lost.cohorts.items())
+        say(console, f"{lost.patients} patients left out ({of}): {lost.reason}", "yellow")
+    for one in found.unscored:
+        text = f"{one.patients} of {one.of} {one.cohort} patients have no score of {one.model_id}: {one.reason}"
+        say(console, text, "yellow")
     for note in found.notes:
         say(console, f"note: {note}", "yellow")
     _lines(console, [f"{'model':<24} {'AUC':>5} {'pooled':>6} {'n':>6} {'events':>6} {'kept':>5}  chosen"])
@@ -314,6 +318,8 @@ def show_rescored(found: Rescored, store: str) -> None:
             say(console, f"  {kind}: {scan.scan_id}: {scan.reason}", "yellow")
         if len(scans) > REASONS:
             _lines(console, [f"  and {len(scans) - REASONS} more {kind}, all in the run record"])
+    for note in found.notes:
+        say(console, f"note: {note}", "yellow")
     counts = {name: getattr(found, name) for name in ("scored", "refused", "already")}
     counts |= {"waiting": len(found.waiting), "failed": len(found.failed)}
     _lines(console, [", ".join(f"{number} {name}" for name, number in counts.items())])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
@@ -13,6 +14,7 @@ Family = Literal["clinical", "radiomics", "deep"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 HEAD = "head"  # among scores: that of the trained network head
 SCORE = "score"  # the family of scores in tables
+PARAMETER_FILES = (".yaml", ".yml", ".json")  # endings of feature sets that are files
 TUNED = "_tuned"  # ends the name of a signature as the search has it
 INTER, INTRA = DESIGNS = ("inter", "intra")  # of an ICC: several readers of one scan, or one reader again
 Plain = bool | int | float | str
@@ -147,6 +149,11 @@ class TuneSettings(Settings):
     deep_model: str = Field("", description="model whose latents are used; empty = the study's autoencoder")
     head_model: str = Field("", description="network head whose score is used; empty = the study's")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of folds drawn here and of the choices tried")
+
+
+def set_name(given: str) -> str:
+    """The name in the ledger of a feature set that a study names: a parameter file's without its ending."""
+    return PurePath(given).stem if given.endswith(PARAMETER_FILES) else given
 
 
 def changed(signature: SignatureSettings, choice: dict[str, Plain | tuple[str, ...]]) -> SignatureSettings:

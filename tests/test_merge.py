@@ -18,7 +18,7 @@ def site(tmp_path):
 
     def make(name: str, scan: str, value: float = 1.0, **changes):
         store = open_store(str(tmp_path / name))
-        row = {"scan_id": scan, "reader": "R1", "repeat": 0, "roi": "", "patient_id": "p", "site": name}
+        row = {"scan_id": scan, "reader": "R1", "repeat": 0, "roi": "", "patient_id": f"p-{name}", "site": name}
         row |= {"generation": 1, "feature_set": "test"}
         folder = ledger.settings_folder("test", changes.get("settings_hash", HASH))
         store.put(f"{folder}/settings.json", json.dumps({"names": ["x"]}).encode())

@@ -12,6 +12,7 @@ from gc_ray.cohort.findings import Finding, some, whose
 from gc_ray.cohort.table_files.cells import gaps_in
 from gc_ray.cohort.table_files.read import read_table
 from gc_ray.errors import TableError
+from gc_ray.patients import alike, change_text, meet, meeting_text
 from gc_ray.study_cohort import ClinicalSettings, Date, Number
 
 FEW_EVENTS = 10  # events per predictor below which logistic coefficients are unstable (Peduzzi 1996)
@@ -112,8 +113,12 @@ def _patients(listed: pd.Index, scanned: set[str] | None) -> list[Finding]:
         return []
     without_row, without_scan = sorted(scanned - set(listed)), sorted(set(listed) - scanned)
     found = []
+    meeting = meet(scanned, listed)
+    if not meeting.both:
+        return [Finding("error", meeting_text(meeting, "the scans table", "the clinical table"))]
     if without_row:
-        text = f"{len(without_row)} scanned patients have no clinical row ({some(without_row)}); add rows"
+        hint = change_text(meeting) or "add rows"
+        text = f"{len(without_row)} scanned patients have no clinical row ({some(without_row)}); {hint}"
         found.append(Finding("error", text))
     if without_scan:
         text = f"{len(without_scan)} clinical rows have no scan ({some(without_scan)}); they will not be analysed"
@@ -129,10 +134,16 @@ def _like_ids(listed: pd.Index) -> list[Finding]:
 
 
 def _sites(text: pd.DataFrame) -> list[Finding]:
-    empty = text.index[text["site"].isna()] if "site" in text else ()
-    return (
+    if "site" not in text:
+        return []
+    empty, counts = text.index[text["site"].isna()], text["site"].value_counts()
+    found = (
         [Finding("error", f"site: {len(empty)} values are empty {whose(empty)}; fill them in")] if len(empty) else []
     )
+    for labels in alike(counts.index):
+        named = ", ".join(f"'{label}' ({counts[label]} patients)" for label in labels)
+        found.append(Finding("error", f"site: {named} differ only in case, blanks or Unicode form; write one label"))
+    return found
 
 
 def _one_class(values: pd.DataFrame, settings: ClinicalSettings) -> list[Finding]:

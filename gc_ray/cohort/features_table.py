@@ -14,6 +14,7 @@ from gc_ray.cohort.table_files.cells import number
 from gc_ray.cohort.table_files.columns import counts_rows
 from gc_ray.cohort.table_files.read import ID_NAMES, InputTable, plain, read_table
 from gc_ray.errors import TableError, one_line
+from gc_ray.patients import several_sites, several_sites_text
 from gc_ray.tables import SCAN_KEY
 
 DEFAULTS = {"site": "", "phase": "", "reader": "R1", "repeat": "0", "roi": ""}  # scan_id: the patient_id
@@ -130,6 +131,8 @@ def _keys(frame: pd.DataFrame, name: str) -> pd.DataFrame:
         raise TableError(f"{name}: repeat must be 0, 1, 2, .., row {odd[0]} has '{keys['repeat'][odd[0]]}'")
     keys = keys[list(KEYS)].astype(object).astype({"repeat": int})
     if (doubled := keys[keys.duplicated(list(SCAN_KEY), keep=False)]).size:
+        if sites := several_sites({name: zip(doubled["patient_id"], doubled["site"], strict=True)}):
+            raise TableError(several_sites_text(sites))  # another reader or repeat would make two patients one
         scan = doubled["scan_id"].iloc[0]
         rows = doubled.index[doubled["scan_id"] == scan]
         raise TableError(

@@ -183,7 +183,7 @@ def ingest(
         console.show_notes(done.notes)
         console.show_lines(
             f"{done.rows} rows of {len(done.features)} features, {done.features[0]} to {done.features[-1]}, "
-            f"{done.gaps} values missing; {done.added} rows new in {store}",
+            f"{done.gaps} values missing; {done.added - done.changed} rows new, {done.changed} changed in {store}",
             f"in the study file: tune.feature_set = {done.feature_set}, extract.feature_sets = []",
         )
 
@@ -192,11 +192,17 @@ def merge(
     *,
     store: Annotated[list[str], typer.Option("--store", help="A site's store; once per site.")],
     into: Annotated[str, typer.Option(help="The store that takes all of them: a folder or s3://bucket/prefix.")],
+    study: StudyName = None,
 ) -> None:
-    """Join the stores of several sites into one."""
+    """Join the stores of several sites into one.
+
+    A patient id at two sites is refused: two hospitals may give one number. Where patients were referred, name the
+    study file that says so by clinical.patient_ids = "shared".
+    """
     with faults():
         from gc_ray import console
         from gc_ray.merge import merge as run
 
-        merged = run([open_store(uri) for uri in store], open_store(into))
+        shared = load_study(study).clinical.patient_ids == "shared"
+        merged = run([open_store(uri) for uri in store], open_store(into), shared)
         console.show_lines(f"{merged.added} results added to {into}, which held {merged.present}")

@@ -132,7 +132,9 @@ def _check_edges(values: np.ndarray, own: dict[str, Any]) -> None:
     if not (by_width and isinstance(width, int) and is_integer(values.dtype)):
         return
     low, high = int(values.min()), int(values.max())
-    check_fits([low - low % width, 2 * width, high + 2 * width], values.dtype, "a bin edge")
+    first, end = low - low % width, high + 2 * width
+    # NumPy's arange also takes the difference of its ends in their type
+    check_fits([first, 2 * width, end, end - first], values.dtype, "the grey levels' range")
 
 
 def _fix(own: dict[str, Any]) -> str:
@@ -140,6 +142,4 @@ def _fix(own: dict[str, Any]) -> str:
         return "this feature set takes values for levels: choose another one"
     if "discretisation" in own:
         return "set a larger bin_hu or a narrower range_hu"
-    return (
-        "set a larger binWidth or a binCount, or exclude metal by resegmentRange, clip_hu, window_hu or another mask"
-    )
+    return "set a larger binWidth or a binCount, or exclude metal (resegmentRange, clip_hu, window_hu, the mask)"

@@ -170,7 +170,7 @@ def _class_features(name: str, features: list[str], picture: Picture) -> Iterato
     try:
         if name == "firstorder" and not np.isnan(picture.values).any():
             shift, spacing_mm = picture.own.get("voxelArrayShift", 0), picture.image.GetSpacing()
-            values = first_order(picture.values, picture.counts[picture.present - 1], shift, spacing_mm)
+            values = first_order(picture.values, picture.voxels_by_level, shift, spacing_mm)
             yield from ((feature, _finite(values[feature])) for feature in features)
             return
         if name == "glcm" and _one_direction_at_a_time(features, picture):

@@ -94,6 +94,12 @@ class Picture:
         return np.bincount(self.levels)[1:]
 
     @cached_property
+    def voxels_by_level(self) -> np.ndarray:
+        """Voxels of each grey level that occurs; 0 is one where bins are finer than the digits of the values."""
+        counts = np.bincount(self.levels)
+        return counts[counts > 0]
+
+    @cached_property
     def present(self) -> np.ndarray:
         """The grey levels that occur."""
         return np.flatnonzero(self.counts) + 1
@@ -105,7 +111,9 @@ class Picture:
 
     @cached_property
     def spread(self) -> np.ndarray:
-        """The grey levels in the flat box."""
+        """The grey levels in the flat box; ValueError when PyRadiomics' bins leave a voxel without a level."""
+        if self.levels.min() < 1:
+            raise ValueError(f"bins are finer than the digits of {self.values.dtype} at {self.values.max():g}")
         return self.region.spread(self.levels)
 
     @cached_property
@@ -238,6 +246,8 @@ def _connecting_steps(picture: Picture) -> tuple[np.ndarray, int]:
         return picture.region.steps, _index_of(BELOW, DIRECTIONS)
     across = picture.own.get("force2Ddimension", 0)
     in_plane = DIRECTIONS[:, across] == 0
+    if not picture.valid[in_plane].any():
+        raise ValueError("the region is one voxel wide in every slice: no voxel has a neighbour")
     return picture.region.steps[in_plane], _index_of(BELOW_IN_PLANE[across], DIRECTIONS[in_plane])
 
 

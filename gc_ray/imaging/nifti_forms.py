@@ -9,6 +9,7 @@ three from ``sform`` when its code is above 0. So a header that contradicts itse
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
@@ -139,18 +140,18 @@ def _compare(name: str, sform: Form, qform: Form) -> None:
     chord = np.linalg.norm(sform.axes - qform.axes, axis=0).max()
     angle = float(np.degrees(np.arccos(cosines)).max()) if chord > 0.1 else float(np.degrees(chord))
     if angle > MOST_DEGREES:
-        raise _two(name, f"axes that differ by {angle:.2f} degrees (sform {_axes(sform)}, qform {_axes(qform)})")
+        _refuse_two(name, f"axes that differ by {angle:.2f} degrees (sform {_axes(sform)}, qform {_axes(qform)})")
     if np.abs(sform.origin - qform.origin).max() > ORIGIN_MM:
-        raise _two(name, f"origins: sform ({_mm(sform.origin, ', ')}), qform ({_mm(qform.origin, ', ')}) mm")
+        _refuse_two(name, f"origins: sform ({_mm(sform.origin, ', ')}), qform ({_mm(qform.origin, ', ')}) mm")
 
 
 def _compare_spacing(name: str, one: str, spacing: np.ndarray, other: str, second: np.ndarray) -> None:
     if np.abs(spacing - second).max() > SPACING_MM:
-        raise _two(name, f"spacings: {one} {_mm(spacing)}, {other} {_mm(second)} mm")
+        _refuse_two(name, f"spacings: {one} {_mm(spacing)}, {other} {_mm(second)} mm")
 
 
-def _two(name: str, what: str) -> ScanError:
-    return ScanError(
+def _refuse_two(name: str, what: str) -> NoReturn:
+    raise ScanError(
         f"{name}: the header states two {what}; programs differ in which they use; make them equal (nibabel: "
         "set_qform and set_sform with the true matrix) or export it again"
     )

@@ -43,27 +43,22 @@ ENDINGS: dict[str, tuple[str, str]] = {
 }
 
 
-def refusal(path: Path, wanted: str) -> str | None:
-    """Why a file is not read although it may be sound.
+def unread_format(path: Path) -> tuple[str, str] | None:
+    """What a file is that is of a format that is not read, and what to do about it.
 
     Parameters
     ----------
     path : Path
         A file whose name is not that of a volume file that is read.
-    wanted : str
-        ``READ_IMAGES`` or ``READ_MASKS``.
 
     Returns
     -------
-    str or None
-        One line for an error; None when the name tells nothing, or the file is DICOM under such a name.
+    (what, fix) or None
+        None when the name tells nothing, or the file is DICOM under such a name.
     """
     name = path.name.lower()
     found = next((ENDINGS[end] for end in sorted(ENDINGS, key=len, reverse=True) if name.endswith(end)), None)
     if found is None or not path.is_file():
         return None
     kind = kind_of_file(path)
-    if kind is not None and kind.group == "dicom":
-        return None
-    what, fix = found
-    return f"{path.name}: {what}; this format is not read, wanted {wanted}; {fix}"
+    return None if kind is not None and kind.group == "dicom" else found

@@ -18,6 +18,7 @@ from gc_ray.study_signatures import DESIGNS, INTER, INTRA, SignatureSettings, St
 
 Agreement = Callable[[np.ndarray, str], np.ndarray]
 CLINICAL = "clinical"
+SEPARATES = "separates the outcome completely"  # in a warning on a feature that may be the outcome by another name
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +105,7 @@ def choose(
         if looks and getattr(step, "also_internal", False):
             work = _with_internal(work, design, data)
         _apply(state, concerned, STEPS[step.step](work, step), step.step, settings.name)
+    state.warnings += _separation(state, data.y[rows])
     return Chosen(
         tuple(zip(state.names[state.alive].tolist(), state.family[state.alive].tolist(), strict=True)),
         design,
@@ -232,8 +234,9 @@ def _with_internal(work: Work, design: Design | None, data: CohortData) -> Work:
     rows = np.flatnonzero(data.cohort == "internal")
     if design is None or not len(rows):
         return work
-    coded = design.apply(data.clinical.iloc[rows])
-    return replace(work, internal=(coded[list(work.names)].to_numpy(), data.y[rows]))
+    coded = design.apply(data.clinical.iloc[rows])[list(work.names)]
+    known = coded.notna().all(axis=1).to_numpy()  # a level that training has not seen says nothing of the factor
+    return replace(work, internal=(coded[known].to_numpy(), data.y[rows[known]]))
 
 
 def _apply(state: _State, concerned: np.ndarray, found: Found, step: str, name: str) -> None:
@@ -249,6 +252,17 @@ def _apply(state: _State, concerned: np.ndarray, found: Found, step: str, name: 
         terms = tuple(state.names[concerned[used]].tolist())
         state.penalised = (terms, intercept, (slopes / state.scale[concerned])[used])
     _check_left(state, concerned, step, name)
+
+
+def _separation(state: _State, y: np.ndarray) -> list[str]:
+    """A warning on each kept feature of which one value tells all patients with the event from all without."""
+    x = state.x[:, state.alive]
+    apart = x[y == 1].min(axis=0) > x[y == 0].max(axis=0)
+    apart |= x[y == 1].max(axis=0) < x[y == 0].min(axis=0)
+    return [
+        f"{name} {SEPARATES} in {len(y)} patients: it may be the outcome by another name, or made of it"
+        for name in state.names[state.alive][apart]
+    ]
 
 
 def _check_left(state: _State, concerned: np.ndarray, step: str, name: str) -> None:

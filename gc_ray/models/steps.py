@@ -93,9 +93,11 @@ def _t_test(work: Work, settings: Any) -> Found:
 
 def _strongest(work: Work, settings: Any) -> Found:
     found = t_test_filter(work.x, work.y, 1.0)
-    order = np.argsort(-np.nan_to_num(np.abs(found.statistic)), kind="stable")
+    strength = np.where(np.isnan(found.statistic), -1.0, np.abs(found.statistic))
+    order = np.argsort(-strength, kind="stable")
     kept = np.zeros(len(order), bool)
     kept[order[: settings.number]] = True
+    kept &= strength >= 0  # a feature without a t is not among the strongest, however few there are
     return Found(kept, found.statistic, found.p_value, f"not among the {settings.number} largest |t|")
 
 

@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from gc_ray.cohort.choose_scans import choose_scans
+from gc_ray.cohort.choose_scans import choose_scans, nobody_text
 from gc_ray.cohort.coding import coding_of
 from gc_ray.cohort.findings import Finding, some
 from gc_ray.errors import TableError
-from gc_ray.models.cohort_data import COHORTS, TRAIN
+from gc_ray.models.cohort_data import COHORTS, TRAIN, Features
 from gc_ray.models.outlined_again import KEY, Designs, find_designs
+from gc_ray.runtime.joined import check_names, check_people
 from gc_ray.study import Study
-from gc_ray.study_signatures import DESIGNS, HEAD, SignatureSettings, Stability
+from gc_ray.study_signatures import DESIGNS, HEAD, SignatureSettings, Stability, set_name
 
 FEW_EVENTS = 10  # events for each feature of a model, below which its coefficients are unstable (Peduzzi 1996)
 SELECTING = {"lasso", "t_test", "stability", "variance", "spearman"}  # steps that leave an unknown number of features
@@ -24,7 +25,7 @@ SELECTING = {"lasso", "t_test", "stability", "variance", "spearman"}  # steps th
 def set_asked_for(study: Study) -> str:
     """The name by which a study reads its radiomics features; empty when it reads none, or does not say which."""
     sets = (study.tune.feature_set,) if study.tune.feature_set else study.extract.feature_sets
-    return sets[0] if study.signature and len(sets) == 1 else ""
+    return set_name(sets[0]) if study.signature and len(sets) == 1 else ""
 
 
 def asked_of(
@@ -48,21 +49,25 @@ def asked_of(
         What each design of an ICC would compare, or why it cannot be; empty where no row is the study's.
     findings : list of Finding
     """
+    findings = [*_names(values, study), *_sources(study)]
+    table = pa.Table.from_pandas(keys, preserve_index=False)
     try:
-        chosen = choose_scans(pa.Table.from_pandas(keys, preserve_index=False), study.scans)
+        rows = choose_scans(table, study.scans).select([*KEY, "patient_id"]).to_pandas()
     except TableError as error:
-        return {}, [Finding("error", str(error)), *_names(values, study)]
-    rows = chosen.select([*KEY, "patient_id"]).to_pandas()
+        return {}, [Finding("error", str(error)), *findings]
+    if rows.empty:
+        text = f"the features table: {nobody_text(table, study.scans)}; correct the study file or the table"
+        return {}, [Finding("error", text), *findings]
     known = cohorts if cohorts is not None else pd.DataFrame({"cohort": TRAIN}, index=rows["patient_id"])
     train = set(known.index[known["cohort"] == TRAIN])
     who = "patients" if cohorts is None else "training patients"
     designs = find_designs(keys[KEY], rows, study.scans, train, who)
-    findings = [*_names(values, study), *_sources(study)]
     using = [signature for signature in study.signature if "radiomics" in signature.families]
     for signature in using:
         findings += [Finding("error", text) for text in _unstable(signature, designs)]
     if using:
         at = pd.MultiIndex.from_frame(keys[KEY]).get_indexer(pd.MultiIndex.from_frame(rows[KEY]))
+        findings += _people(rows["patient_id"], values.iloc[at], study)
         findings += _gaps(values.iloc[at], rows["patient_id"].map(known["cohort"]).to_numpy(), who)
     if cohorts is not None and "outcome" in cohorts:
         trained = cohorts.loc[sorted(train & set(rows["patient_id"])), "outcome"]
@@ -72,15 +77,24 @@ def asked_of(
 
 def _names(values: pd.DataFrame, study: Study) -> Iterator[Finding]:
     """Features that bear the name of something clinical."""
+    try:
+        check_names({"the features table": Features(tuple(values.columns), values.to_numpy())}, study)
+    except TableError as error:
+        yield Finding("error", str(error))
     said = study.clinical
-    roles = {said.outcome, said.outcome_months, said.time_months, said.event} - {""}
-    if held := [name for name in values if name in roles]:
-        text = f"column(s) {some(held)} are named as the study's outcome, time or event; drop them from the features"
-        yield Finding("error", text)
+    roles = {said.outcome, said.outcome_months, said.time_months, said.event}
     terms = {term for name, said in coding_of(study.clinical).items() for term in (name, *said["terms"])} - roles
     if study.signature and (held := [name for name in values if name in terms]):
         text = f"column(s) {some(held)} are also clinical columns of the study; drop them from the features"
         yield Finding("error", text)
+
+
+def _people(patients: pd.Series, values: pd.DataFrame, study: Study) -> Iterator[Finding]:
+    """Two patients whose features say that they are one person."""
+    try:
+        check_people({"the features table": Features(tuple(values.columns), values.to_numpy())}, patients, study)
+    except TableError as error:
+        yield Finding("error", str(error))
 
 
 def _sources(study: Study) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from gc_ray import ledger
+from gc_ray.cohort.choose_scans import asked_of
 from gc_ray.cohort_tables import read_clinical, split_hash
 from gc_ray.errors import StudyError, TableError
 from gc_ray.evaluate.cutoff import optimal_cutoff
@@ -28,8 +29,10 @@ from gc_ray.models.scoring import INTERVAL, design_of, needed_names
 from gc_ray.models.select import harmonise
 from gc_ray.models.signature import Signature
 from gc_ray.models.sites import Harmonised
+from gc_ray.report.inputs import tunings
 from gc_ray.runtime import inputs, products, tune
 from gc_ray.runtime.bundled import codes
+from gc_ray.runtime.fresh import why_stale
 from gc_ray.runtime.gather import Gathered, gather
 from gc_ray.runtime.made_elsewhere import made_elsewhere
 from gc_ray.store import Store
@@ -62,7 +65,12 @@ def bundle(store: Store, study: Study, model: str, out: Store, key: bytes | None
     folder = f"signatures/{study.name}/{tune_id}"
     card = tune.read_card(store, folder)
     if card is None:
-        raise TableError(f"study {study.name}: wanted signatures {tune_id}, there are none; run gc-ray tune first")
+        known = tunings(store, study.name)
+        stale = why_stale(store, study, known[-1]) if known else ""
+        why = f" ({stale})" if stale else ""
+        raise TableError(
+            f"study {study.name}: wanted signatures {tune_id}, there are none{why}; run gc-ray tune first"
+        )
     if model not in card["models"]:
         raise StudyError(f"study {study.name}: wanted a signature among {', '.join(card['models'])}, got {model}")
     made = _bundle(store, study, gathered, card, model)
@@ -90,8 +98,10 @@ def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: s
         "scores_of": {name: described[name]["scores_of"] for name in order},
         "coding": coding,
         "fills": fills,
+        "seen": _seen(described, order, coding),
         "networks": list(networks),
         "scans": study.scans.model_dump(mode="json"),
+        "patient_ids": study.clinical.patient_ids,
     }
     reference = reference_of(values, _geometry(rows), scored, study.scans.phase)
     frozen = freeze(harmonised, data, names)
@@ -124,6 +134,14 @@ def _coding(described: dict, order: list[str], names: set[str]) -> tuple[dict, d
                 coding[column] = said
                 fills |= {c: v for c, v in described[name]["fills"].items() if c == column}
     return coding, fills
+
+
+def _seen(described: dict, order: list[str], coding: dict) -> dict[str, list[str]]:
+    """The levels of the training cohort, by clinical column that the signatures use."""
+    found = {}
+    for name in order:
+        found |= {column: levels for column, levels in described[name].get("seen", {}).items() if column in coding}
+    return found
 
 
 def _harmonised(study: Study, described: dict, order: list[str], data: CohortData) -> dict[str, Harmonised]:
@@ -198,7 +216,8 @@ def _training_rows(store: Store, study: Study, gathered: Gathered, networks: dic
     data, sources = gathered.data, gathered.sources
     sets, scans = {sources.get("radiomics"), f"deep/{sources.get('deep')}"}, set(data.scan_id[data.train]) - {""}
     if scans:
-        rows = ledger.read_ledger(store).to_pylist()
+        asked = asked_of(study.scans)  # not of the other readers who outlined the same scans
+        rows = [row for row in ledger.read_ledger(store).to_pylist() if all(row[n] == v for n, v in asked)]
         return [row for row in rows if row["feature_set"] in sets and row["scan_id"] in scans]
     recipes = {n.facts["recipe"] for n in networks.values() if n.kind == "backbone"}
     patients = data.patient_ids[data.train].tolist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
+from gc_ray.cohort.clinical import ClinicalTable
 from gc_ray.cohort.coding import number_columns
 from gc_ray.cohort.findings import Finding
 from gc_ray.cohort.manifest import ScanRow, Scans
@@ -12,7 +13,9 @@ from gc_ray.errors import MaskError, ScanError
 from gc_ray.imaging.read import survey_ct, survey_mask
 from gc_ray.runtime import cluster
 from gc_ray.runtime.check_clinical_table import check_clinical_table
+from gc_ray.runtime.check_sites import site_findings, unchecked
 from gc_ray.runtime.clinical_table import fetch_clinical
+from gc_ray.runtime.joined import site_pairs
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.scan_work import anonymous, local_sources
 from gc_ray.runtime.scratch import scratch
@@ -58,9 +61,9 @@ def check(
     """
     rows = read_manifests(manifests, encoding)
     findings = [Finding("note", note) for note in rows.notes]
-    if clinical:
-        table = fetch_clinical(clinical, number_columns(study.clinical), encoding)
-        findings += check_clinical_table(table, study, set(rows.count("patient_id")))[0]
+    table = fetch_clinical(clinical, number_columns(study.clinical), encoding) if clinical else None
+    findings += check_clinical_table(table, study, set(rows.count("patient_id")))[0] if table else []
+    findings += _site_findings(study, rows, table)
     if manifest_only:
         return CohortCheck(len(rows), (), tuple(findings))
     with cluster.session(workers):
@@ -110,3 +113,12 @@ def _shared_series(verdicts: list[Verdict], rows: Scans) -> list[Finding]:
             text = f"scans {', '.join(sorted(names))} {whose} are the same series; keep one"
             found.append(Finding("error" if several else "warning", text))
     return found
+
+
+def _site_findings(study: Study, rows: Scans, table: ClinicalTable | None) -> list[Finding]:
+    """Patient ids at two sites, and sites that are typed in two ways."""
+    pairs = site_pairs(rows.table)
+    if table is None or "site" in table.cells:
+        sites = {} if table is None else table.cells["site"].dropna().to_dict()
+        return site_findings(study, pairs, sites, "the scans tables")
+    return [*site_findings(study, pairs, {}, "the scans tables"), *unchecked(rows.count("site"), "scans")]

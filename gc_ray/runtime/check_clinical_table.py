@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from gc_ray.cohort.clinical import ClinicalTable, check_clinical
+from gc_ray.cohort.duplicates import clinical_duplicates
 from gc_ray.cohort.findings import Finding
 from gc_ray.errors import TableError
 from gc_ray.runtime.split import divide, site_of
@@ -32,6 +33,7 @@ def check_clinical_table(
     """
     values, findings = check_clinical(table.cells, study.clinical, scanned)
     findings = [*(Finding("note", note) for note in table.notes), *findings]
+    findings += clinical_duplicates(table.cells, study.clinical)
     if not study.clinical.outcome or any(finding.level == "error" for finding in findings):
         return findings, None
     try:

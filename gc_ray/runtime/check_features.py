@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
 
 from gc_ray.cohort.coding import number_columns
-from gc_ray.cohort.findings import Finding, some
+from gc_ray.cohort.findings import Finding
+from gc_ray.patients import meet, meeting_text
 from gc_ray.runtime.asked_of_features import asked_of, set_asked_for
 from gc_ray.runtime.check_clinical_table import check_clinical_table
+from gc_ray.runtime.check_sites import site_findings, unchecked
 from gc_ray.runtime.clinical_table import fetch_clinical
 from gc_ray.runtime.features_facts import FeaturesFacts, features_facts
 from gc_ray.runtime.ingest import read_features_table
@@ -66,37 +69,35 @@ def check_features(features: str, clinical: str | None, study: Study, encoding: 
         When a table cannot be read at all.
     """
     name, table = parent_of(features)[1], read_features_table(features, encoding)
-    findings, cohorts, meeting = [Finding("note", note) for note in table.notes], None, ""
+    findings, cohorts, meeting, listed = [Finding("note", note) for note in table.notes], None, "", None
     if clinical is not None:
         listed = fetch_clinical(clinical, number_columns(study.clinical), encoding)
         found, cohorts = check_clinical_table(listed, study)
-        meeting, more = _meeting(set(table.keys["patient_id"]), set(listed.cells.index), name, listed.name)
-        findings += [*found, *more, *_sites(table.keys, listed.cells)]
+        meeting, more = _meeting(table.keys["patient_id"], listed.cells.index, name, listed.name)
+        findings += [*found, *more]
+    findings += _sites(study, table.keys, listed.cells if listed else None)
     designs, asked = asked_of(table.keys, table.values, cohorts, study)
     facts = features_facts(table.keys, table.values)
     set_name = set_asked_for(study)
     return FeaturesCheck(name, facts, table.set_aside, designs, meeting, set_name, (*findings, *asked))
 
 
-def _meeting(own: set[str], listed: set[str], name: str, clinical: str) -> tuple[str, list[Finding]]:
+def _meeting(own: Iterable[str], listed: Iterable[str], name: str, clinical: str) -> tuple[str, list[Finding]]:
     """How the patients of two tables meet, and what is wrong with it."""
-    both = own & listed
-    said = f"{len(both)} of {len(own)} patients of {name} are in {clinical}, which has {len(listed)}"
-    alone = ((sorted(own - both), name), (sorted(listed - both), clinical))
-    parts = [f"{len(ids)} only in {table} ({some(ids)})" for ids, table in alone if ids]
-    if both:
-        return said, [Finding("warning", f"patient_id: {part}; they will not be analysed") for part in parts]
-    text = f"no patient_id is in both tables: {', '.join(parts)}; write each id the same way in both"
-    return said, [Finding("error", text)]
+    found = meet(own, listed)
+    said = f"{found.both} of {found.both + len(found.first)} patients of {name} are in {clinical}"
+    if not (found.first or found.second):
+        return said, []
+    text = meeting_text(found, name, clinical)
+    if not found.both:
+        return said, [Finding("error", text)]
+    return said, [Finding("warning", f"{text}; those in one table alone are not analysed")]
 
 
-def _sites(keys: pd.DataFrame, text: pd.DataFrame) -> list[Finding]:
-    """Patients whose site is another in the clinical table."""
-    if "site" not in text:
-        return []
-    said = keys["patient_id"].map(text["site"]).fillna("")
-    clash = keys["patient_id"][(keys["site"] != "") & (said != "") & (keys["site"] != said)].unique()
-    if not len(clash):
-        return []
-    about = f"site: {len(clash)} patients have another site in the clinical table (patients {some(clash)})"
-    return [Finding("error", f"{about}; one patient has one site, correct one of the tables")]
+def _sites(study: Study, keys: pd.DataFrame, text: pd.DataFrame | None) -> list[Finding]:
+    """Patients at two sites, in the features or between these and the clinical table."""
+    pairs = list(keys[["patient_id", "site"]].drop_duplicates().itertuples(index=False, name=None))
+    if text is None or "site" in text:
+        listed = {} if text is None else text["site"].dropna().to_dict()
+        return site_findings(study, pairs, listed, "the features table")
+    return [*site_findings(study, pairs, {}, "the features table"), *unchecked(keys["site"], "features")]

@@ -6,9 +6,7 @@ import difflib
 from dataclasses import dataclass
 
 import pandas as pd
-import pyarrow as pa
 
-from gc_ray.cohort.choose_scans import check_asked
 from gc_ray.cohort.findings import some
 from gc_ray.cohort.manifest import ScanRow, Scans
 from gc_ray.errors import StudyError, TableError
@@ -16,17 +14,16 @@ from gc_ray.models.bundle import Bundle
 from gc_ray.models.frozen_sites import known_sites
 from gc_ray.runtime.bundled import stored_name
 from gc_ray.runtime.ingest import read_features_table
-from gc_ray.runtime.made_elsewhere import commit_table
+from gc_ray.runtime.made_elsewhere import commit_table, held_rows, key_of
 from gc_ray.source import parent_of
 from gc_ray.store import Store
-from gc_ray.study_cohort import ScansSettings
 
 SAME_COMPUTATION = "how the features of this table were computed is not known here: the values alone were compared"
 
 
 @dataclass(frozen=True, eq=False)
 class Incoming:
-    """The rows of a table that a bundle is about.
+    """The rows of a table, with the features that a bundle takes.
 
     Attributes
     ----------
@@ -51,9 +48,12 @@ class Incoming:
         rows = self.keys.to_dict("records")
         return Scans.of(ScanRow(**row, **dict.fromkeys(NO_FILES, "")) for row in rows)
 
-    def commit(self, store: Store, bundle: Bundle) -> int:
-        """Commit the values to the store; how many rows are new or have other values than before."""
-        return commit_table(store, stored_name(bundle), self.keys, self.values, self.table)
+    def commit(self, store: Store, bundle: Bundle, rows: Scans) -> None:
+        """Commit the values of some of the rows to the store, those that it does not hold yet."""
+        name, wanted = stored_name(bundle), {row.key for row in rows}
+        kept = [key_of(key) in wanted for key in self.keys.to_dict("records")]
+        keys, values = self.keys[kept], self.values[kept]
+        commit_table(store, name, keys, values, held_rows(store, name), self.table)
 
 
 NO_FILES = ("image", "mask", "series_uid", "image_uri", "mask_uri")
@@ -80,8 +80,7 @@ def read_incoming(
     Raises
     ------
     TableError
-        When a column that the bundle takes is missing, no row is of its reader and repeat, or the sites of the two
-        tables contradict each other.
+        When the table cannot be read, or a column that the bundle takes is missing.
     StudyError
         When the bundle harmonises by site and no table says the site of a row.
     """
@@ -93,16 +92,8 @@ def read_incoming(
     notes = [SAME_COMPUTATION, *found.notes]
     if more:
         notes.append(f"{len(more)} column(s) that the bundle does not take were left out: {some(more)}")
-    scans = ScansSettings.model_validate(bundle.scoring["scans"]).model_copy(update={"phase": ""})
-    kept = (keys["reader"] == scans.reader) & (keys["repeat"] == scans.repeat)
-    kept &= (keys["roi"] == scans.roi) | (not scans.roi)
-    if not kept.any():
-        check_asked(pa.Table.from_pandas(keys, preserve_index=False), scans)
-    if not kept.all():
-        which = f"reader {scans.reader}, repeat {scans.repeat}" + (f", roi {scans.roi}" if scans.roi else "")
-        notes.append(f"{int((~kept).sum())} row(s) that are not of {which} were left out")
-    keys, values = keys[kept].reset_index(drop=True), values.loc[kept, wanted].reset_index(drop=True)
-    return Incoming(table, keys.assign(site=_sites(keys, bundle, site, clinical, table)), values, tuple(notes))
+    keys = keys.assign(site=_sites(keys, bundle, site, clinical, table))
+    return Incoming(table, keys, values[wanted], tuple(notes))
 
 
 def check_columns(held: list[str], wanted: list[str], table: str) -> None:
@@ -121,16 +112,9 @@ def check_columns(held: list[str], wanted: list[str], table: str) -> None:
 
 def _sites(keys: pd.DataFrame, bundle: Bundle, site: str, clinical: pd.DataFrame | None, table: str) -> pd.Series:
     """The site of each row: its own, else that of the clinical table, else the one given."""
-    own, said = keys["site"], pd.Series("", index=keys.index)
+    found = keys["site"]
     if clinical is not None and "site" in clinical:
-        said = keys["patient_id"].map(clinical["site"]).fillna("")
-    clash = keys["patient_id"][(own != "") & (said != "") & (own != said)]
-    if len(clash):
-        raise TableError(
-            f"{table}: {len(clash)} row(s) have another site than in the clinical table (patients {some(clash)}); "
-            "one patient has one site, correct one of the tables"
-        )
-    found = own.where(own != "", said)
+        found = found.where(found != "", keys["patient_id"].map(clinical["site"]).fillna(""))
     found = found.where(found != "", site)
     if (found == "").any() and (known := known_sites(bundle.harmonisation)):
         raise StudyError(

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
 from gc_ray import ledger
 from gc_ray.errors import TableError
@@ -58,8 +59,30 @@ def made_elsewhere(store: Store, folder: str) -> MadeElsewhere | None:
     return MadeElsewhere(name, len(said["names"]), settings_hash)
 
 
-def commit_table(store: Store, feature_set: str, keys: pd.DataFrame, values: pd.DataFrame, table: str) -> int:
-    """Commit each row of a features table as an outline's result; how many are new or have other values than before.
+@dataclass(frozen=True)
+class Committed:
+    """How many rows of a table are new in the store, and how many have other values than before."""
+
+    new: int
+    changed: int
+
+
+def held_rows(store: Store, feature_set: str) -> dict[tuple, dict]:
+    """The ledger rows of a feature set, by scan key."""
+    rows = ledger.read_ledger(store)
+    rows = rows.filter(pc.equal(rows["feature_set"], feature_set)).to_pylist()
+    return {key_of(row): row for row in rows}
+
+
+def key_of(row: dict) -> tuple:
+    """The scan key of a row."""
+    return tuple(row[name] for name in SCAN_KEY)
+
+
+def commit_table(
+    store: Store, feature_set: str, keys: pd.DataFrame, values: pd.DataFrame, held: dict[tuple, dict], table: str
+) -> Committed:
+    """Commit each row of a features table as an outline's result; one whose values the store has already is not.
 
     Parameters
     ----------
@@ -70,33 +93,45 @@ def commit_table(store: Store, feature_set: str, keys: pd.DataFrame, values: pd.
         scan_id, reader, repeat, roi, patient_id, site and phase of each row.
     values : DataFrame
         The features of the same rows, float64, NaN for a gap.
+    held : dict
+        What the store has of the feature set (``held_rows``).
     table : str
         Name of the table's file, for messages.
-
-    Returns
-    -------
-    int
-        Rows committed; a row whose values the store has already is not.
 
     Raises
     ------
     TableError
-        When the store holds the feature set with other features, or from extraction.
+        When the store holds the feature set with other features or from extraction, or a row would replace that of
+        another patient.
     """
     names = tuple(values.columns)
     settings = {"made": "elsewhere", "names": names}
     settings_hash = digest(settings)
-    before = {_key(row): row for row in ledger.read_ledger(store).to_pylist() if row["feature_set"] == feature_set}
-    if any((row["settings_hash"], row["code_version"]) != (settings_hash, CODE) for row in before.values()):
+    _check_same_patients(keys.to_dict("records"), held, table)
+    if any((row["settings_hash"], row["code_version"]) != (settings_hash, CODE) for row in held.values()):
         raise TableError(f"{table}: the store has {feature_set} with other features or from extraction; name another")
     folder = ledger.settings_folder(feature_set, settings_hash)
     store.put(f"{folder}/settings.json", json.dumps({"settings": settings, "names": names}, indent=1).encode())
 
     def place(key: dict, row: np.ndarray) -> bool:
-        return _commit(store, key | {"feature_set": feature_set}, settings_hash, (names, row), before.get(_key(key)))
+        return _commit(store, key | {"feature_set": feature_set}, settings_hash, (names, row), held.get(key_of(key)))
 
+    rows = keys.to_dict("records")
     with ThreadPoolExecutor(THREADS) as pool:
-        return sum(pool.map(place, keys.to_dict("records"), values.to_numpy()))
+        committed = list(pool.map(place, rows, values.to_numpy()))
+    changed = sum(done and key_of(key) in held for key, done in zip(rows, committed, strict=True))
+    return Committed(sum(committed) - changed, changed)
+
+
+def _check_same_patients(keys: list[dict], held: dict[tuple, dict], table: str) -> None:
+    """Raises TableError when a row would replace that of another patient."""
+    for key in keys:
+        before = held.get(key_of(key))
+        if before is not None and before["patient_id"] != key["patient_id"]:
+            raise TableError(
+                f"{table}: scan {key['scan_id']} is of patient {key['patient_id']}, in the store it is of patient "
+                f"{before['patient_id']}; scan ids must be unique, rename one"
+            )
 
 
 def _commit(
@@ -115,7 +150,3 @@ def _commit(
     row |= {"missing": json.dumps(gaps), "geometry": "{}", "mask_voxels": None, "source_stamp": content}
     row |= {"source_sha256": content, "settings_hash": settings_hash, "code_version": CODE}
     return ledger.commit(store, row | {"seconds": 0.0, "peak_mb": 0.0})
-
-
-def _key(row: dict) -> tuple:
-    return tuple(row[name] for name in SCAN_KEY)

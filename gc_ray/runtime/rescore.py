@@ -35,7 +35,8 @@ class Rescored:
     """What became of the scans.
 
     already: scored before with these inputs. failed: tried again by the next run. drift: alert, stable or too few.
-    notes: what the reader of the tables decided or left out, and what is not known of a table of features.
+    notes: what the reader of the tables decided or left out, how the tables meet, and what is not known of a table
+    of features.
     """
 
     run: str
@@ -78,7 +79,7 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     drifted = write_drift(store, bundle, outcomes, run, request.now)
     ended = Rescored(
         run, bundle.bundle_id, found.asked, done["scored"], done["refused"], already + done["already"],
-        found.waiting, (*failed, *lost), drifted, (*found.notes, *(table.notes if table else ())),
+        found.waiting, (*failed, *lost), drifted, (*found.notes, *(table.notes if table else ()), *found.ready.notes),
     )  # fmt: skip
     record = {"command": "rescore", "exit_code": 3 if ended.failed else 0, **asdict(ended)}
     store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())

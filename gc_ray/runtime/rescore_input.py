@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from gc_ray.cohort.choose_scans import check_asked
 from gc_ray.cohort.clinical import ClinicalTable
 from gc_ray.cohort.findings import some
 from gc_ray.cohort.manifest import STRETCH, ScanRow, Scans, join_manifests
@@ -23,8 +21,9 @@ from gc_ray.runtime.clinical_table import fetch_clinical
 from gc_ray.runtime.extract import Request as Extraction
 from gc_ray.runtime.extract import look_and_compute
 from gc_ray.runtime.incoming import Waiting, find_series
-from gc_ray.runtime.incoming_clinical import lacking, numbers_of, predictors_of
+from gc_ray.runtime.incoming_clinical import by_pseudonym, lacking, numbers_of, predictors_of
 from gc_ray.runtime.incoming_features import read_incoming
+from gc_ray.runtime.incoming_joins import NEW, clinical_notes, outcome_notes, wanted_outlines, with_sites
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Planned, plan_scan, read_history
 from gc_ray.runtime.products import code_version, describe
@@ -38,6 +37,7 @@ from gc_ray.study_cohort import ScansSettings
 # a table by its name; what ends otherwise is a prefix to be searched
 MANIFESTS = (".csv", ".tsv", ".txt", ".gz", ".xlsx", ".xlsm", ".xls", ".ods", ".parquet", ".pq")
 THREADS = 16  # listings side by side
+FEATURES = "the features table"  # what messages call it
 Look = Callable[[ScanRow], tuple[str, str]]  # stamp of a scan's files, and which of them is not there
 Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
 
@@ -66,11 +66,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Ready:
-    """Outlines that have what they need. stamps: of their sources. clinical: by patient, None where none is used."""
+    """Outlines that have what they need.
+
+    stamps: of their sources. clinical: by patient, None where none is used. notes: of how patients meet that table.
+    """
 
     scans: Scans
     stamps: list[str]
     clinical: pd.DataFrame | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,7 @@ def clinical_of(request: Request) -> ClinicalTable | None:
 def of_scans(request: Request, table: ClinicalTable | None, watch: Watch) -> Looked:
     """The scans of manifests and prefixes, extracted as far as they have what they need."""
     rows, waiting = _rows(request)
+    rows = with_sites(request.bundle, request.store, rows, table.cells if table else None, request.site_key)
     ready, more = _ready(request, rows, table, _stamp)
     job = Job(request.store, products_of(request.bundle), code_version(), ExtractSettings().timeout_s)
     _extract(request, ready, job, watch)
@@ -126,15 +131,14 @@ def of_scans(request: Request, table: ClinicalTable | None, watch: Watch) -> Loo
 
 def of_table(request: Request, table: ClinicalTable | None) -> Looked:
     """The rows of a features table, committed as extraction commits its own."""
-    listed = None if table is None else table.cells
-    incoming = read_incoming(request.features, request.bundle, request.site, listed, request.encoding)
-    rows, notes = incoming.scans, incoming.notes
-    ready, waiting = _ready(request, rows, table, lambda row: ("", ""))
-    incoming.commit(request.store, request.bundle)
-    if table and not ready.scans:
-        own, theirs = some(sorted(rows.count("patient_id"))), some(table.cells.index)
-        notes = (*notes, f"patients of the features are {own}, those of {table.name} are {theirs}")
-    return Looked(len(rows), ready, (features_of(request.bundle),), tuple(waiting), notes)
+    bundle, store, listed = request.bundle, request.store, table.cells if table else None
+    incoming = read_incoming(request.features, bundle, request.site, listed, request.encoding)
+    wanted = ScansSettings.model_validate(bundle.scoring["scans"])
+    rows, waiting = wanted_outlines(incoming.scans, wanted, FEATURES)
+    rows = with_sites(bundle, store, rows, listed, request.site_key, FEATURES)
+    ready, more = _ready(request, rows, table, lambda row: ("", ""))
+    incoming.commit(store, bundle, rows)
+    return Looked(len(rows), ready, (features_of(bundle),), (*waiting, *more), incoming.notes)
 
 
 def _rows(request: Request) -> tuple[Scans, list[Waiting]]:
@@ -142,14 +146,10 @@ def _rows(request: Request) -> tuple[Scans, list[Waiting]]:
     wanted = ScansSettings.model_validate(request.bundle.scoring["scans"])
     manifests = tuple(uri for uri in request.scans if uri.lower().endswith(MANIFESTS))
     parts: list[Scans] = []
-    if manifests:
-        asked = (pc.field("reader") == wanted.reader) & (pc.field("repeat") == wanted.repeat)
-        asked &= (pc.field("roi") == wanted.roi) | (not wanted.roi)
-        read = read_manifests(manifests, request.encoding)
-        parts.append(Scans(read.table.filter(asked), read.notes))
-        if not parts[0]:
-            check_asked(read.table, wanted.model_copy(update={"phase": ""}))
     waiting: list[Waiting] = []
+    if manifests:
+        kept, waiting = wanted_outlines(read_manifests(manifests, request.encoding), wanted)
+        parts.append(kept)
     for prefix in (uri for uri in request.scans if uri not in manifests):
         if request.site_key is None:
             raise StudyError(
@@ -171,6 +171,9 @@ def _ready(request: Request, rows: Scans, table: ClinicalTable | None, look: Loo
     coding = request.bundle.scoring["coding"]
     clinical = predictors_of(table, coding, request.site_key) if table and coding else None
     lost = lacking(clinical, coding, rows.count("patient_id")) if coding else {}
+    by_patient = by_pseudonym(table.cells, request.site_key) if table else None
+    notes = clinical_notes(request.bundle, rows, by_patient, FEATURES if request.features else NEW)
+    notes += outcome_notes(table.cells, request.bundle.card["outcome"]) if table else ()
     kept, stamps, waiting = [], [], []
     with ThreadPoolExecutor(THREADS) as pool:
         looks = (seen for part in rows.stretches() for seen in pool.map(look, part))
@@ -183,7 +186,7 @@ def _ready(request: Request, rows: Scans, table: ClinicalTable | None, look: Loo
             else:
                 kept.append(i)
                 stamps.append(stamp)
-    return Ready(Scans(rows.table.take(pa.array(kept, pa.int64()))), stamps, clinical), waiting
+    return Ready(Scans(rows.table.take(pa.array(kept, pa.int64()))), stamps, clinical, notes), waiting
 
 
 def _stamp(row: ScanRow) -> tuple[str, str]:

@@ -62,31 +62,3 @@ def test_a_stated_rule_picks_one_of_several_scans():
 def test_no_scan_is_no_row():
     """A patient without a usable outline is missing, and an empty table stays one."""
     assert chosen([row("a", "P1", status="failed")]) == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "settings", "said"),
-    [
-        ({"reader": "reader1"}, {}, "wanted outlines of reader R1, the table has reader reader1; set scans.reader"),
-        ({"repeat": 1}, {}, "wanted outlines of repeat 0, the table has repeat 1; set scans.repeat"),
-        ({"roi": "GTV"}, {"roi": "tumour"}, "wanted outlines of roi tumour, the table has roi GTV; set scans.roi"),
-        (
-            {"phase": ""},
-            {"phase": "pv"},
-            r"wanted outlines of phase pv, the table has phase \(empty\); set scans.phase",
-        ),
-    ],
-)
-def test_a_reader_repeat_region_or_phase_that_no_outline_has_is_named_beside_those_there_are(changes, settings, said):
-    """Every patient would be left out in silence: it is the study file and the table that do not fit."""
-    with pytest.raises(TableError, match=said):
-        chosen([row("a", "P1", **changes), row("b", "P2", **changes)], **settings)
-
-
-def test_a_reader_and_a_repeat_that_never_are_together_are_both_named():
-    """R1 has repeat 1 only, repeat 0 is by R2 only; the feature set is named where the rows are of one."""
-    rows = [row("a", "P1", repeat=1, feature_set="f"), row("a", "P1", reader="R2", feature_set="f")]
-    with pytest.raises(
-        TableError, match="reader R1 and repeat 0, feature set f has reader and repeat R1 1, R2 0; set"
-    ):
-        chosen(rows)

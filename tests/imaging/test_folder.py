@@ -180,7 +180,7 @@ def test_a_file_with_the_suffix_of_the_slices_is_refused(slices, save):
 
 def test_a_slice_is_known_by_its_content_under_any_name(slices, save):
     """A suffix of another format does not hide it."""
-    names = ["0.jpg", "1.txt", "2.zip", "3.nii", "4", "5.exe"]
+    names = ["0.jpg", "1.txt", "2.zip", "3.nii", "INDEX", "5.exe"]
     assert survey_ct(save(slices, names)).grid.size[2] == 6
 
 
@@ -188,6 +188,13 @@ def test_a_link_to_a_file_that_is_not_there_is_refused(cd):
     """As git-annex and DataLad leave them where files were not fetched."""
     (cd / "IM000006").symlink_to("nowhere")
     refused(cd, r"^IM000006: a link to a file that is not there; fetch the file")
+
+
+def test_a_slice_without_right_to_read_it_is_refused_for_that(cd, monkeypatch):
+    """Not as damaged."""
+    put(cd, {"IM000006": UNKNOWN})
+    monkeypatch.setattr("gc_ray.imaging.folder.os.access", lambda path, mode: path.name != "IM000006")
+    refused(cd, "^IM000006: cannot be opened; give this user the right to read it")
 
 
 def test_a_folder_of_packed_slices_says_how_many_and_what_to_do(slices, save):
@@ -223,17 +230,17 @@ def test_a_folder_without_dicom_names_the_fix(tmp_path, files, message):
     ("name", "content", "message"),
     [
         ("ct.zip", zipped(), "a zip archive, wanted a folder of DICOM slices or a NIfTI, .*; unpack it first"),
-        ("ct.dcm.gz", gzip.compress(b"x", mtime=0), r"a gzip file, .*; unpack it first \(gunzip\)"),
+        ("ct.dcm.gz", gzip.compress(b"x", mtime=0), r"packed with gzip; .*; unpack it \(gunzip\)"),
         ("ct", bz2.compress(b"x"), "a bzip2 file"),
         ("ct.rar", b"Rar!\x1a\x07\0", "a rar archive"),
         ("ct.xlsx", workbook(), "an Excel workbook"),
         ("ct.pdf", b"%PDF-1.4\n", "a PDF document"),
-        ("ct.png", PNG, "a PNG picture, .*; pictures hold no HU"),
+        ("ct.png", PNG, "a picture; .*; it has no geometry"),
         ("ct", b"NRRD0004\n", "an NRRD file, .*; give it the suffix .nrrd"),
         ("ct.dcm", b"\x08\0\5\0CS\n\0ISO_IR 100", "DICOM data without preamble and file meta header"),
         ("ct.txt", b"see the other folder", "a text file"),
         ("ct.dcm", b"", "not a valid DICOM file"),
-        ("ct.img", bytes(300), "of no known format, or empty; wanted a folder of DICOM slices or a NIfTI"),
+        ("ct.img", bytes(300), "an image whose .hdr file is absent .*, wanted a DICOM series, NIfTI"),
     ],
 )
 def test_a_file_of_another_format_given_as_the_image_is_named(tmp_path, name, content, message):

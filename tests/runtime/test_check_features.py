@@ -93,7 +93,7 @@ def test_a_table_that_can_serve_the_study_has_no_error(look):
     found = look(features(), clinical())
     assert said(found, "error") == ""
     assert found.feature_set == "theirs"
-    assert found.meeting == "40 of 40 patients of features.csv are in clinical.csv, which has 40"
+    assert found.meeting == "40 of 40 patients of features.csv are in clinical.csv"
     assert found.designs == {
         "inter": "no inter-reader ICC: reader R1 is the only reader of repeat 0",
         "intra": "no intra-reader ICC: reader R1 outlined no scan again",
@@ -104,27 +104,28 @@ def test_ids_that_do_not_meet_are_named_on_both_sides(look):
     """None at all is an error; some are a warning with their number."""
     found = look(features(patient_id=[f"P{i}.0" for i in range(N)]), clinical())
     assert (
-        "no patient_id is in both tables: 40 only in features.csv (P0.0, P1.0, P10.0, ..), 40 only in "
-        "clinical.csv (P00, P01, P02, ..); write each id the same way in both"
+        "no patient id is in both features.csv and clinical.csv; 40 only in features.csv (P0.0, P1.0, P10.0, ..); 40 "
+        "only in clinical.csv (P00, P01, P02, ..)"
     ) in said(found, "error")
     found = look(features()[:30], clinical(patient_id=[f"P{i:02d}" for i in range(2, N + 2)]))
     assert said(found, "error") == ""
-    assert "patient_id: 2 only in features.csv (P00, P01); they will not be analysed" in said(found, "warning")
-    assert "patient_id: 12 only in clinical.csv (P30, P31, P32, ..); they will not" in said(found, "warning")
+    warned = said(found, "warning")
+    assert "28 patient ids are in both features.csv and clinical.csv; 2 only in features.csv (P00, P01); 12" in warned
+    assert "only in clinical.csv (P30, P31, P32, ..); those in one table alone are not analysed" in warned
 
 
 @pytest.mark.parametrize(
     ("table", "listed", "steps", "more", "text"),
     [
-        (features(site="A"), clinical(site="B"), PLAIN, "", "site: 40 patients have another site in the clinical"),
-        (features(reader="r1"), clinical(), PLAIN, "", "wanted outlines of reader R1, the table has reader r1"),
-        (features(repeat=1), None, PLAIN, "", "wanted outlines of repeat 0, the table has repeat 1"),
+        (features(site="A"), clinical(site="B"), PLAIN, "", "site: wanted each patient id at one site, 40 are at"),
+        (features(reader="r1"), clinical(), PLAIN, "", "wanted outlines of reader R1 (scans.reader), there are"),
+        (features(repeat=1), None, PLAIN, "", "there are outlines of repeat 1 (40)"),
         (
             pd.concat([features(scan_id=[f"{s}{i}" for i in range(N)]) for s in "ab"]), None, PLAIN, "",
             "patient P00: wanted one outline of reader R1, 2 are left (a0, b0)",
         ),
-        (features(died=1), None, PLAIN, "", "column(s) died are named as the study's outcome, time or event"),
-        (features(months=1), None, PLAIN, "", "column(s) months are named as the study's outcome, time or event"),
+        (features(died=1), None, PLAIN, "", "column died is named as the study's outcome, time or event"),
+        (features(months=1), None, PLAIN, "", "column months is named as the study's outcome, time or event"),
         (features(stage=1), None, PLAIN, "", "column(s) stage are also clinical columns of the study"),
         (
             features(), None, '{ step = "stability", designs = ["inter"] }', "",
@@ -217,11 +218,11 @@ def test_the_command_prints_the_table_its_findings_and_ends_with_2_on_errors(loo
     assert ended(given) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[: len(list(features_lines(found)))] == list(features_lines(found))
-    assert out[-1] == "0 error(s), 0 warning(s); nothing was written"
+    assert out[-1] == "0 error(s), 1 warning(s); nothing was written"  # the clinical table has no sites
     assert ended([*given, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["facts"]["constant"] == ["f2"]
     assert ended([*given, "--set", "scans.reader=R9"]) == 2
-    assert "error     scans: wanted outlines of reader R9" in capsys.readouterr().out
+    assert "error     the features table: wanted outlines of reader R9 (scans.reader)" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == files
 
 

@@ -108,7 +108,7 @@ def test_an_outcome_left_among_the_features_is_found_before_a_signature_is_fitte
     study = load_study(str(tmp_path / "study.toml"))
     split(str(tmp_path / "clinical.csv"), study, store, "split-1")
     ingest(str(tmp_path / "features.csv"), "theirs", store, "run-1")
-    with pytest.raises(TableError, match="radiomics: died is the study's outcome and stands among the features"):
+    with pytest.raises(TableError, match="radiomics features theirs: column died is named as the study's outcome"):
         gather(store, study)
 
 

@@ -245,9 +245,8 @@ def test_rows_wait_for_clinical_values(made, tmp_path):
     store, listed = open_store(str(tmp_path / "store")), pd.read_csv(made.folder / "clinical.csv", dtype=str)
     found = made.rescored(store, made.table()[:6], listed[2:])
     assert ([scan.scan_id for scan in found.waiting], found.scored) == (["000", "001"], 4)
-    found = made.rescored(store, made.table()[:6], listed.assign(patient_id=listed["patient_id"] + ".0"))
-    assert len(found.waiting) == 6
-    assert "patients of the features are 000, 001, 002, .., those of new_clinical.csv are" in found.notes[-1]
+    with pytest.raises(TableError, match=r"no patient id is in both the features table and .* \(000, 001"):
+        made.rescored(store, made.table()[:6], listed.assign(patient_id=listed["patient_id"] + ".0"))
 
 
 def test_rows_of_another_reader_are_left_out_and_a_table_without_the_study_s_is_refused(made, tmp_path):
@@ -255,8 +254,7 @@ def test_rows_of_another_reader_are_left_out_and_a_table_without_the_study_s_is_
     store, table = open_store(str(tmp_path / "store")), made.table(reader="R1")[:6]
     found = made.rescored(store, pd.concat([table, table[:4].assign(reader="R2")]))
     assert found.scans == 6
-    assert "4 row(s) that are not of reader R1, repeat 0 were left out" in found.notes
-    with pytest.raises(TableError, match="wanted outlines of reader R1, the table has reader reader1; set"):
+    with pytest.raises(TableError, match=r"the features table: wanted outlines of reader R1 .* reader reader1 \(6\)"):
         made.rescored(store, table.assign(reader="reader1"))
 
 
@@ -350,15 +348,16 @@ def test_a_harmonised_bundle_wants_sites_and_every_harmonised_feature(harmonised
     store, table = open_store(str(tmp_path / "store")), harmonised.table()[:6]
     listed = pd.read_csv(harmonised.folder / "clinical.csv", dtype=str)
     bare, nowhere = table.drop(columns="site"), listed.drop(columns="site")
-    first = harmonised.rescored(store, table)
+    harmonised.rescored(store, table)
     assert harmonised.rescored(store, bare, listed).already == 6
     with pytest.raises(StudyError, match=r"wanted the site of each row, .* --site, one of A, B or another"):
         harmonised.rescored(store, bare, nowhere)
-    third = harmonised.rescored(store, bare, nowhere, site="C")
+    (tmp_path / "c").mkdir()
+    other = open_store(str(tmp_path / "c" / "store"))
+    third = harmonised.rescored(other, bare, nowhere, site="C")
     assert third.scored + third.refused == 6
-    reasons = scores(store, first)["reasons"]["000"]
-    assert any("site C has no training patients" in one for found in reasons for one in found)
-    with pytest.raises(TableError, match=r"6 row\(s\) have another site than in the clinical table"):
+    assert all("site C has no training patients" in found[0] for found in scores(other, third)["reasons"])
+    with pytest.raises(TableError, match="site: wanted each patient id at one site, 6 are at several"):
         harmonised.rescored(store, table.assign(site="D"), listed)
     assert set(read_bundle(harmonised.out).features["elsewhere"]["names"]) == set(NAMES)
     with pytest.raises(TableError, match="1 of 4 columns that the bundle takes are missing: f3"):
