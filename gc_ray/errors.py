@@ -57,7 +57,7 @@ class MaskError(InputError):
 class TableError(InputError):
     """A table does not have the columns, types, keys or values that its schema asks for.
 
-    Raised before any work. Mended in the CSV or Parquet file that is named; where a table of the store is named, by
+    Raised before any work. Mended in the file that is named; where a table of the store is named, by
     running the command that writes it.
     """
 

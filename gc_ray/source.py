@@ -44,7 +44,7 @@ def list_source(uri: str) -> Source:
     """What is at ``uri`` now, with the files that hold its voxels; a source without parts when nothing is there."""
     store, key = _place(uri)
     parts = tuple(store.list(key))
-    if key.lower().endswith(".img"):
+    if key.lower().endswith(".img") and parts:
         stem = key.rpartition(".")[0]
         parts += tuple(part for ending in (".hdr", ".HDR") for part in store.list(stem + ending))
     elif key.lower().endswith(DETACHED) and parts:

@@ -158,6 +158,22 @@ def test_a_study_file_that_would_keep_a_parser_busy_is_refused_at_once(tmp_path,
     assert time.process_time() - began < 5
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_byte_order_mark_before_a_study_file_is_read_over(tmp_path, end):
+    """Editors on Windows write one, and end lines in two signs."""
+    path = tmp_path / "study.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + f'name = "s"{end}[clinical]{end}outcome = "复发"{end}'.encode())
+    assert (load_study(str(path)).name, load_study(str(path)).clinical.outcome) == ("s", "复发")
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_study_file_in_utf16_is_named(tmp_path, codec):
+    """With and without a mark."""
+    (tmp_path / "s.toml").write_bytes('name = "x"\n'.encode(codec))
+    with pytest.raises(StudyError, match="wanted TOML in UTF-8, it is in UTF-16; save it as UTF-8"):
+        load_study(str(tmp_path / "s.toml"))
+
+
 def test_a_study_file_in_another_encoding_says_so(tmp_path):
     """Umlauts of an old editor."""
     (tmp_path / "x.toml").write_bytes('title = "Übersicht"'.encode("latin-1"))

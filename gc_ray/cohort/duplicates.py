@@ -76,8 +76,9 @@ def same_people_text(found: list[Alike], where: str) -> str:
         return ""
     named = [f"{a.first} and {a.second} (equal in {a.equal} of {a.compared} columns)" for a in found[:SHOWN]]
     more = ", .." if len(found) > SHOWN else ""
+    many = "1 pair of patients has" if len(found) == 1 else f"{len(found)} pairs of patients have"
     return (
-        f"{where}: {len(found)} pairs of patients have the same values, as one person under two ids has: "
+        f"{where}: {many} the same values, as one person under two ids has: "
         f"{', '.join(named)}{more}; leave one of each pair out, or name those who are different people in "
         "clinical.different_patients"
     )

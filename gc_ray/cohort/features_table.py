@@ -151,9 +151,15 @@ def _numbers(cells: pd.Series, table: InputTable) -> np.ndarray:
         except ValueError as error:
             raise TableError(
                 f"{table.name}: {table.place(cells.index[i], cells.name)}: wanted a number, got '{some([text])}'; "
-                "leave the cell empty where there is no value, or drop a column that is no feature"
+                f"{_advice(text)}"
             ) from error
     return values
+
+
+def _advice(text: str) -> str:
+    if re.search(r"\d,\d", text):
+        return "write a decimal point, and no sign between thousands"
+    return "leave the cell empty where there is no value, or drop a column that is no feature"
 
 
 def _notes(aside: tuple[str, ...], frame: pd.DataFrame, names: list[str]) -> list[str]:

@@ -102,9 +102,10 @@ def _as_labels(values: np.ndarray, name: str) -> tuple[list, Notes]:
         return labels, Notes(repairs=(note,))
     if values.size == 1:
         return [values[0]], Notes()
+    odd = values[~near] if not near.all() else values[values < 0]
     raise MaskError(
         f"{name}: values that are no labels (a probability map or an image?), wanted whole numbers above 0; values "
-        f"present: {_examples(values[values < 0] if near.all() else values[~near])}; threshold or round them first"
+        f"present: {_examples(odd)}; threshold or round them first"
     )
 
 

@@ -81,7 +81,8 @@ def _plan(path: Path, roi: str | None, ct: ScanGeometry) -> _Plan:
 
 
 def _hints(opened: OpenedVolume) -> tuple[str, ...]:
-    return tuple(remark.removeprefix(f"{opened.name}: ") for remark in opened.notes.remarks)
+    notes = opened.notes.repairs + opened.notes.remarks
+    return tuple(note.removeprefix(f"{opened.name}: ") for note in notes)
 
 
 def _layers(opened: OpenedVolume) -> np.ndarray:

@@ -27,11 +27,11 @@ CT_MM = (0.01, 50.0)  # voxel sizes that a CT may have when the header counts in
 
 @dataclass(frozen=True)
 class Form:
-    """One statement of where voxels lie: spacing (mm), axes (3 x 3, unit columns) and origin (mm), RAS."""
+    """One statement of where voxels lie: axes (3 x 3, unit columns), origin and spacing (mm), RAS."""
 
-    spacing: np.ndarray
     axes: np.ndarray
     origin: np.ndarray
+    spacing: np.ndarray
 
 
 def settle(header: NiftiHeader, name: str) -> tuple[NiftiHeader, Notes]:
@@ -52,7 +52,9 @@ def settle(header: NiftiHeader, name: str) -> tuple[NiftiHeader, Notes]:
     repairs: list[str] = []
     if sform is not None:
         header, repairs = _settle_shear(header, name, sform)
-        _compare_spacing(name, "sform", sform.spacing, "pixdim", pixdim)
+        if np.abs(sform.spacing - pixdim).max() > SPACING_MM:
+            other = "pixdim" if qform is None else "pixdim and qform"
+            _refuse_two(name, f"spacings: sform {_mm(sform.spacing)}, {other} {_mm(pixdim)} mm")
         if qform is not None:
             _compare(name, sform, qform)
     if (header.fields["pixdim"][1:4] < 0).any():
@@ -82,7 +84,7 @@ def _sform(header: NiftiHeader, name: str) -> Form | None:
     spacing = np.linalg.norm(rows[:, :3], axis=0)
     if spacing.min() < SMALLEST_MM:
         raise ScanError(f"{name}: an axis of the sform has length 0; export it again")
-    return Form(spacing, rows[:, :3] / spacing, rows[:, 3])
+    return Form(rows[:, :3] / spacing, rows[:, 3], spacing)
 
 
 def _qform(header: NiftiHeader) -> Form | None:
@@ -106,7 +108,7 @@ def _qform(header: NiftiHeader) -> Form | None:
     if header.fields["pixdim"][0] < 0:
         axes[:, 2] *= -1
     spacing = np.abs(header.fields["pixdim"][1:4].astype(float)) * header.mm
-    return Form(spacing, axes, header.fields["qoffset"].astype(float) * header.mm)
+    return Form(axes, header.fields["qoffset"].astype(float) * header.mm, spacing)
 
 
 def _voxel_size(header: NiftiHeader, name: str, sform: Form | None) -> np.ndarray:
@@ -134,7 +136,6 @@ def _settle_shear(header: NiftiHeader, name: str, sform: Form) -> tuple[NiftiHea
 
 
 def _compare(name: str, sform: Form, qform: Form) -> None:
-    _compare_spacing(name, "sform", sform.spacing, "qform", qform.spacing)
     cosines = np.clip((sform.axes * qform.axes).sum(axis=0), -1, 1)
     # of small angles the chord is exact where the cosine is rounded
     chord = np.linalg.norm(sform.axes - qform.axes, axis=0).max()
@@ -143,11 +144,6 @@ def _compare(name: str, sform: Form, qform: Form) -> None:
         _refuse_two(name, f"axes that differ by {angle:.2f} degrees (sform {_axes(sform)}, qform {_axes(qform)})")
     if np.abs(sform.origin - qform.origin).max() > ORIGIN_MM:
         _refuse_two(name, f"origins: sform ({_mm(sform.origin, ', ')}), qform ({_mm(qform.origin, ', ')}) mm")
-
-
-def _compare_spacing(name: str, one: str, spacing: np.ndarray, other: str, second: np.ndarray) -> None:
-    if np.abs(spacing - second).max() > SPACING_MM:
-        _refuse_two(name, f"spacings: {one} {_mm(spacing)}, {other} {_mm(second)} mm")
 
 
 def _refuse_two(name: str, what: str) -> NoReturn:

@@ -112,7 +112,8 @@ def clinical_notes(bundle: Bundle, rows: Scans, clinical: pd.DataFrame | None, w
     if not found.both and bundle.scoring["coding"]:
         raise TableError(meeting_text(found, what, SPLIT))
     hint = change_text(found)
-    text = f"{len(found.first)} patients of {what} are not in {SPLIT} ({some(found.first)})"
+    of = len(found.first) + found.both
+    text = f"{SPLIT} lacks {len(found.first)} of {of} patients of {what} ({some(found.first)})"
     return (f"{text}; {hint}" if hint else text,)
 
 

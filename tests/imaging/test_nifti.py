@@ -101,7 +101,10 @@ TWO = {
     ),
     "pixdim of ones": ({"sform": SFORM, "pixdim": (1, 1, 1, 1)}, "sform 0.8 x 0.8 x 3, pixdim 1 x 1 x 1 mm"),
     "pixdim of zeros": ({"sform": SFORM, "pixdim": (1, 0, 0, 0)}, "sform 0.8 x 0.8 x 3, pixdim 1 x 1 x 1 mm"),
-    "slices of 5 mm in one form": ({"sform": SFORM * [1, 1, 5 / 3, 1], "qform": QFORM}, "two spacings: sform .* x 5"),
+    "slices of 5 mm in one form": (
+        {"sform": SFORM * [1, 1, 5 / 3, 1], "qform": QFORM},
+        "two spacings: sform .* x 5, pixdim and qform 0.8",
+    ),
     "spacing 0.002 mm apart": ({"sform": SFORM * [1.0025, 1, 1, 1]}, "two spacings: sform 0.802 x 0.8 x 3"),
     "origin 0.002 mm apart": (
         {"sform": SFORM, "qform": (0, 0, 1, 25, 180, 100.002)},

@@ -11,6 +11,7 @@ from gc_ray.models.cohort_data import CohortData, Features, Ratings, checked
 from gc_ray.models.controls import planted_leak, shuffled_features, shuffled_outcome
 from gc_ray.models.nested import choices, outer_parts, part_result, whole_part
 from gc_ray.models.recipe import AS_PUBLISHED, Plan, fit_signatures, out_of_fold
+from gc_ray.models.select import SEPARATES
 from gc_ray.study_signatures import SignatureSettings
 
 N, TRAIN, P = 160, 120, 8
@@ -51,6 +52,29 @@ def with_feature(data: CohortData, column: int, values: np.ndarray) -> CohortDat
     x = data.families["radiomics"].values.copy()
     x[:, column] = values
     return replace(data, families={"radiomics": Features(data.families["radiomics"].names, x)})
+
+
+@pytest.mark.parametrize("marker", [lambda y: y, lambda y: 1 - y, lambda y: 2 * y - 1, lambda y: 100 + 5 * y])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ({"step": "strongest", "number": 3},),
+        ({"step": "t_test", "alpha": 0.05},),
+        ({"step": "spearman", "rule": "by_outcome"}, {"step": "strongest", "number": 1}),
+        (LASSO,),
+    ],
+)
+def test_a_feature_that_equals_the_outcome_is_kept_and_called_separation(marker, steps):
+    """By every step, in every coding: the model finds it, and a warning says what it may be."""
+    data = cohort()
+    data = with_feature(data, 5, marker(data.y))
+    fitted = fit_signatures(plan({"name": "texture", "families": ("radiomics",), "steps": steps}), data, data.train)
+    found = fitted["texture"]
+    assert "f5" in found.predictors
+    assert f"f5 {SEPARATES} in 120 patients: it may be the outcome by another name, or made of it" in found.warnings
+    assert any("separation of the outcome" in text for text in found.warnings)
+    linear = found.linear_predictor(data, np.arange(N))
+    assert linear[data.y == 1].min() > linear[data.y == 0].max()
 
 
 def test_scores_out_of_fold_of_a_patient_who_was_fitted_on_are_refused():

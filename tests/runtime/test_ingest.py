@@ -1,7 +1,9 @@
 """Features made elsewhere: as good as extracted once they are in, and refused where they cannot be told apart."""
 
+import gzip
 import json
 
+import openpyxl
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -72,6 +74,41 @@ def test_a_parquet_table_and_a_csv_are_the_same_table(tmp_path, table, store):
     ingest(table(), "theirs", store, "run-1")
     pd.DataFrame({"patient_id": ["007", "8"], "b": [1e-3, None], "a": [2.0, 0.1]}).to_parquet(tmp_path / "f.parquet")
     assert ingest(str(tmp_path / "f.parquet"), "theirs", store, "run-2").added == 0
+
+
+def test_what_the_reader_left_out_is_in_the_run_record(table, store):
+    """A PyRadiomics batch table as it is: what is no feature is listed, and the notes that were printed."""
+    text = (
+        "patient_id,Image,Mask,diagnostics_Mask-original_VoxelNum,b,\nP1,/i,/m,8520,0.5,\n,,,,,\nP2,/i,/m,6405,-1,\n"
+    )
+    done = ingest(table(text=text), "theirs", store, "run-1")
+    aside = ("Image", "Mask", "diagnostics_Mask-original_VoxelNum")
+    assert (done.features, done.set_aside) == (("b",), aside)
+    assert [note.partition(": ")[2] for note in done.notes] == [
+        "1 empty row(s) are left out (row 3)",
+        "1 empty column(s) without a name are left out (F)",
+        f"3 column(s) are no features and are set aside: {', '.join(aside)}",
+    ]
+    record = json.loads(store.get("runs/run-1.json"))
+    assert (record["notes"], record["set_aside"]) == (list(done.notes), list(aside))
+
+
+@pytest.mark.parametrize("form", ["gzip", "semicolons", "gb18030", "xlsx"])
+def test_a_table_in_another_form_is_the_same_table(tmp_path, table, store, form):
+    """Nothing is added to what the plain CSV brought in: ids, names and values are the same to the last bit."""
+    text = "patient_id,特征,a\n007,0.001,2\n患者8,,0.1\n"
+    ingest(table(text=text), "theirs", store, "run-1")
+    path = tmp_path / f"f.{form}"
+    if form == "xlsx":
+        book = openpyxl.Workbook()
+        for row in (["patient_id", "特征", "a"], ["007", 0.001, 2], ["患者8", None, 0.1]):
+            book.active.append(row)
+        book.save(path)
+    else:
+        german = text.replace(",", ";").replace(".", ",").encode()
+        path.write_bytes({"gzip": gzip.compress(text.encode()), "semicolons": german}.get(form, text.encode("gbk")))
+    done = ingest(str(path), "theirs", store, "run-2", "gb18030" if form == "gb18030" else None)
+    assert (done.rows, done.added, done.gaps) == (2, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -148,3 +185,45 @@ def test_a_row_whose_object_was_lost_comes_back_with_the_same_table(table, store
     assert ingest(table(), "theirs", store, "run-2").added == 1
     found = ledger.read_features(store, "theirs").to_pandas().set_index("patient_id")
     assert (found.loc["007", "b"], found.loc["007", "generation"]) == (1e-3, 3)
+
+
+def test_an_empty_reader_or_repeat_is_the_default_as_in_a_scans_table(table, store):
+    """Else such rows would be of a reader without a name, whom no study asks for."""
+    ingest(table(text="patient_id,a,reader,repeat\n1,2,,\n2,3,R1,0\n3,4,R2,1\n"), "theirs", store, "run-1")
+    found = ledger.read_features(store, "theirs").to_pandas()
+    assert found[["patient_id", "reader", "repeat"]].values.tolist() == [
+        ["1", "R1", 0],
+        ["2", "R1", 0],
+        ["3", "R2", 1],
+    ]
+
+
+def test_another_patient_or_another_sites_patient_never_replaces_a_row(table, store):
+    """The scan id is the patient id where there is none: site B's patient 1 would be a new value of site A's."""
+    ingest(table(text="patient_id,site,a\n1,A,2\n2,A,3\n"), "theirs", store, "run-1")
+    with pytest.raises(TableError, match=r"1 are at several: 1 \(A in the store, B in features.csv\)"):
+        ingest(table(text="patient_id,site,a\n1,B,5\n9,B,3\n"), "theirs", store, "run-2")
+    with pytest.raises(TableError, match="scan 2 is of patient 7, in the store it is of patient 2"):
+        ingest(table(text="patient_id,scan_id,site,a\n7,2,A,5\n"), "theirs", store, "run-3")
+    done = ingest(table(text="patient_id,site,a\n1,a,5\n3,A,3\n"), "theirs", store, "run-4")
+    assert (done.added, done.changed) == (2, 1)
+
+
+def test_one_number_of_two_sites_in_one_table_is_not_a_second_outline(table, store):
+    """The advice to number the outlines would make one patient of two."""
+    with pytest.raises(TableError, match="put the site before the id in every table"):
+        ingest(table(text="patient_id,site,a\n1,A,2\n1,B,3\n"), "theirs", store, "run-1")
+
+
+@pytest.mark.parametrize("name", ["..", ".hidden", "-x", "a/b", ""])
+def test_the_name_of_a_set_is_no_path(table, store, name):
+    """It becomes a folder of the store."""
+    with pytest.raises(TableError, match="wanted letters, digits"):
+        ingest(table(), name, store, "run-1")
+
+
+def test_two_sets_whose_names_differ_only_in_case_are_refused(table, store):
+    """On some disks they are one folder."""
+    ingest(table(), "feat", store, "run-1")
+    with pytest.raises(TableError, match="the store has feat, which differs from Feat only in case"):
+        ingest(table(), "Feat", store, "run-2")

@@ -16,7 +16,8 @@ from gc_ray.errors import TableError
 
 # what pandas, R and readr write where the column with the row's name or number had no name itself
 NAMELESS = re.compile(
-    r"(Unnamed: \d+(_level_\d+)?(\.\d+)?|\.\.\.\d+|__index_level_\d+__|level_0|row[._ ]?names?|_row)?", re.IGNORECASE
+    r"(Unnamed: \d+(_level_\d+)?(\.\d+)?|\.\.\.\d+|__index_level_\d+__|level_\d+|row[._ ]?names?|_row)?",
+    re.IGNORECASE,
 )
 # pandas' name for the second column of a name, and the suffixes of its merge
 AGAIN = re.compile(r"(.+)\.\d+")

@@ -88,6 +88,7 @@ def read_workbook(data: bytes, name: str) -> tuple[RawTable, dict[int, int]]:
 
 
 def _read(data: bytes, name: str) -> tuple[RawTable, dict[int, int]]:
+    _check_strict(data, name)
     book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
     sheet, notes = _chosen(book, name)
     facts = _facts(sheet)
@@ -102,7 +103,22 @@ def _read(data: bytes, name: str) -> tuple[RawTable, dict[int, int]]:
     if beyond:
         notes.append(f"cells right of the last column name are left out in {len(beyond)} row(s) (row {beyond[0]})")
     raw.notes[:0] = notes
+    raw.short = []  # cells of a sheet have an address: one that is empty at the end of a row is no cell lost
     return raw, dates
+
+
+def _check_strict(data: bytes, name: str) -> None:
+    """Raise TableError for the variant of the format that openpyxl does not read."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        strict = any(
+            b"purl.oclc.org/ooxml" in archive.read(part)
+            for part in ("xl/workbook.xml",)
+            if part in archive.namelist()
+        )
+    if strict:
+        raise TableError(
+            f"{name}: the workbook is a Strict Open XML one; save it as Excel workbook (.xlsx) or CSV UTF-8"
+        )
 
 
 def _chosen(book: openpyxl.Workbook, name: str) -> tuple[ReadOnlyWorksheet, list[str]]:
