@@ -192,3 +192,25 @@ def test_an_override_that_is_no_toml_is_text(value):
     """And text does not fit a number."""
     with pytest.raises(StudyError, match="split"):
         load_study(None, (f"split.seed={value}",))
+
+
+@pytest.mark.parametrize(
+    ("families", "step", "message"),
+    [
+        ('["radiomics"]', 'designs = ["between"]', "designs.0: Input should be 'inter' or 'intra'"),
+        ('["radiomics"]', 'designs = "inter"', r"designs: Input should be a valid array"),
+        ('["radiomics"]', 'designs = ["inter", "inter"]', "step stability names a design twice in inter, inter"),
+        ('["clinical", "radiomics"]', "icc = 0.8", "step stability compares outlines; set its families"),
+        (
+            '["clinical", "radiomics"]',
+            'families = ["clinical"]',
+            "step stability compares outlines; set its families",
+        ),
+    ],
+)
+def test_a_step_stability_that_cannot_be_is_an_error(tmp_path, families, step, message):
+    """Its designs are inter and intra, each once, and it concerns features of outlines."""
+    path = tmp_path / "mine.toml"
+    path.write_text(f'[[signature]]\nname = "a"\nfamilies = {families}\nsteps = [{{ step = "stability", {step} }}]')
+    with pytest.raises(StudyError, match=message):
+        load_study(str(path))

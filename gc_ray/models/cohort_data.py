@@ -45,8 +45,8 @@ class CohortData:
 
     y: 0 or 1. cohort: train, internal or external. fold: 0, 1, .. in the training cohort, else -1. clinical: a frame
     with one row a patient and the columns that ``coding`` names. families: radiomics, deep. between, within: of a
-    family, outlines by several readers and repeats by one. head: log odds of the network head by variant. scan_id: of
-    the scan that was used, empty without one.
+    family, outlines by several readers and repeats by one; lacking: of a family, why a design of an ICC is not there.
+    head: log odds of the network head by variant. scan_id: of the scan that was used, empty without one.
     """
 
     patient_ids: Ids
@@ -59,6 +59,7 @@ class CohortData:
     families: Mapping[str, Features] = field(default_factory=dict)
     between: Mapping[str, Ratings] = field(default_factory=dict)
     within: Mapping[str, Ratings] = field(default_factory=dict)
+    lacking: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     head: Mapping[str, np.ndarray] = field(default_factory=dict)
     scan_id: np.ndarray | None = None
 

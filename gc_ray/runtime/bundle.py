@@ -21,7 +21,7 @@ from gc_ray.imaging.voi import voi_recipe
 from gc_ray.models.bundle import Bundle, Network, environment, write_bundle
 from gc_ray.models.cohort_data import CohortData
 from gc_ray.models.domain import geometry_of, reference_of
-from gc_ray.models.frozen_sites import freeze
+from gc_ray.models.frozen_sites import freeze, needed_features
 from gc_ray.models.model_folder import read_model
 from gc_ray.models.plans import TUNED
 from gc_ray.models.recipe import LEAK_FREE
@@ -34,6 +34,7 @@ from gc_ray.runtime import inputs, products, tune
 from gc_ray.runtime.bundled import codes
 from gc_ray.runtime.fresh import why_stale
 from gc_ray.runtime.gather import Gathered, gather
+from gc_ray.runtime.made_elsewhere import made_elsewhere
 from gc_ray.store import Store
 from gc_ray.study import Study, digest
 from gc_ray.study_signatures import HEAD
@@ -43,6 +44,13 @@ LIMITS = (
     "no regulator has seen this model; what it was validated on stands in metrics and nowhere else",
     f"intervals hold {INTERVAL}: neither the choice of predictors, nor outlines, nor scanners, nor new populations",
     "the domain verdict compares with the training cohort; a scan may be in-domain and its risk wrong",
+)
+
+
+LIMITS_OF_TABLES = (
+    "its features were made elsewhere: whether new ones are computed in the same way (software, version, settings, "
+    "readers, scanners) is for whoever makes them to ensure; nothing here can tell",
+    "the domain verdict compares values alone: no grid and no region of a scan is known",
 )
 
 
@@ -96,13 +104,16 @@ def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: s
         "patient_ids": study.clinical.patient_ids,
     }
     reference = reference_of(values, _geometry(rows), scored, study.scans.phase)
-    features = _features(study, gathered.sources, names, networks, data)
+    frozen = freeze(harmonised, data, names)
+    features = _features(store, study, gathered, needed_features(names, frozen), networks)
     about = _card(store, study, gathered, card, model, rows) | {
         "feature_order": list(values),
         "environment": environment(_libraries(features)),
     }
+    if features.get("elsewhere"):
+        about |= {"features": features["elsewhere"], "limits": [*about["limits"], *LIMITS_OF_TABLES]}
     cutoff = _cutoff(store, study, data, scored)
-    return Bundle(about, signatures, scoring, features, freeze(harmonised, data, names), cutoff, reference, networks)
+    return Bundle(about, signatures, scoring, features, frozen, cutoff, reference, networks)
 
 
 def _order(described: dict, model: str) -> list[str]:
@@ -221,22 +232,38 @@ def _geometry(rows: list[dict]) -> pd.DataFrame:
     return pd.DataFrame([row for row in found.values() if row])
 
 
-def _features(study: Study, sources: dict, names: set[str], networks: dict, data: CohortData) -> dict:
-    """Settings of what is extracted: keys in the order that decides the columns."""
+def _features(store: Store, study: Study, gathered: Gathered, names: set[str], networks: dict[str, Network]) -> dict:
+    """Settings of what is extracted, or the columns of a table: keys in the order that decides the columns.
+
+    names: image features that scoring needs.
+    """
     found: dict = {"radiomics": None, "volumes": [], "codes": codes()}
-    if "radiomics" in data.families and names & set(data.families["radiomics"].names):
-        for given in study.extract.feature_sets:
-            if (made := feature_set(given)).name == sources["radiomics"]:
-                found["radiomics"] = {"name": made.name, "settings": made.settings, "names": list(made.names)}
-        held = list(data.families["radiomics"].names)
-        if found["radiomics"] is None or found["radiomics"]["names"] != held:
+    family = gathered.data.families.get("radiomics")
+    if family is not None and (made := made_elsewhere(store, gathered.tables["radiomics"])):
+        if networks:
             raise StudyError(
-                f"study {study.name}: wanted the settings of feature set {sources['radiomics']}: "
-                "extract.feature_sets does not name it, or it has other features now; name it, or extract again"
+                f"study {study.name}: features made elsewhere ({made.name}) and outputs of this software's networks "
+                f"({', '.join(networks)}) are never scored together, a table has no scans; bundle a signature of one "
+                "of them"
             )
+        taken = [name for name in family.names if name in names]
+        return found | {"elsewhere": made.to_dict() | {"names": taken}, "codes": {"tune": codes()["tune"]}}
+    if family is not None and names & set(family.names):
+        found["radiomics"] = _computed_here(study, gathered.sources["radiomics"], list(family.names))
     recipes = {n.facts["recipe"] for n in networks.values() if n.facts.get("recipe")}
     found["volumes"] = [json.loads(voi_recipe(recipe).settings_json()) for recipe in sorted(recipes)]
     return found
+
+
+def _computed_here(study: Study, source: str, held: list[str]) -> dict:
+    """The settings of a feature set that extraction computes; held: its features in the store."""
+    for given in study.extract.feature_sets:
+        if (made := feature_set(given)).name == source and list(made.names) == held:
+            return {"name": made.name, "settings": made.settings, "names": held}
+    raise StudyError(
+        f"study {study.name}: wanted the settings of feature set {source}: extract.feature_sets does not name it, or "
+        "it has other features now; name it, or extract again"
+    )
 
 
 def _libraries(features: dict) -> tuple[str, ...]:

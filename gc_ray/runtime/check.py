@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from gc_ray.cohort.clinical import check_clinical
+from gc_ray.cohort.clinical import ClinicalTable
 from gc_ray.cohort.coding import number_columns
-from gc_ray.cohort.duplicates import clinical_duplicates
-from gc_ray.cohort.findings import Finding, some
+from gc_ray.cohort.findings import Finding
 from gc_ray.cohort.manifest import ScanRow, Scans
-from gc_ray.errors import MaskError, ScanError, TableError
+from gc_ray.errors import MaskError, ScanError
 from gc_ray.imaging.read import survey_ct, survey_mask
-from gc_ray.patients import alike, several_sites, several_sites_text
 from gc_ray.runtime import cluster
+from gc_ray.runtime.check_clinical_table import check_clinical_table
+from gc_ray.runtime.check_sites import site_findings, unchecked
 from gc_ray.runtime.clinical_table import fetch_clinical
-from gc_ray.runtime.joined import SPLIT, site_pairs
+from gc_ray.runtime.joined import site_pairs
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.scan_work import anonymous, local_sources
 from gc_ray.runtime.scratch import scratch
-from gc_ray.runtime.split import divide, site_of
 from gc_ray.study import Study
 
 CHUNK = 4  # scans a task looks at; a scan's 300 headers take a quarter of a second
@@ -63,7 +61,9 @@ def check(
     """
     rows = read_manifests(manifests, encoding)
     findings = [Finding("note", note) for note in rows.notes]
-    findings += _clinical_findings(clinical, study, rows, encoding) if clinical else _site_findings(study, rows, {})
+    table = fetch_clinical(clinical, number_columns(study.clinical), encoding) if clinical else None
+    findings += check_clinical_table(table, study, set(rows.count("patient_id")))[0] if table else []
+    findings += _site_findings(study, rows, table)
     if manifest_only:
         return CohortCheck(len(rows), (), tuple(findings))
     with cluster.session(workers):
@@ -115,43 +115,10 @@ def _shared_series(verdicts: list[Verdict], rows: Scans) -> list[Finding]:
     return found
 
 
-def _site_findings(study: Study, rows: Scans, clinical: Mapping[str, str]) -> list[Finding]:
-    """Patient ids at two sites, and sites that are typed in two ways; clinical: site by patient_id."""
-    pairs, found = site_pairs(rows.table), []
-    theirs = {site for _, site in pairs}
-    for labels in alike({*theirs, *clinical.values()}):
-        named = " and ".join(f"'{label}'" for label in labels)
-        several = len(theirs & set(labels)) > 1
-        text = "the scans tables name one site in two ways" if several else "the site is that of the clinical table"
-        text = f"site: {named} differ only in case, blanks or Unicode form: {text}; write one label"
-        found.append(Finding("error" if several else "warning", text))
-    text = several_sites_text(several_sites({SPLIT: clinical.items(), "the scans tables": pairs}))
-    return [*found, Finding("error", text)] if text and study.clinical.patient_ids == "unique" else found
-
-
-def _unchecked(rows: Scans) -> list[Finding]:
-    """That nobody can see whether the patients of several sites are those of a clinical table without sites."""
-    sites = sorted(rows.count("site"))
-    text = (
-        f"the clinical table has no column site, and the scans are of {len(sites)} sites ({some(sites)}): whether "
-        "these are the same patients cannot be checked; add the column"
-    )
-    return [Finding("warning", text)] if len(sites) > 1 else []
-
-
-def _clinical_findings(uri: str, study: Study, rows: Scans, encoding: str | None) -> list[Finding]:
-    table = fetch_clinical(uri, number_columns(study.clinical), encoding)
-    text = table.cells
-    values, findings = check_clinical(text, study.clinical, set(rows.count("patient_id")))
-    findings = [Finding("note", note) for note in table.notes] + findings
-    findings += clinical_duplicates(text, study.clinical)
-    if "site" in text:
-        findings += _site_findings(study, rows, text["site"].dropna().to_dict())
-    else:
-        findings += [*_site_findings(study, rows, {}), *_unchecked(rows)]
-    if study.clinical.outcome and all(finding.level != "error" for finding in findings):
-        try:
-            divide(values, site_of(text), study)
-        except TableError as error:
-            findings.append(Finding("warning", f"gc-ray split will refuse: {error}"))
-    return findings
+def _site_findings(study: Study, rows: Scans, table: ClinicalTable | None) -> list[Finding]:
+    """Patient ids at two sites, and sites that are typed in two ways."""
+    pairs = site_pairs(rows.table)
+    if table is None or "site" in table.cells:
+        sites = {} if table is None else table.cells["site"].dropna().to_dict()
+        return site_findings(study, pairs, sites, "the scans tables")
+    return [*site_findings(study, pairs, {}, "the scans tables"), *unchecked(rows.count("site"), "scans")]

@@ -13,8 +13,9 @@ from gc_ray import ledger
 from gc_ray.cohort.choose_scans import choose_scans
 from gc_ray.cohort_tables import read_clinical, read_coding, read_splits
 from gc_ray.errors import StudyError, TableError
-from gc_ray.models.cohort_data import COHORTS, CohortData, Features, Ratings, checked
+from gc_ray.models.cohort_data import COHORTS, TRAIN, CohortData, Features, Ratings, checked
 from gc_ray.models.design import complete_rows
+from gc_ray.models.outlined_again import Designs, find_designs
 from gc_ray.runtime.joined import (
     LeftOut,
     Side,
@@ -25,9 +26,10 @@ from gc_ray.runtime.joined import (
     join_notes,
     left_out,
 )
+from gc_ray.runtime.made_elsewhere import made_elsewhere
 from gc_ray.store import Store
 from gc_ray.study import Study
-from gc_ray.study_signatures import HEAD, SignatureSettings, changed, set_name
+from gc_ray.study_signatures import HEAD, INTER, INTRA, SignatureSettings, Stability, changed, set_name
 from gc_ray.tables import RADIOMICS, SCAN_KEY
 
 NAMES = {column.name for column in RADIOMICS.columns} | {"model_id"}  # what is no feature in a features table
@@ -55,14 +57,15 @@ class Gathered:
 class _Family:
     """A features table in the order of its patients: one row each, and outlines of those outlined again.
 
-    folder: where it lies in the store. side: how it is joined to the split.
+    folder: where it lies in the store. side: how it is joined to the split. frame: every outline's features, by scan
+    key. chosen: the ledger row of the one outline of each patient.
     """
 
     folder: str
     features: Features
     side: Side
-    between: Ratings | None
-    within: Ratings | None
+    frame: pd.DataFrame
+    chosen: pd.DataFrame
 
 
 def gather(store: Store, study: Study) -> Gathered:
@@ -81,7 +84,7 @@ def gather(store: Store, study: Study) -> Gathered:
     sources = {kind: _source(store, study, kind) for kind in ("radiomics", "deep", HEAD) if kind in kinds}
     rows = {kind: _ledger_rows(store, study, kind, sources[kind]) for kind in ("radiomics", "deep") if kind in kinds}
     check_sites({_called(kind, sources[kind]): of for kind, of in rows.items()}, whole, study)
-    families = {kind: _family(store, study, (kind, sources[kind]), of, splits.index) for kind, of in rows.items()}
+    families = {kind: _family(store, study, (kind, sources[kind]), of, splits) for kind, of in rows.items()}
     sides = [family.side for family in families.values()]
     check_names({family.side.name: family.features for family in families.values()}, study)
     notes = join_notes(sides, whole, study)
@@ -92,6 +95,11 @@ def gather(store: Store, study: Study) -> Gathered:
     features = {kind: _rows(family, splits.index) for kind, family in families.items()}
     check_people({families[kind].side.name: held for kind, held in features.items()}, splits.index, study)
     scans = sides[0].chosen if sides else {}
+    train = frozenset(splits.index[splits["cohort"] == TRAIN])
+    designs = {
+        kind: find_designs(family.frame.index.to_frame(index=False), family.chosen, study.scans, train)
+        for kind, family in families.items()
+    }
     data = CohortData(
         patient_ids=splits.index.to_numpy(object).astype(str),
         y=clinical[study.clinical.outcome].to_numpy(np.float64),
@@ -101,12 +109,14 @@ def gather(store: Store, study: Study) -> Gathered:
         clinical=clinical[list(coding)].reset_index(drop=True),
         coding=coding,
         families=features,
-        between={kind: family.between for kind, family in families.items() if family.between is not None},
-        within={kind: family.within for kind, family in families.items() if family.within is not None},
+        between=_ratings(families, designs, INTER),
+        within=_ratings(families, designs, INTRA),
+        lacking={kind: held.lacking for kind, held in designs.items()},
         head={variant: scores.loc[splits.index].to_numpy() for variant, scores in head.items()},
         scan_id=np.array([scans.get(patient, "") for patient in splits.index]),
     )
-    said = _said(store, sources[HEAD]) if HEAD in kinds else ()
+    said = (*(_said(store, sources[HEAD]) if HEAD in kinds else ()), *_about_tables(store, families))
+    said = (*said, *_compared(study, designs))
     folders = {kind: family.folder for kind, family in families.items()}
     return Gathered(checked(data), lost, sources, folders, said, notes, sizes)
 
@@ -179,23 +189,22 @@ def _ledger_rows(store: Store, study: Study, kind: str, source: str) -> pa.Table
     return rows
 
 
-def _family(store: Store, study: Study, called: tuple[str, str], rows: pa.Table, patients: pd.Index) -> _Family:
+def _family(store: Store, study: Study, called: tuple[str, str], rows: pa.Table, splits: pd.DataFrame) -> _Family:
     kind, source = called
     if kind == "deep":
         table, feature_set = ledger.read_deep(store, source), f"deep/{source}"
     else:
         table, feature_set = ledger.read_features(store, source, study.tune.settings_hash or None), source
-    own = rows.filter(pc.is_in(rows["patient_id"], pa.array(patients, pa.string())))
+    own = rows.filter(pc.is_in(rows["patient_id"], pa.array(splits.index, pa.string())))
     chosen = choose_scans(own, study.scans).select([*SCAN_KEY, "patient_id", "settings_hash"]).to_pandas()
     names = tuple(name for name in table.column_names if name not in NAMES)
     frame = _doubles(table, names)
     at = frame.index.get_indexer(pd.MultiIndex.from_frame(chosen[list(SCAN_KEY)]))
     features = Features(names, frame.to_numpy()[at])
-    between, within = _outlines(frame, chosen, study)
     scans = dict(zip(chosen["patient_id"], chosen["scan_id"], strict=True))
     settings = next(iter(chosen["settings_hash"]), "")  # one for all: features of several are not read
     side = Side(_called(kind, source), rows, scans)
-    return _Family(ledger.settings_folder(feature_set, settings), features, side, between, within)
+    return _Family(ledger.settings_folder(feature_set, settings), features, side, frame, chosen)
 
 
 def _doubles(table: pa.Table, names: tuple[str, ...]) -> pd.DataFrame:
@@ -203,29 +212,38 @@ def _doubles(table: pa.Table, names: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(values, pd.MultiIndex.from_frame(table.select(SCAN_KEY).to_pandas()), list(names))
 
 
-def _outlines(frame: pd.DataFrame, chosen: pd.DataFrame, study: Study) -> tuple[Ratings | None, Ratings | None]:
-    """The chosen scans outlined by every reader once, and by the study's reader more than once."""
-    where = frame.index.to_frame(index=False)
-    readers = sorted(set(where.loc[where["repeat"] == study.scans.repeat, "reader"]))
-    repeats = sorted(set(where.loc[where["reader"] == study.scans.reader, "repeat"]))
-    between = [(reader, study.scans.repeat) for reader in readers]
-    within = [(study.scans.reader, repeat) for repeat in repeats]
-    return _rated(frame, chosen, between), _rated(frame, chosen, within)
+def _ratings(families: dict[str, _Family], designs: dict[str, Designs], design: str) -> dict[str, Ratings]:
+    """By family, the features of the patients outlined again as a design compares them; no family without it."""
+    layouts = {kind: held.layouts[design] for kind, held in designs.items() if design in held.layouts}
+    return {
+        kind: Ratings(layout.patients, families[kind].frame.to_numpy()[layout.rows])
+        for kind, layout in layouts.items()
+    }
 
 
-def _rated(frame: pd.DataFrame, chosen: pd.DataFrame, outlines: list[tuple[str, int]]) -> Ratings | None:
-    if len(outlines) < 2:
-        return None
-    at = np.array(
-        [
-            frame.index.get_indexer([(s.scan_id, reader, repeat, s.roi) for reader, repeat in outlines])
-            for s in chosen.itertuples()
-        ]
+def _about_tables(store: Store, families: dict[str, _Family]) -> tuple[str, ...]:
+    """What is known of features that came in as a table."""
+    found = (made_elsewhere(store, family.folder) for kind, family in families.items() if kind == "radiomics")
+    return tuple(made.statement for made in found if made is not None)
+
+
+def _compared(study: Study, designs: dict[str, Designs]) -> tuple[str, ...]:
+    """What every step ``stability`` of the study compares, in words; nothing where it cannot be done."""
+    steps = [
+        (step, kind)
+        for signature in study.signature
+        for variant in _variants(signature)
+        for step in variant.steps
+        if isinstance(step, Stability)
+        for kind in step.families or variant.families
+    ]
+    return tuple(
+        dict.fromkeys(
+            f"step stability, {kind}: {designs[kind].described(step.designs)}"
+            for step, kind in steps
+            if kind in designs and designs[kind].allow(step.designs)
+        )
     )
-    whole = (at >= 0).all(axis=1) if len(at) else np.zeros(0, bool)
-    if not whole.any():
-        return None
-    return Ratings(chosen["patient_id"].to_numpy(object)[whole].astype(str), frame.to_numpy()[at[whole]])
 
 
 def _rows(family: _Family, patients: pd.Index) -> Features:

@@ -24,10 +24,10 @@ from gc_ray.study_cohort import ScansSettings
 NEW, BEFORE = "the scans table", "earlier scores"
 
 
-def wanted_outlines(rows: Scans, wanted: ScansSettings) -> tuple[Scans, list[Waiting]]:
+def wanted_outlines(rows: Scans, wanted: ScansSettings, what: str = NEW) -> tuple[Scans, list[Waiting]]:
     """(outlines of the bundle's reader, repeat and region; scans that have none of them, which wait).
 
-    TableError when no scan has such an outline.
+    what: what messages call the rows. TableError when no scan has such an outline.
     """
     wanted = wanted.model_copy(update={"phase": ""})  # another phase is judged by the domain
     asked = asked_of(wanted)
@@ -35,7 +35,7 @@ def wanted_outlines(rows: Scans, wanted: ScansSettings) -> tuple[Scans, list[Wai
     for name, value in asked:
         kept = kept.filter(pc.equal(kept[name], value))
     if not kept.num_rows:
-        raise TableError(f"{NEW}: {nobody_text(rows.table, wanted)}; the bundle was made for these: correct {NEW}")
+        raise TableError(f"{what}: {nobody_text(rows.table, wanted)}; the bundle was made for these: correct {what}")
     without = sorted(set(rows.table["scan_id"].to_pylist()) - set(kept["scan_id"].to_pylist()))
     what = ", ".join(f"{name} {value}" for name, value in asked)
     return Scans(kept, rows.notes), [
@@ -43,29 +43,38 @@ def wanted_outlines(rows: Scans, wanted: ScansSettings) -> tuple[Scans, list[Wai
     ]
 
 
-def with_sites(bundle: Bundle, store: Store, rows: Scans, text: pd.DataFrame | None, site_key: bytes | None) -> Scans:
+def with_sites(
+    bundle: Bundle,
+    store: Store,
+    rows: Scans,
+    text: pd.DataFrame | None,
+    site_key: bytes | None,
+    what: str = NEW,
+) -> Scans:
     """The scans with their sites: of referred patients (shared ids) the clinical table's, where it has one.
 
-    text: the clinical table. TableError when an id that is not shared is at two sites, in the new scans, in the
-    clinical table and in what the store has scored before by this bundle; and when a site is typed in another way
-    than in the bundle.
+    text: the clinical table. what: what messages call the rows. TableError when an id that is not shared is at two
+    sites, in the new scans, in the clinical table and in what the store has scored before by this bundle; and when a
+    site is typed in another way than in the bundle.
     """
     listed = None
     if text is not None and "site" in text:
         listed = by_pseudonym(text["site"].dropna(), site_key)
     if bundle.scoring.get("patient_ids", "unique") == "shared":
         rows = rows if listed is None else _of_clinical(rows, listed)
-    elif found := _at_several(bundle, store, rows, listed):
+    elif found := _at_several(bundle, store, rows, listed, what):
         scored = any(BEFORE in sites.values() for sites in found.values())
         raise TableError(several_sites_text(found) + (", or score into another store" if scored else ""))
-    _check_typing(bundle, rows)
+    _check_typing(bundle, rows, what)
     return rows
 
 
-def _at_several(bundle: Bundle, store: Store, rows: Scans, listed: pd.Series | None) -> dict[str, dict[str, str]]:
+def _at_several(
+    bundle: Bundle, store: Store, rows: Scans, listed: pd.Series | None, what: str
+) -> dict[str, dict[str, str]]:
     pairs = [(patient, site) for patient, site in site_pairs(rows.table) if site != SITE]
     new = {patient for patient, _ in pairs}
-    tables = {NEW: pairs, BEFORE: _scored_before(bundle, store, new)}
+    tables = {what: pairs, BEFORE: _scored_before(bundle, store, new)}
     if listed is not None:
         tables[SPLIT] = [(patient, site) for patient, site in listed.items() if patient in new]
     return several_sites(tables)
@@ -81,20 +90,20 @@ def _of_clinical(rows: Scans, listed: pd.Series) -> Scans:
     return Scans(table.set_column(place, table.schema.field("site"), pa.array(sites, pa.string())))
 
 
-def _check_typing(bundle: Bundle, rows: Scans) -> None:
+def _check_typing(bundle: Bundle, rows: Scans, what: str) -> None:
     typed = {same_label(site): site for site in known_sites(bundle.harmonisation)}
     for site in sorted(rows.count("site")):
         if (meant := typed.get(same_label(site), site)) != site:
             raise TableError(
-                f"{NEW}: site '{site}' differs from the bundle's '{meant}' only in case, blanks or Unicode form; "
+                f"{what}: site '{site}' differs from the bundle's '{meant}' only in case, blanks or Unicode form; "
                 f"write '{meant}'"
             )
 
 
-def clinical_notes(bundle: Bundle, rows: Scans, clinical: pd.DataFrame | None) -> tuple[str, ...]:
+def clinical_notes(bundle: Bundle, rows: Scans, clinical: pd.DataFrame | None, what: str = NEW) -> tuple[str, ...]:
     """How the patients of new scans meet those of the clinical table; nothing where all are in it.
 
-    TableError when none is and the bundle wants clinical predictors.
+    what: what messages call the rows. TableError when none is and the bundle wants clinical predictors.
     """
     if clinical is None or not len(rows) or not len(clinical):
         return ()
@@ -102,10 +111,10 @@ def clinical_notes(bundle: Bundle, rows: Scans, clinical: pd.DataFrame | None) -
     if not found.first:
         return ()
     if not found.both and bundle.scoring["coding"]:
-        raise TableError(meeting_text(found, NEW, SPLIT))
+        raise TableError(meeting_text(found, what, SPLIT))
     hint = change_text(found)
     of = len(found.first) + found.both
-    text = f"{SPLIT} lacks {len(found.first)} of {of} patients of {NEW} ({some(found.first)})"
+    text = f"{SPLIT} lacks {len(found.first)} of {of} patients of {what} ({some(found.first)})"
     return (f"{text}; {hint}" if hint else text,)
 
 

@@ -59,7 +59,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What ``tune`` stored. new: False when it was there already. failed: by signature, why there is none."""
+    """What ``tune`` stored. new: False when it was there already. failed: by signature, why there is none.
+
+    notes: what is to be known of the features, such as which outlines an ICC compares.
+    """
 
     study_id: str
     tune_id: str
@@ -89,7 +92,8 @@ def tune(store: Store, study: Study, workers: int | None, watch: Watch, run: str
             card = _bring_about(place, study, gathered, folder, lambda units: _ran(units, place, workers, watch))
     lines = tuple(Line(**line | {"warnings": tuple(line["warnings"])}) for line in card["lines"])
     without = tuple(Unscored(**one) for one in card["unscored"])
-    done = Tuned(study.name, tune_id, new, lines, card["failed"], gathered.left_out, gathered.notes, without)
+    notes = (*gathered.notes, *gathered.statements)
+    done = Tuned(study.name, tune_id, new, lines, card["failed"], gathered.left_out, notes, without)
     record = {"run": run, "command": "tune", "exit_code": 3 if done.failed else 0, **asdict(done)}
     store.put(f"runs/{run}.json", json.dumps(record | {"study": study.model_dump(mode="json")}, indent=1).encode())
     return done

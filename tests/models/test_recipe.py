@@ -175,13 +175,59 @@ def test_stability_wants_patients_outlined_again_in_the_part():
     """An ICC is of training patients of the part; none there is an error, and what is not computable is dropped."""
     recipe = {"name": "texture", "families": ("radiomics",), "steps": ({"step": "stability", "icc": 0.8},)}
     data = cohort()
-    with pytest.raises(TableError, match="step stability: wanted 2 or more of these 120 training patients outlined"):
+    with pytest.raises(
+        TableError, match="step stability: wanted radiomics features for the inter and the intra-read"
+    ):
         fit_signatures(plan(recipe), data, data.train)
     icc = np.array([0.9, 0.7, np.nan, 0.9, 0.9, 0.9, 0.9, 0.9])
     rated = Ratings(data.patient_ids[:4], np.broadcast_to(icc, (4, 2, P)))
     data = replace(data, between={"radiomics": rated}, within={"radiomics": rated})
     fitted = fit_signatures(plan(recipe), data, data.train)["texture"]
     assert fitted.predictors == ("f0", "f3", "f4", "f5", "f6", "f7")
+    with pytest.raises(
+        TableError, match="wanted 2 or more of these 60 training patients outlined for the inter-reader"
+    ):
+        fit_signatures(plan(recipe), data, data.train[60:])
+
+
+@pytest.mark.parametrize(("held", "other"), [("between", "intra"), ("within", "inter")])
+def test_stability_takes_the_designs_that_are_there_and_refuses_one_that_is_named_and_is_not(held, other):
+    """Left out, the one design decides; named, a missing one is an error with its reason; the log says which."""
+    data, icc = cohort(), np.array([0.9, 0.7, np.nan, 0.9, 0.9, 0.9, 0.9, 0.9])
+    rated = {"radiomics": Ratings(data.patient_ids[:4], np.broadcast_to(icc, (4, 2, P)))}
+    data = replace(data, **{held: rated}, lacking={"radiomics": {other: "nobody did it"}})
+    own = {"inter", "intra"}.difference({other}).pop()
+    for designs in ((), (own,)):
+        step = {"step": "stability", "icc": 0.8, "designs": designs}
+        recipe = {"name": "texture", "families": ("radiomics",), "steps": (step,)}
+        log = fit_signatures(plan(recipe), data, data.train)["texture"].log.set_index("feature")
+        assert list(log.index[log["step"] == "kept"]) == ["f0", "f3", "f4", "f5", "f6", "f7"]
+        assert log.loc["f1", "reason"] == f"ICC ({own}) not over 0.8, or not computable"
+        assert log.loc["f1", "statistic"] == 0.7
+    for designs in ((other,), ("inter", "intra")):
+        step = {"step": "stability", "icc": 0.8, "designs": designs}
+        recipe = {"name": "texture", "families": ("radiomics",), "steps": (step,)}
+        with pytest.raises(
+            TableError, match=f"radiomics features for the {other}-reader ICC: nobody did it; outline"
+        ):
+            fit_signatures(plan(recipe), data, data.train)
+
+
+def test_stability_of_both_designs_goes_by_the_smaller_icc_of_each_feature():
+    """A feature on which readers agree and repeats do not leaves, and the reverse; each design has its form."""
+    data, rng = cohort(), np.random.default_rng(0)
+    ratings = {name: Ratings(data.patient_ids[:9], rng.normal(size=(9, 2, P))) for name in ("2,1", "3,1")}
+    icc = {"2,1": np.linspace(0.5, 0.95, P), "3,1": np.linspace(0.99, 0.6, P)}
+
+    def agreement(given: np.ndarray, kind: str) -> np.ndarray:
+        np.testing.assert_array_equal(given, ratings[kind].values)
+        return icc[kind]
+
+    data = replace(data, between={"radiomics": ratings["2,1"]}, within={"radiomics": ratings["3,1"]})
+    recipe = {"name": "texture", "families": ("radiomics",), "steps": ({"step": "stability", "icc": 0.7},)}
+    log = fit_signatures(replace(plan(recipe), agreement=agreement), data, data.train)["texture"].log
+    np.testing.assert_allclose(log["statistic"], np.minimum(icc["2,1"], icc["3,1"]))
+    assert ((log["step"] == "kept") == (log["statistic"] > 0.7)).all()
 
 
 @pytest.mark.parametrize(

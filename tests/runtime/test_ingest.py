@@ -163,6 +163,30 @@ def test_what_was_brought_in_is_what_a_study_gathers(tmp_path, table, store):
     assert isinstance(ledger.read_features(store, "theirs"), pa.Table)
 
 
+def test_what_is_worth_knowing_of_the_table_is_noted_and_recorded(table, store):
+    """Gaps, features that say nothing, copies and readers: printed by the command, kept in the run record."""
+    text = "patient_id,reader,a,b,c,d\n1,R1,1,,3,1\n2,R1,2,5,3,2\n1,R2,2,5,3,2\n"
+    done = ingest(table(text=text), "theirs", store, "run-1")
+    assert done.notes == (
+        "1 values are missing, in 1 features (b): a feature without a value in one training patient is not used",
+        "1 features have the same value in all rows (c): not used",
+        "1 features equal another one in all rows (d = a)",
+        "rows by reader: R1 repeat 0: 2, R2 repeat 0: 1",
+    )
+    assert json.loads(store.get("runs/run-1.json"))["notes"] == list(done.notes)
+    assert ingest(table(), "others", store, "run-2").notes[0].startswith("1 values are missing, in 1 features (b)")
+
+
+def test_a_row_whose_object_was_lost_comes_back_with_the_same_table(table, store):
+    """The ledger says failed: the same values are committed anew, as a further generation."""
+    ingest(table(), "theirs", store, "run-1")
+    row = next(row for row in ledger.read_ledger(store).to_pylist() if row["scan_id"] == "007")
+    ledger.commit(store, row | {"status": "failed", "object": "", "generation": 2})
+    assert ingest(table(), "theirs", store, "run-2").added == 1
+    found = ledger.read_features(store, "theirs").to_pandas().set_index("patient_id")
+    assert (found.loc["007", "b"], found.loc["007", "generation"]) == (1e-3, 3)
+
+
 def test_an_empty_reader_or_repeat_is_the_default_as_in_a_scans_table(table, store):
     """Else such rows would be of a reader without a name, whom no study asks for."""
     ingest(table(text="patient_id,a,reader,repeat\n1,2,,\n2,3,R1,0\n3,4,R2,1\n"), "theirs", store, "run-1")
