@@ -122,7 +122,8 @@ def outcome_notes(text: pd.DataFrame, outcome: str) -> tuple[str, ...]:
     """That values of the outcome are not used; text: the clinical table."""
     if outcome not in text:
         return ()
-    known = text[outcome][~gaps_in(text[outcome], of_numbers=True)]
+    known = text[outcome].dropna()
+    known = known[~gaps_in(known, of_numbers=True)]
     wrong = known[~known.map(number_or_nan).isin((0, 1))]
     said = some(wrong.drop_duplicates())
     return (f"{outcome}: {len(wrong)} values are neither 0 nor 1 and are not used: {said}",) if len(wrong) else ()

@@ -230,17 +230,17 @@ def test_a_folder_without_dicom_names_the_fix(tmp_path, files, message):
     ("name", "content", "message"),
     [
         ("ct.zip", zipped(), "a zip archive, wanted a folder of DICOM slices or a NIfTI, .*; unpack it first"),
-        ("ct.dcm.gz", gzip.compress(b"x", mtime=0), r"packed with gzip; .*; unpack it \(gunzip\)"),
+        ("ct.dcm.gz", gzip.compress(b"x", mtime=0), r"a gzip file, .*; unpack it first \(gunzip\)"),
         ("ct", bz2.compress(b"x"), "a bzip2 file"),
         ("ct.rar", b"Rar!\x1a\x07\0", "a rar archive"),
         ("ct.xlsx", workbook(), "an Excel workbook"),
         ("ct.pdf", b"%PDF-1.4\n", "a PDF document"),
-        ("ct.png", PNG, "a picture; .*; it has no geometry"),
+        ("ct.png", PNG, "a PNG picture, .*; pictures hold no HU"),
         ("ct", b"NRRD0004\n", "an NRRD file, .*; give it the suffix .nrrd"),
         ("ct.dcm", b"\x08\0\5\0CS\n\0ISO_IR 100", "DICOM data without preamble and file meta header"),
         ("ct.txt", b"see the other folder", "a text file"),
         ("ct.dcm", b"", "not a valid DICOM file"),
-        ("ct.img", bytes(300), "an image whose .hdr file is absent .*, wanted a DICOM series, NIfTI"),
+        ("ct.img", bytes(300), "of no known format, or empty; wanted a folder of DICOM slices or a NIfTI"),
     ],
 )
 def test_a_file_of_another_format_given_as_the_image_is_named(tmp_path, name, content, message):

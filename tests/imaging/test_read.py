@@ -34,15 +34,15 @@ def test_masks_that_are_no_masks_are_refused(slices, save, tmp_path):
     [
         ("mask.zip", b"PK\3\4" + bytes(40), "a zip archive, wanted a label map .*; unpack it first"),
         ("mask.xlsx", b"PK\3\4" + bytes(22) + b"\x0b\0\0\0xl/workbook.", "an Excel workbook, wanted a label map"),
-        ("mask.png", b"\x89PNG\r\n\x1a\n", "a picture; .*; it has no geometry"),
-        ("mask.vtk", b"# vtk DataFile Version 3.0\n", "a VTK file; .*; save it as NIfTI, for example with ITK-SNAP"),
+        ("mask.png", b"\x89PNG\r\n\x1a\n", "a PNG picture, .*; pictures hold no HU and no labels"),
+        ("mask.vtk", b"# vtk DataFile Version 3.0\n", "a VTK file, .*; convert it to NIfTI, NRRD or MetaImage"),
         (
             "mask.dcm",
             b"\x08\0\x05\0CS\n\0ISO_IR 100",
             "DICOM data without preamble and file meta header, .*; add both",
         ),
         ("mask", b"NRRD0004\n", r"an NRRD file, .*; give it the suffix \.nrrd"),
-        ("mask.img", bytes(500), r"an image whose .hdr file is absent .*, wanted NIfTI \("),
+        ("mask.img", bytes(500), r"of no known format, or empty; wanted a label map \(NIfTI"),
         ("RS.dcm", b"", "not a valid DICOM file"),
     ],
 )

@@ -106,7 +106,7 @@ def test_a_rescoring_with_nothing_to_do_lists_no_result(tmp_path):
     """20,000 scored scans: the scores' shards tell, the audit folder is not looked at."""
     scans = cohort(20_000)
     store = filled(tmp_path, scans)
-    ready = rescore_input.Ready(scans, ["stamp"] * len(scans), None)
+    ready = rescore_input.Ready(scans, ["stamp"] * len(scans), None, ())
     request = SimpleNamespace(bundle=SimpleNamespace(bundle_id="b", harmonisation={}), store=store)
     job = Job(store, {"quick": PRODUCT}, "1", 60.0)
     assert rescore_input._plans(store, ready, job) == []
