@@ -65,6 +65,7 @@ CHANGES = {
     "flow": lambda frame: with_text(frame, "reason"),
     "outlines": lambda frame: None,
     "pictures": lambda pictures: (replace(pictures[0], png=b"another"),),
+    "doubts": lambda doubts: (*doubts, ("serious", "older_than_tables", "study", "features changed since")),
 }
 
 
