@@ -116,9 +116,18 @@ def _few_events(metrics: pd.DataFrame, headline: str) -> Iterator[tuple]:
 
 
 def reversed_rows(metrics: pd.DataFrame) -> list:
-    """Rows of discrimination whose whole interval lies below one half: those with the event score lower."""
-    found = metrics[metrics["metric"].isin(DISCRIMINATION) & (metrics["subset"] == "all") & (metrics["upper"] < 0.5)]
-    return list(found.itertuples())
+    """Rows of discrimination whose whole interval lies below one half: those with the event score lower.
+
+    A c-index is one only where the AUC does not contradict it: the event need not be the outcome of the score.
+    """
+    whole = metrics[(metrics["subset"] == "all") & (metrics["kind"] != "resampling")]
+    areas = {_unit(one): one.estimate for one in whole[whole["metric"] == "auc"].itertuples()}
+    found = whole[whole["metric"].isin(DISCRIMINATION) & (whole["upper"] < 0.5)]
+    return [one for one in found.itertuples() if not areas.get(_unit(one), np.nan) >= 0.5]
+
+
+def _unit(one) -> tuple[str, str, str, str]:
+    return one.model_id, one.variant, one.cohort, one.kind
 
 
 def _reversed(metrics: pd.DataFrame) -> Iterator[tuple]:
