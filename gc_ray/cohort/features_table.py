@@ -112,6 +112,8 @@ def _numbers_rows(cells: pd.Series) -> bool:
     if not cells.str.fullmatch(r"\d{1,9}").all():
         return False
     numbers = cells.astype("int64").to_numpy()
+    if len(numbers) < 2:
+        return bool((numbers <= 1).all())
     ordered = np.sort(numbers)
     return bool((np.diff(numbers) > 0).all() or (ordered[0] in (0, 1) and (np.diff(ordered) == 1).all()))
 
@@ -130,14 +132,15 @@ def _keys(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     if (odd := keys.index[~keys["repeat"].str.fullmatch(r"\d{1,4}")]).size:
         raise TableError(f"{name}: repeat must be 0, 1, 2, .., row {odd[0]} has '{keys['repeat'][odd[0]]}'")
     keys = keys[list(KEYS)].astype(object).astype({"repeat": int})
-    if (doubled := keys[keys.duplicated(list(SCAN_KEY), keep=False)]).size:
+    doubled = keys[keys.duplicated(list(SCAN_KEY), keep=False)]
+    if len(doubled):
         if sites := several_sites({name: zip(doubled["patient_id"], doubled["site"], strict=True)}):
             raise TableError(several_sites_text(sites))  # another reader or repeat would make two patients one
-        scan = doubled["scan_id"].iloc[0]
-        rows = doubled.index[doubled["scan_id"] == scan]
+        first = doubled.iloc[0]
+        rows = doubled.index[(doubled[list(SCAN_KEY)] == first[list(SCAN_KEY)]).all(axis="columns")]
         raise TableError(
-            f"{name}: scan {scan} occurs twice (rows {rows[0]} and {rows[1]}); give each outline its own reader, "
-            "repeat or roi"
+            f"{name}: scan {first['scan_id']} occurs twice (rows {rows[0]} and {rows[1]}); give each outline its own "
+            "reader, repeat or roi"
         )
     return keys.reset_index(drop=True)
 

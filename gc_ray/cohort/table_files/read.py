@@ -27,18 +27,8 @@ SIGN = re.compile(rf"{KEY}\s*([^\w.\s]|\s(?=\w))")  # what follows a known name 
 AS_WRITTEN = ("image", "mask")  # addresses of files: their letters stay as they are
 # what tables call the patient's id, letters and digits alone
 ID_NAMES = ("id", "ids", "pid", "patient", "patients", "patientid", "patientnumber", "patientno", "case", "caseid")
-ID_NAMES += (
-    "subject",
-    "subjectid",
-    "studyid",
-    "mrn",
-    "hospitalnumber",
-    "病人号",
-    "患者编号",
-    "病历号",
-    "住院号",
-    "编号",
-)
+ID_NAMES += ("subject", "subjectid", "studyid", "mrn", "hospitalnumber")
+ID_NAMES += ("病人号", "患者编号", "病历号", "住院号", "编号")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +81,8 @@ class InputTable:
             if sign in ",;|":
                 return "each row is in one pair of quotation marks; remove them"
             return f"columns are separated by '{sign}'; save the table as CSV UTF-8, which separates them by commas"
-        return (
-            f"add them, or give column {self.unnamed[0]}, which has no name, one of them"
-            if self.unnamed
-            else "add them"
-        )
+        named = f", or give column {self.unnamed[0]}, which has no name, one of them" if self.unnamed else ""
+        return f"add them{named}"
 
 
 def read_table(

@@ -17,7 +17,7 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bar
 SAMPLE_LINES = 200  # in which the separator is looked for
 SAMPLE_TEXT = 1 << 20  # characters of them
 BLANK_SEPARATED = re.compile(rf'(^|[ "]){KEY}"? +"?\w|\w"? +"?{KEY}("| |$)')
-EXCEL_LINE = re.compile(r'\ufeff?"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's first line; a spreadsheet does not show it
+EXCEL_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's first line; a spreadsheet does not show it
 
 
 def read_separated(data: bytes, name: str, encoding: str | None) -> tuple[RawTable, str]:

@@ -35,23 +35,6 @@ LONGEST_PART = 16 * STEP  # of a part that no row ends
 FAULTS = (ValueError, LookupError, TypeError, AttributeError, OSError, EOFError, RuntimeError, ArithmeticError)
 FAULTS += (zipfile.BadZipFile, zlib.error, ParseError)  # what openpyxl raises on damaged files
 
-_ROW = 1_048_576  # of a sheet
-EXACT = 10**15  # Excel keeps 15 digits
-STEP = 1 << 20  # bytes of a sheet's XML that are searched at a time
-LONGEST_PART = 16 * STEP  # of a part that no row ends
-FAULTS = (
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    OSError,
-    EOFError,
-    RuntimeError,
-    ArithmeticError,
-)
-FAULTS += (zipfile.BadZipFile, zlib.error, ParseError, NotImplementedError)
-
 _ROW = re.compile(rb"<(?:\w+:)?row\b([^>]{0,2000})>")
 _HIDDEN = re.compile(rb'\bhidden="(?:1|true)"')
 _NUMBER = re.compile(rb'\br="(\d{1,7})"')
@@ -110,12 +93,8 @@ def _read(data: bytes, name: str) -> tuple[RawTable, dict[int, int]]:
 def _check_strict(data: bytes, name: str) -> None:
     """Raise TableError for the variant of the format that openpyxl does not read."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        strict = any(
-            b"purl.oclc.org/ooxml" in archive.read(part)
-            for part in ("xl/workbook.xml",)
-            if part in archive.namelist()
-        )
-    if strict:
+        main = archive.read("xl/workbook.xml")
+    if b"purl.oclc.org/ooxml" in main:
         raise TableError(
             f"{name}: the workbook is a Strict Open XML one; save it as Excel workbook (.xlsx) or CSV UTF-8"
         )
