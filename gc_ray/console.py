@@ -318,8 +318,6 @@ def show_rescored(found: Rescored, store: str) -> None:
             say(console, f"  {kind}: {scan.scan_id}: {scan.reason}", "yellow")
         if len(scans) > REASONS:
             _lines(console, [f"  and {len(scans) - REASONS} more {kind}, all in the run record"])
-    for note in found.notes:
-        say(console, f"note: {note}", "yellow")
     counts = {name: getattr(found, name) for name in ("scored", "refused", "already")}
     counts |= {"waiting": len(found.waiting), "failed": len(found.failed)}
     _lines(console, [", ".join(f"{number} {name}" for name, number in counts.items())])
