@@ -67,7 +67,6 @@ CHANGES = {
     "notes": lambda notes: (*notes, "another"),
     "doubts": lambda doubts: (*doubts, ("note", "renamed", "scores", "another")),
     "pictures": lambda pictures: (replace(pictures[0], png=b"another"),),
-    "doubts": lambda doubts: (*doubts, ("serious", "older_than_tables", "study", "features changed since")),
 }
 
 
