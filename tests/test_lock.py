@@ -37,7 +37,9 @@ def needed(name: str) -> set[str]:
     while waiting:
         owner, extras = waiting.pop()
         for requirement in map(Requirement, metadata.requires(owner) or ()):
-            asked = any(requirement.marker is None or requirement.marker.evaluate({"extra": e}) for e in extras | {""})
+            asked = any(
+                requirement.marker is None or requirement.marker.evaluate({"extra": e}) for e in extras | {""}
+            )
             key = canonicalize_name(requirement.name)
             if asked and key not in found:
                 found.add(key)

@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
+from gc_ray.commands.operated import Operator, operated
 from gc_ray.errors import StudyError
+from gc_ray.exit_codes import BAD_INPUT, DONE, OVER_BUDGET, Problem
 from gc_ray.options import (
-    BAD_INPUT,
-    DONE,
-    OVER_BUDGET,
     AsJson,
     Encoding,
     FeatureSets,
@@ -123,8 +122,10 @@ def check(
     raise typer.Exit(OVER_BUDGET if over else DONE)
 
 
+@operated
 def extract(
     *,
+    operator: Operator,
     scans: Scans,
     store: StoreUri,
     feature_set: FeatureSets = None,
@@ -140,7 +141,7 @@ def extract(
         float | None, typer.Option(help="Share of refused or failed results above which the exit code is 3.")
     ] = None,
     encoding: Encoding = None,
-) -> None:
+) -> tuple[Problem, ...]:
     """Turn scans and masks into features: a ledger row for every outline, radiomics and volumes in the store.
 
     What is committed already is left alone, so the same command again resumes a run that was cut off.
@@ -154,10 +155,10 @@ def extract(
         flags = [f"extract.{name}={value}" for name, value in chosen.items() if value is not None]
         settings = load_study(study, (*(overrides or ()), *flags))
         request = Request(tuple(scans), open_store(store), settings, workers, limit, verify, encoding)
-        with console.watching() as watch:
-            summary = run(request, watch, run_id("extract"), time.monotonic)
+        with operator.watching() as watch:
+            summary = run(request, watch, operator.run, time.monotonic)
         console.show_summary(summary, store)
-    raise typer.Exit(OVER_BUDGET if summary.over_budget else DONE)
+    return summary.problems
 
 
 def ingest(
