@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -91,14 +93,21 @@ def localise(source: Source, into: Path) -> Path:
             raise StoreError(f"store {store.uri}: an object's name climbs out of its folder by '..'; rename it")
 
     def fetch(part: Entry) -> None:
-        path = into / PurePosixPath(part.key).relative_to(top)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(store.get(part.key))
+        _write_private(into / PurePosixPath(part.key).relative_to(top), store.get(part.key))
 
     with ThreadPoolExecutor(FETCHES) as pool:
         for _ in pool.map(fetch, source.parts):  # in their order, so that of several faults the first part's is told
             pass
     return into / PurePosixPath(key).name
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    """Write a copy of a patient's file, and its folders, readable by this user alone; a link there is refused."""
+    for folder in reversed([folder for folder in path.parents if not folder.exists()]):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+        file.write(data)
 
 
 def content_sha256(paths: list[Path]) -> str:
