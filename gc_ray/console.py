@@ -130,9 +130,8 @@ def show_check(found: CohortCheck) -> None:
     for finding in found.findings:
         say(console, f"{finding.level:<8}  {finding.text}", COLOURS.get(finding.level))
     verdicts = [v.verdict for v in found.verdicts]
-    counts = (
-        "  ".join(f"{name} {verdicts.count(name)}" for name in ("ok", "repaired", "refused")) or "no file was read"
-    )
+    names = ("ok", "repaired", "refused", *(("failed",) if "failed" in verdicts else ()))
+    counts = "  ".join(f"{name} {verdicts.count(name)}" for name in names)
     _lines(console, [f"{found.outlines} outlines: {counts if verdicts else 'tables only, no file was read'}"])
 
 

@@ -32,7 +32,8 @@ SURVEY_CHUNK = 16  # scans one survey task looks at: listing is short work, a ta
 class Request:
     """What the command was asked for. workers: tasks at a time, None for all CPUs. limit: first N outlines only.
 
-    encoding: of manifests that are neither UTF-8 nor UTF-16.
+    encoding: of manifests that are neither UTF-8 nor UTF-16. retry: ``refused`` or ``failed``: compute these again,
+    also where their files are unchanged (failed ones are tried again anyway).
     """
 
     manifests: tuple[str, ...]
@@ -42,6 +43,7 @@ class Request:
     limit: int | None = None
     verify: bool = False
     encoding: str | None = None
+    retry: tuple[str, ...] = ()
 
 
 def extract(
@@ -60,7 +62,7 @@ def extract(
     begin = clock()
     settings = request.study.extract
     rows = read_manifests(request.manifests, request.encoding)[: request.limit]
-    job = Job(request.store, products_of(settings), code_version(), settings.timeout_s)
+    job = Job(request.store, products_of(settings), code_version(), settings.timeout_s, again=request.retry)
     probe(request.store)
     for product in job.products.values():
         describe(product, request.store)
@@ -130,6 +132,7 @@ def _record(request: Request, rows: Scans, summary: Summary) -> None:
         "study": request.study.model_dump(mode="json"),
         "limit": request.limit,
         "verify": request.verify,
+        "retry": request.retry,
         "code_version": code_version(),
         "libraries": library_versions(),
     }

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from gc_ray import ledger
 from gc_ray.cohort.clinical import ClinicalTable
 from gc_ray.cohort.manifest import STRETCH, ScanRow, Scans, join_manifests
-from gc_ray.errors import StudyError, TableError
+from gc_ray.errors import StoreError, StudyError, TableError
 from gc_ray.joins import places
 from gc_ray.models.bundle import Bundle
 from gc_ray.models.domain import REFUSED, geometry_of, judge
@@ -187,8 +187,11 @@ def _ready(request: Request, rows: Scans, table: ClinicalTable | None) -> tuple[
 
 
 def _stamp(row: ScanRow) -> tuple[str, str]:
-    """(stamp of image and mask, which of them is not there)."""
-    image, mask = list_source(row.image_uri), list_source(row.mask_uri)
+    """(stamp of image and mask, which of them is not there); no stamp where they cannot be read: extraction fails."""
+    try:
+        image, mask = list_source(row.image_uri), list_source(row.mask_uri)
+    except (OSError, StoreError):
+        return "", ""
     if not image.parts:
         return "", "its image is not there"
     return joint_stamp([image, mask]), "" if mask.parts else "it has no mask yet"
@@ -222,7 +225,7 @@ def _plans(store: Store, ready: _Ready, job: Job) -> list[Planned]:
     for first in range(0, len(ready.scans), STRETCH):
         done, last = history.part(first, first + STRETCH), first + STRETCH
         for row, stamp in zip(ready.scans[first:last], ready.stamps[first:last], strict=True):
-            if plan := plan_scan(row, Survey(stamp, 0), done, job, verify=False):
+            if plan := plan_scan(row, Survey(stamp, 0, bool(stamp)), done, job, verify=False):
                 plans.append(plan)
     return plans
 
@@ -230,12 +233,14 @@ def _plans(store: Store, ready: _Ready, job: Job) -> list[Planned]:
 def _unscored(request: Request, ready: _Ready, job: Job) -> tuple[list[_Todo], list[Waiting], int]:
     """(scans not scored yet with these inputs, those that could not be extracted, how many are scored)."""
     bundle_id, store, scans = request.bundle.bundle_id, request.store, ready.scans
-    held = ledger.read_ledger(store, ("status", "reason", "source_sha256"))
+    held = ledger.read_ledger(store, ("status", "stage", "reason", "source_sha256"))
     found = results_of(scans, held, job)
     reasons = {}
     for where in reversed(found.values()):
-        own = held.select(["status", "reason"]).take(where)
-        for i in pc.indices_nonzero(pc.equal(own["status"], "failed")).to_pylist():
+        own = held.select(["status", "stage", "reason"]).take(where)
+        # without a file there is nothing to judge: another node, or the next run, may see it
+        lost = pc.or_(pc.equal(own["status"], "failed"), pc.equal(own["stage"], "source"))
+        for i in pc.indices_nonzero(lost).to_pylist():
             reasons[i] = own["reason"][i].as_py()
     first = next(iter(found.values()), None)
     contents = ready.stamps if first is None else held["source_sha256"].take(first).to_pylist()
