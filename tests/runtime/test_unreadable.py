@@ -121,7 +121,7 @@ UNREADABLE: dict[str, tuple[Callable, dict, str]] = {
     "a name too long": (lambda s, p: None, {"image_uri": "/tmp/" + 300 * "x"}, "ct: .*name too long"),
     "a file in the place of a folder": (lambda s, p: None, {"image_uri": "/etc/hosts/ct"}, "ct: .*Not a directory"),
     "a zero byte in the name": (lambda s, p: None, {"image_uri": "/tmp/a\0b"}, "ct: .*Invalid argument"),
-    "another user's home": (lambda s, p: None, {"image_uri": "~nobody-at-all/ct"}, f"ct: node {this_node()} sees nothing"),
+    "another user's home": (lambda s, p: None, {"image_uri": "~nobody-at-all/c"}, f"node {this_node()} sees nothing"),
     "another node's mount": (lambda s, p: shutil.rmtree(s.ct), {}, f"ct: node {this_node()} sees nothing there"),
 }  # fmt: skip
 
