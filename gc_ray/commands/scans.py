@@ -135,6 +135,9 @@ def extract(
         list[Retry] | None,
         typer.Option("--retry", help="Compute refused results again, files unchanged or not; repeatable."),
     ] = None,
+    allow_mixed_cpu: Annotated[
+        bool, typer.Option("--allow-mixed-cpu", help="Let nodes of several processor instruction sets compute.")
+    ] = False,
 ) -> None:
     """Turn scans and masks into features: a ledger row for every outline, radiomics and volumes in the store.
 
@@ -149,7 +152,9 @@ def extract(
         flags = [f"extract.{name}={value}" for name, value in chosen.items() if value is not None]
         settings = load_study(study, (*(overrides or ()), *flags))
         again = tuple(one.value for one in retry or ())
-        request = Request(tuple(scans), open_store(store), settings, workers, limit, verify, encoding, again)
+        request = Request(
+            tuple(scans), open_store(store), settings, workers, limit, verify, encoding, again, allow_mixed_cpu
+        )
         with console.watching() as watch:
             summary = run(request, watch, run_id("extract"), time.monotonic)
         console.show_summary(summary, store)

@@ -31,6 +31,7 @@ from gc_ray.runtime.incoming import Waiting, find_series
 from gc_ray.runtime.incoming_clinical import lacking, numbers_of, outcomes_of, predictors_of
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Planned, plan_scan, read_history, results_of
+from gc_ray.runtime.preflight import Fleet
 from gc_ray.runtime.products import code_version, describe
 from gc_ray.runtime.scan_work import Job, process_scan
 from gc_ray.runtime.survey import Survey
@@ -116,7 +117,7 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     table = _clinical(request)
     ready, more = _ready(request, rows, table)
     job = Job(store, products_of(bundle), code_version(), ExtractSettings().timeout_s)
-    _extract(request, ready, job, watch)
+    refused = _extract(request, ready, job, watch)
     todo, failed, already = _unscored(request, ready, job)
     done, lost = _score(request, todo, watch, run)
     ledger.compact(store)
@@ -125,7 +126,7 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     drifted = write_drift(store, bundle, outcomes, run, request.now)
     found = Rescored(
         run, bundle.bundle_id, len(rows), done["scored"], done["refused"], already + done["already"],
-        (*waiting, *more), (*failed, *lost), drifted, (*rows.notes, *(table.notes if table else ())),
+        (*waiting, *more), (*failed, *lost), drifted, (*rows.notes, *(table.notes if table else ()), *refused),
     )  # fmt: skip
     record = {"command": "rescore", "exit_code": 3 if found.failed else 0, **asdict(found)}
     store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
@@ -197,13 +198,13 @@ def _stamp(row: ScanRow) -> tuple[str, str]:
     return joint_stamp([image, mask]), "" if mask.parts else "it has no mask yet"
 
 
-def _extract(request: Request, ready: _Ready, job: Job, watch: Watch) -> None:
-    """Bring the store up to date with the scans; nothing is started when it is."""
+def _extract(request: Request, ready: _Ready, job: Job, watch: Watch) -> tuple[str, ...]:
+    """Bring the store up to date with the scans; nothing is started when it is. Notes on nodes that got no work."""
     if not job.products:
-        return
+        return ()
     plans = _plans(request.store, ready, job)
     if not plans:
-        return
+        return ()
     for product in job.products.values():
         describe(product, request.store)
     todo = Scans.of(plan.task.row for plan in plans)
@@ -212,11 +213,13 @@ def _extract(request: Request, ready: _Ready, job: Job, watch: Watch) -> None:
         for plan in plans:
             for outcome in process_scan(plan.task, job):
                 tell(plan.task.row.site, outcome["status"])
-        return
+        return ()
+    fleet = Fleet()
     extraction = Extraction((), request.store, load_study(None), request.workers)
     with cluster.session(request.workers):
-        for site, status in look_and_compute(todo, job, extraction, tell, after=lambda: None):
+        for site, status in look_and_compute(todo, job, extraction, tell, after=lambda: None, fleet=fleet):
             tell(site, status)
+    return fleet.notes
 
 
 def _plans(store: Store, ready: _Ready, job: Job) -> list[Planned]:

@@ -25,6 +25,7 @@ from gc_ray.imaging.read import open_ct, read_mask
 from gc_ray.imaging.scan import Notes
 from gc_ray.imaging.volume import Mask, Slab, Volume
 from gc_ray.runtime.memory import scan_bytes
+from gc_ray.runtime.node_facts import own_facts
 from gc_ray.runtime.products import Product, planes_read, settings_hash
 from gc_ray.runtime.scan_source import (
     DISK_FULL,
@@ -133,7 +134,8 @@ def process_scan(task: ScanTask, job: Job) -> list[dict]:
 
 
 def ledger_row(task: ScanTask, wanted: Wanted, job: Job, reading: Reading) -> dict:
-    """The ledger row of one product before it is computed."""
+    """The ledger row of one product before it is computed; this process says itself what it is."""
+    here = own_facts()
     return {
         **_identity(task.row, wanted),
         "feature_set": wanted.product,
@@ -149,9 +151,11 @@ def ledger_row(task: ScanTask, wanted: Wanted, job: Job, reading: Reading) -> di
         "source_stamp": task.stamp,
         "source_sha256": reading.sha256,
         "settings_hash": job.settings_hashes[wanted.product],
-        "code_version": job.code_version,
+        "code_version": here.code_version,
         "seconds": 0.0,
         "peak_mb": 0.0,
+        "node": here.node,
+        "cpu": here.cpu,
     }
 
 
@@ -165,7 +169,7 @@ def failed_by_worker(task: ScanTask, job: Job, reason: str) -> list[dict]:
     reading = replace(Reading(), status="failed", stage="worker", reason=reason)
     outcomes = []
     for wanted in task.wanted:
-        row = ledger_row(task, wanted, job, reading)
+        row = ledger_row(task, wanted, job, reading) | {"node": "", "cpu": ""}  # the driver computed nothing
         ledger.commit(job.store, row)
         outcomes.append(outcome(wanted, row))
     return outcomes
