@@ -111,7 +111,7 @@ def look_and_compute(
             for plan, outcome in run_waves(planned, way, RayTasks(way, fleet), settings.wave_scans, after):
                 yield plan.task.row.site, outcome["status"]
     finally:
-        dismiss(request.store, expected)
+        dismiss(request.store, expected.beacon)
 
 
 def _survey(asked: tuple[ScanRow, str]) -> Survey:

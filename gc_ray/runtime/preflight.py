@@ -90,20 +90,24 @@ def muster(store: Store, scans: Scans, fleet: Fleet, *, mixed_cpu: bool) -> Expe
         return Expected(driver, "")
     beacon = f"{BEACON}{token_hex(8)}"
     store.put(beacon, CONTENT)
-    roots = roots_of(scans)
-    answers = cluster.ask_nodes(functools.partial(look_around, store, beacon, roots))
-    here = {root for root in roots if os.path.isdir(root)}  # noqa: PTH112 - never raises
-    wanted, refusals = judge(driver, answers, roots, here, mixed_cpu=mixed_cpu)
-    for node_id, reason in refusals.items():
-        fleet.refuse(node_id, reason)
+    try:
+        roots = roots_of(scans)
+        answers = cluster.ask_nodes(functools.partial(look_around, store, beacon, tuple(roots)))
+        here = {root for root in roots if os.path.isdir(root)}  # noqa: PTH112 - never raises
+        wanted, refusals = judge(driver, answers, roots, here, mixed_cpu=mixed_cpu)
+        for node_id, reason in refusals.items():
+            fleet.refuse(node_id, reason)
+    except Exception:
+        dismiss(store, beacon)
+        raise
     return Expected(wanted, beacon)
 
 
-def dismiss(store: Store, expected: Expected) -> None:
-    """Delete what ``muster`` wrote."""
-    if expected.beacon:
-        with contextlib.suppress(StoreError, OSError):  # the run's own fault is what has to be told
-            store.delete(expected.beacon)
+def dismiss(store: Store, beacon: str) -> None:
+    """Delete what ``muster`` wrote; nothing where it wrote nothing."""
+    if beacon:
+        with contextlib.suppress(StoreError, OSError):  # the run's own fault is what has to be reported
+            store.delete(beacon)
 
 
 def judge(

@@ -177,7 +177,7 @@ def _run_again(lost: dict[int, Planned], way: Way, executor: Executor) -> Iterat
             again = running.pop(ended)
             if isinstance(found, RayError):
                 waiting.append(again.after(found))
-            elif found[0]["status"] == FOREIGN:
+            elif found and found[0]["status"] == FOREIGN:
                 executor.refuse(found[0])
                 waiting.append(again)
             else:
