@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gc_ray import shards, tables
-from gc_ray.errors import TableError
+from gc_ray.errors import TableError, some
 from gc_ray.joins import first_of_each
 from gc_ray.store import Store
 
@@ -113,14 +113,20 @@ def read_features(store: Store, feature_set: str, settings_hash: str | None = No
     rows were computed by different versions of code or libraries.
     """
     held = read_ledger(store, ("status", "settings_hash", "code_version"))
+    there = sorted(set(held["feature_set"].to_pylist()) - {feature_set})
     held = held.filter((pc.field("feature_set") == feature_set) & pc.field("status").isin(USABLE))
     rows = held.to_pylist()
     hashes = sorted({r["settings_hash"] for r in rows})
     chosen = settings_hash or (hashes[0] if len(hashes) == 1 else None)
+    if not hashes:
+        more = f"; it has {some(there)}" if there else ""
+        raise TableError(
+            f"store {store.uri}: no usable scan of feature set {feature_set}{more}; name one, or compute it"
+        )
     if chosen not in hashes:
         raise TableError(
             f"store {store.uri}: wanted one settings hash of feature set {feature_set}, "
-            f"found {', '.join(hashes) or 'no usable scan'}; name one of them, or compute it first"
+            f"found {', '.join(hashes)}; name one of them, or compute it first"
         )
     rows = [r for r in rows if r["settings_hash"] == chosen]
     versions = sorted({r["code_version"] for r in rows})

@@ -53,7 +53,7 @@ def list_source(uri: str) -> Source:
     """
     store, key = _place(uri)
     parts = tuple(_parts(store, key, _raise))
-    if key.lower().endswith(".img"):
+    if key.lower().endswith(".img") and parts:
         stem = key.rpartition(".")[0]
         parts += tuple(part for ending in (".hdr", ".HDR") for part in _parts(store, stem + ending, _raise))
     elif key.lower().endswith(DETACHED) and parts:

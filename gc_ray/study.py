@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from gc_ray.errors import StudyError
 from gc_ray.settings import Settings as _Settings
 from gc_ray.study_cohort import ClinicalSettings, ScansSettings, SplitSettings
-from gc_ray.study_signatures import TUNED, SignatureSettings, TuneSettings, faults
+from gc_ray.study_signatures import TUNED, SignatureSettings, TuneSettings, faults, set_name
 
 MAX_STUDY_BYTES = 1 << 20  # the packaged studies have 10 KB
 KEY_PARTS = 32  # of a dotted key; the parser's time grows with the square of them
@@ -222,6 +222,12 @@ class Study(_Settings):
     publish: PublishSettings = Field(default_factory=PublishSettings)
     signature: tuple[SignatureSettings, ...] = Field((), description="the signatures, each after those it builds on")
     tune: TuneSettings = Field(default_factory=TuneSettings)
+
+    @property
+    def own_sets(self) -> frozenset[str]:
+        """The names in the ledger of the feature sets and network inputs that the study names."""
+        named = {self.tune.feature_set, *map(set_name, (*self.extract.feature_sets, self.tune.feature_set))} - {""}
+        return frozenset(named | {f"volumes/{recipe}" for recipe in self.extract.volumes})
 
     @model_validator(mode="after")
     def _signatures_fit(self) -> Study:

@@ -94,7 +94,7 @@ def _copy(line: np.ndarray, rng: Rng) -> np.ndarray:
 
 
 def _smaller(line: np.ndarray, rng: Rng) -> np.ndarray:
-    return line.mean(axis=0) + rng.uniform(0.3, 0.9) * (line - line.mean(axis=0))
+    return line.mean(axis=0) + rng.uniform(0.3, 0.97) * (line - line.mean(axis=0))
 
 
 def _moved(line: np.ndarray, rng: Rng) -> np.ndarray:

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 from fuzzing import seeds
+from fuzzing.against_pyradiomics import read_region
 from fuzzing.bundles import spoil_bundle
 from fuzzing.contours import draw_contours
 from fuzzing.dicom import spoil_dicom
 from fuzzing.mutate import Files, Rng, pick
-from fuzzing.slow_contours import Borderline, read_slowly
+from fuzzing.regions import random_region, region_seeds
+from fuzzing.slow_contours import BorderlineError, read_slowly
 from fuzzing.tables import spoil_table, spoil_toml
 from fuzzing.voxels import spoil_segments, spoil_volume
 
@@ -130,7 +132,7 @@ def _read_contours(folder: Path) -> Notes:
     assert survey_mask(path, None, ct).repairs == found.notes.repairs
     try:
         truth = read_slowly(path, np.array(ct.grid.origin_mm), np.array(ct.grid.spacing_mm), ct.grid.size)
-    except Borderline:
+    except BorderlineError:
         return found.notes
     wrong = int(((found.mask.array != truth.inside) & truth.sure).sum())
     assert wrong == 0, f"{wrong} voxels differ from a slow reading"
@@ -219,4 +221,5 @@ PARSERS = {
     "scores": Parser(seeds.scores_seeds, spoil_table, _read_scores, personal=False),
     "study": Parser(seeds.study_seeds, spoil_toml, _read_study, personal=False),
     "bundle": Parser(seeds.bundle_seeds, spoil_bundle, _read_bundle, personal=False),
+    "numbers": Parser(region_seeds, random_region, read_region, personal=False),
 }

@@ -12,11 +12,12 @@ import numpy as np
 import pydicom
 
 TENTH = 0.1
-STEP = 0.06  # voxels between the points of a line that are compared
-CLEAR = 0.36  # a line further off than this somewhere is further off than TENTH for a quarter of a voxel around
+STEP = 0.12  # voxels between the points of a line that are compared
+HALF = 0.5
+CLEAR = 0.26  # a line that is this much further off somewhere is so for a quarter of a voxel around
 
 
-class Borderline(Exception):
+class BorderlineError(Exception):
     """Whether a rule applies hangs on less than what the readers look at."""
 
 
@@ -29,7 +30,7 @@ class Truth:
 
 
 def read_slowly(path: Path, origin_mm: np.ndarray, spacing_mm: np.ndarray, size: tuple[int, int, int]) -> Truth:
-    """The first region of a structure set on an axial grid (x, y, z); Borderline when a rule hangs by a thread."""
+    """The first region of a structure set on an axial grid (x, y, z); BorderlineError as said there."""
     items = pydicom.dcmread(path).ROIContourSequence[0].ContourSequence
     drawn = [(np.array(c.ContourData, float).reshape(-1, 3) - origin_mm) / spacing_mm for c in items]
     kinds = {c.ContourGeometricType for c in items}
@@ -63,8 +64,9 @@ def _nested(lines: list[np.ndarray], size: tuple[int, int, int], traced: bool) -
     """Voxel by voxel through the levels: filled, hole, island and so on."""
     count = range(len(lines))
     within = {(a, b): a != b and _lies_in(lines[a], lines[b]) for a in count for b in count}
+    redrawn = {(a, b) for a, b in within if within[a, b] and _beside(lines[a], lines[b])}
     mutual = {(a, b) for a, b in within if within[a, b] and within[b, a]}
-    parents = {a: [b for b in count if within[a, b] and (a, b) not in mutual] for a in count}
+    parents = {a: [b for b in count if within[a, b] and (a, b) not in mutual | redrawn] for a in count}
     level = {a: _level(a, parents, ()) for a in count}
     borders = [_on_lines([line] * traced, size) for line in lines]
     closed = [_enclosed(line, size) | border for line, border in zip(lines, borders, strict=True)]
@@ -88,7 +90,7 @@ def _nested(lines: list[np.ndarray], size: tuple[int, int, int], traced: bool) -
 
 def _level(a: int, parents: dict[int, list[int]], way: tuple[int, ...]) -> int:
     if a in way:
-        raise Borderline
+        raise BorderlineError
     return 1 + max((_level(b, parents, (*way, a)) for b in parents[a]), default=-1)
 
 
@@ -108,12 +110,16 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
     return not all(_small(np.where(_holds(q, _points(p)), _apart(p, q), 0)) for p, q in ((a, b), (b, a)))
 
 
-def _small(distances: np.ndarray) -> bool:
-    """Whether all distances are up to a tenth; the first point of every edge comes first, then those between."""
+def _beside(a: np.ndarray, b: np.ndarray) -> bool:
+    return _small(_apart(a, b), HALF) and _small(_apart(b, a), HALF)
+
+
+def _small(distances: np.ndarray, reach: float = TENTH) -> bool:
+    """Whether all distances are within reach; the first point of every edge comes first, then those between."""
     most = distances.max()
-    if abs(most - TENTH) < 1e-6 or TENTH < most <= CLEAR and distances[0].max() <= TENTH:
-        raise Borderline
-    return most <= TENTH
+    if abs(most - reach) < 1e-6 or (reach < most <= reach + CLEAR and distances[0].max() <= reach):
+        raise BorderlineError
+    return most <= reach
 
 
 def _points(line: np.ndarray) -> np.ndarray:
@@ -134,8 +140,9 @@ def _distances(points: np.ndarray, line: np.ndarray) -> np.ndarray:
     for start, end in zip(line, np.roll(line, -1, axis=0), strict=True):
         along = end - start
         share = np.clip((points - start) @ along / max(along @ along, 1e-300), 0, 1)
-        nearest = np.minimum(nearest, np.linalg.norm(points - start - share[..., None] * along, axis=-1))
-    return nearest
+        x, y = np.moveaxis(points - start - share[..., None] * along, -1, 0)
+        nearest = np.minimum(nearest, x * x + y * y)
+    return np.sqrt(nearest)
 
 
 def _holds(line: np.ndarray, points: np.ndarray) -> np.ndarray:

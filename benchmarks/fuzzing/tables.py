@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import gzip
 import io
 import zipfile
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fuzzing.mutate import LONG, NUMBERS, TEXT, WORDS, Files, Rng, pick, spoil
@@ -25,6 +27,34 @@ XML = (  # what a sheet may hold in the place of a cell, a row or a value
     *(b'</sheetData><mergeCells><mergeCell ref="A1:B9"/></mergeCells>', b'<row hidden="1" r="2">', b"&#0;", b"&x;"),
     *(b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>', b"_x0000_", b"_xD800_", b'<c r="-1">'),
 )
+VALUES = (
+    None,
+    "",
+    " ",
+    "NA",
+    "#N/A",
+    "#REF!",
+    "=A1",
+    "=1/0",
+    True,
+    7,
+    7.5,
+    -1e300,
+    1e17,
+    2**60,
+    "1e999",
+    "0,5",
+    "1.234,5",
+)
+VALUES += (
+    datetime.datetime(2017, 1, 31),
+    datetime.time(8),
+    datetime.timedelta(1),
+    "x" * 32_000,
+    "a\nb",
+    "\u200b",
+    "007",
+)
 DEPTHS = (10, 200, 5_000, 100_000)  # of nested brackets and dotted keys
 TYPES = (pa.string(), pa.large_string(), pa.int64(), pa.float64(), pa.bool_(), pa.binary(), pa.null())
 TYPES += (pa.date32(), pa.timestamp("ns"), pa.decimal128(30, 2), pa.list_(pa.string()), pa.duration("s"))
@@ -38,7 +68,7 @@ def spoil_table(files: Files, rng: Rng) -> Files:
     if name.endswith(".parquet"):
         return {name: spoil(data, rng) if rng.random() < 0.5 else _retyped(data, rng)}
     if name.endswith(".xlsx"):
-        return {name: spoil(data, rng) if rng.random() < 0.3 else _part_spoilt(data, rng)}
+        return {name: pick(rng, (spoil, _part_spoilt, _cells_changed, _cells_changed))(data, rng)}
     if rng.random() < 0.3:
         return {name: spoil(data, rng, TEXT)}
     cells = [line.split(b",") for line in data.rstrip(b"\n").split(b"\n")]
@@ -62,6 +92,32 @@ def _encoded(data: bytes, rng: Rng) -> bytes:
     """The text in another encoding, in one of ten with its last byte lost."""
     out = data.decode("utf-8", "replace").encode(pick(rng, ENCODINGS), "replace")
     return out[:-1] if rng.random() < 0.1 else out
+
+
+def _cells_changed(data: bytes, rng: Rng) -> bytes:
+    """The workbook with cells of other kinds, merged, hidden, moved, or with a second sheet."""
+    book = openpyxl.load_workbook(io.BytesIO(data))
+    sheet = book.active
+    for _ in range(int(rng.integers(1, 4))):
+        row, column = (int(rng.integers(1, size + 2)) for size in (sheet.max_row, sheet.max_column))
+        way = int(rng.integers(10))
+        if way < 5:
+            sheet.cell(row, column).value = pick(rng, VALUES)
+        elif way == 5:
+            sheet.merge_cells(start_row=row, end_row=row + 1, start_column=column, end_column=column)
+        elif way == 6:
+            sheet.row_dimensions[row].hidden = True
+        elif way == 7:
+            sheet.insert_rows(row)
+        elif way == 8:
+            sheet.cell(row, column).number_format = pick(rng, ("0000", "0%", "yyyy-mm-dd", "@", "[h]:mm"))
+        else:
+            another = book.create_sheet()
+            another.append(pick(rng, ([], ["x"])))
+            another.sheet_state = pick(rng, ("visible", "hidden"))
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
 
 
 def _part_spoilt(data: bytes, rng: Rng) -> bytes:

@@ -12,7 +12,8 @@ from gc_ray.cohort.findings import Finding, some, whose
 from gc_ray.cohort.table_files.cells import gaps_in
 from gc_ray.cohort.table_files.read import read_table
 from gc_ray.errors import TableError
-from gc_ray.study_cohort import ClinicalSettings, Date, Number
+from gc_ray.patients import alike, change_text, meet, meeting_text
+from gc_ray.study_cohort import ClinicalSettings, Column, Date, Number
 
 FEW_EVENTS = 10  # events per predictor below which logistic coefficients are unstable (Peduzzi 1996)
 
@@ -86,7 +87,8 @@ def check_clinical(
 
     scanned: the patients with a scan, where they are known.
     """
-    text = text.apply(lambda cells: cells.mask(_gaps(cells, settings), None))
+    declared = settings.declared
+    text = text.apply(lambda cells: cells.mask(_gaps(cells, declared.get(cells.name)), None))
     values, findings = code_table(text, settings)
     unfit = values.isna() & text[values.columns].notna()
     findings = _patients(text.index, scanned) + _like_ids(text.index) + findings
@@ -102,8 +104,7 @@ def source_patients(values: pd.DataFrame, settings: ClinicalSettings) -> pd.Seri
     return values[settings.source_label].notna() & values[settings.outcome].isna()
 
 
-def _gaps(cells: pd.Series, settings: ClinicalSettings) -> pd.Series:
-    column = settings.declared.get(cells.name)
+def _gaps(cells: pd.Series, column: Column | None) -> pd.Series:
     return gaps_in(cells, getattr(column, "levels", ()), isinstance(column, Number | Date))
 
 
@@ -112,8 +113,12 @@ def _patients(listed: pd.Index, scanned: set[str] | None) -> list[Finding]:
         return []
     without_row, without_scan = sorted(scanned - set(listed)), sorted(set(listed) - scanned)
     found = []
+    meeting = meet(scanned, listed)
+    if not meeting.both:
+        return [Finding("error", meeting_text(meeting, "the scans table", "the clinical table"))]
     if without_row:
-        text = f"{len(without_row)} scanned patients have no clinical row ({some(without_row)}); add rows"
+        hint = change_text(meeting) or "add rows"
+        text = f"{len(without_row)} scanned patients have no clinical row ({some(without_row)}); {hint}"
         found.append(Finding("error", text))
     if without_scan:
         text = f"{len(without_scan)} clinical rows have no scan ({some(without_scan)}); they will not be analysed"
@@ -129,10 +134,16 @@ def _like_ids(listed: pd.Index) -> list[Finding]:
 
 
 def _sites(text: pd.DataFrame) -> list[Finding]:
-    empty = text.index[text["site"].isna()] if "site" in text else ()
-    return (
+    if "site" not in text:
+        return []
+    empty, counts = text.index[text["site"].isna()], text["site"].value_counts()
+    found = (
         [Finding("error", f"site: {len(empty)} values are empty {whose(empty)}; fill them in")] if len(empty) else []
     )
+    for labels in alike(counts.index):
+        named = ", ".join(f"'{label}' ({counts[label]} patients)" for label in labels)
+        found.append(Finding("error", f"site: {named} differ only in case, blanks or Unicode form; write one label"))
+    return found
 
 
 def _one_class(values: pd.DataFrame, settings: ClinicalSettings) -> list[Finding]:

@@ -14,6 +14,7 @@ from gc_ray.cohort.table_files.cells import number
 from gc_ray.cohort.table_files.columns import counts_rows
 from gc_ray.cohort.table_files.read import ID_NAMES, InputTable, plain, read_table
 from gc_ray.errors import TableError, one_line
+from gc_ray.patients import several_sites, several_sites_text
 from gc_ray.tables import SCAN_KEY
 
 DEFAULTS = {"site": "", "phase": "", "reader": "R1", "repeat": "0", "roi": ""}  # scan_id: the patient_id
@@ -111,6 +112,8 @@ def _numbers_rows(cells: pd.Series) -> bool:
     if not cells.str.fullmatch(r"\d{1,9}").all():
         return False
     numbers = cells.astype("int64").to_numpy()
+    if len(numbers) < 2:
+        return bool((numbers <= 1).all())
     ordered = np.sort(numbers)
     return bool((np.diff(numbers) > 0).all() or (ordered[0] in (0, 1) and (np.diff(ordered) == 1).all()))
 
@@ -129,12 +132,15 @@ def _keys(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     if (odd := keys.index[~keys["repeat"].str.fullmatch(r"\d{1,4}")]).size:
         raise TableError(f"{name}: repeat must be 0, 1, 2, .., row {odd[0]} has '{keys['repeat'][odd[0]]}'")
     keys = keys[list(KEYS)].astype(object).astype({"repeat": int})
-    if (doubled := keys[keys.duplicated(list(SCAN_KEY), keep=False)]).size:
-        scan = doubled["scan_id"].iloc[0]
-        rows = doubled.index[doubled["scan_id"] == scan]
+    doubled = keys[keys.duplicated(list(SCAN_KEY), keep=False)]
+    if len(doubled):
+        if sites := several_sites({name: zip(doubled["patient_id"], doubled["site"], strict=True)}):
+            raise TableError(several_sites_text(sites))  # another reader or repeat would make two patients one
+        first = doubled.iloc[0]
+        rows = doubled.index[(doubled[list(SCAN_KEY)] == first[list(SCAN_KEY)]).all(axis="columns")]
         raise TableError(
-            f"{name}: scan {scan} occurs twice (rows {rows[0]} and {rows[1]}); give each outline its own reader, "
-            "repeat or roi"
+            f"{name}: scan {first['scan_id']} occurs twice (rows {rows[0]} and {rows[1]}); give each outline its own "
+            "reader, repeat or roi"
         )
     return keys.reset_index(drop=True)
 
@@ -148,9 +154,15 @@ def _numbers(cells: pd.Series, table: InputTable) -> np.ndarray:
         except ValueError as error:
             raise TableError(
                 f"{table.name}: {table.place(cells.index[i], cells.name)}: wanted a number, got '{some([text])}'; "
-                "leave the cell empty where there is no value, or drop a column that is no feature"
+                f"{_advice(text)}"
             ) from error
     return values
+
+
+def _advice(text: str) -> str:
+    if re.search(r"\d,\d", text):
+        return "write a decimal point, and no sign between thousands"
+    return "leave the cell empty where there is no value, or drop a column that is no feature"
 
 
 def _notes(aside: tuple[str, ...], frame: pd.DataFrame, names: list[str]) -> list[str]:

@@ -60,7 +60,7 @@ def parse_scores(
         )
     known = levels or {}
     columns = {column: _column(table, column, column in numbers, known.get(column, ())) for column in cells}
-    _check_scores(table, columns["score"])
+    _check_whole(table, columns)
     return pd.DataFrame(columns), table.notes
 
 
@@ -98,11 +98,14 @@ def _numbers(cells: pd.Series, gaps: pd.Series) -> list[float] | list[int]:
     return values
 
 
-def _check_scores(table: InputTable, scores: pd.Series) -> None:
-    lost = scores.isna().to_numpy()
-    if lost.any():
-        patients = table.cells["patient_id"][lost]
-        raise TableError(
-            f"{table.name}: score is empty for {int(lost.sum())} row(s), the first is patient {patients.iloc[0]} "
-            f"({table.place(patients.index[0], 'score')}); give each row a score, or leave the row out"
-        )
+def _check_whole(table: InputTable, columns: Mapping[str, pd.Series]) -> None:
+    """Raise TableError where a row has no score, or none of what must go with it where the table has it at all."""
+    for column in (c for c in ("score", "linear_predictor", "kind") if c in columns):
+        lost = (columns[column].isna() | (columns[column] == "")).to_numpy()
+        if lost.any():
+            patients = table.cells["patient_id"][lost]
+            whose = f"patient {patients.iloc[0]} ({table.place(patients.index[0], column)})"
+            raise TableError(
+                f"{table.name}: {column} is empty for {int(lost.sum())} row(s), the first is {whose}; fill in each "
+                "row, or leave the row out"
+            )

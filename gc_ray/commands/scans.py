@@ -84,7 +84,13 @@ def synth(
 
 def check(
     *,
-    scans: Scans,
+    scans: Annotated[
+        list[str] | None,
+        typer.Option("--scans", help="Scans table: CSV, Excel or Parquet, local or s3://; once per site."),
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option(help="Instead of scans: a table of features made elsewhere, as ingest takes it.")
+    ] = None,
     clinical: Annotated[
         str | None, typer.Option(help="Clinical table: CSV, Excel or Parquet, local or s3://.")
     ] = None,
@@ -95,16 +101,27 @@ def check(
     as_json: AsJson = False,
     encoding: Encoding = None,
 ) -> None:
-    """Look at a cohort before any pixel is read: a verdict for every outline, and what to mend.
+    """Look at a cohort before any pixel is read: a verdict for every outline, and what to fix.
 
     A scans table has a row for each outline: scan_id, patient_id, site, phase, image, mask and, where they are known,
-    roi, reader, repeat and series_uid.
+    roi, reader, repeat and series_uid. With --features no scan is needed: what the table holds, whether its patients
+    are in the clinical table, and whether it can serve the study.
     """
     with faults():
         from gc_ray import console
+
+        if bool(scans) == bool(features):
+            got = "both" if scans else "neither"
+            raise StudyError(f"check: wanted --scans or --features, got {got}; give one of them, and run it for each")
+        settings = load_study(study, tuple(overrides or ()))
+        if features:
+            from gc_ray.runtime.check_features import check_features
+
+            table = check_features(features, clinical, settings, encoding)
+            (console.show_json if as_json else console.show_features_check)(table)
+            raise typer.Exit(BAD_INPUT if any(one.level == "error" for one in table.findings) else DONE)
         from gc_ray.runtime.check import check as run
 
-        settings = load_study(study, tuple(overrides or ()))
         found = run(tuple(scans), clinical, settings, manifest_only, workers, encoding)
         (console.show_json if as_json else console.show_check)(found)
         refused = sum(v.verdict in ("refused", "failed") for v in found.verdicts)
@@ -184,7 +201,7 @@ def ingest(
         console.show_notes(done.notes)
         console.show_lines(
             f"{done.rows} rows of {len(done.features)} features, {done.features[0]} to {done.features[-1]}, "
-            f"{done.gaps} values missing; {done.added} rows new in {store}",
+            f"{done.gaps} values missing; {done.added - done.changed} rows new, {done.changed} changed in {store}",
             f"in the study file: tune.feature_set = {done.feature_set}, extract.feature_sets = []",
         )
 
@@ -193,11 +210,17 @@ def merge(
     *,
     store: Annotated[list[str], typer.Option("--store", help="A site's store; once per site.")],
     into: Annotated[str, typer.Option(help="The store that takes all of them: a folder or s3://bucket/prefix.")],
+    study: StudyName = None,
 ) -> None:
-    """Join the stores of several sites into one."""
+    """Join the stores of several sites into one.
+
+    A patient id at two sites is refused: two hospitals may give one number. Where patients were referred, name the
+    study file that says so by clinical.patient_ids = "shared".
+    """
     with faults():
         from gc_ray import console
         from gc_ray.merge import merge as run
 
-        merged = run([open_store(uri) for uri in store], open_store(into))
+        shared = load_study(study).clinical.patient_ids == "shared"
+        merged = run([open_store(uri) for uri in store], open_store(into), shared)
         console.show_lines(f"{merged.added} results added to {into}, which held {merged.present}")

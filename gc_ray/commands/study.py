@@ -104,16 +104,16 @@ def evaluate(
         from gc_ray import console
         from gc_ray.report.evaluate import Request
         from gc_ray.report.evaluate import evaluate as run
-        from gc_ray.report.inputs import tunings
 
         if study is None and scores is None:
             raise StudyError("evaluate: wanted --study, whose scores the store has, or --scores; name one of them")
         settings, where = load_study(study, tuple(overrides or ())), open_store(store)
-        if scores is None and tune is None and len(known := tunings(where, settings.name)) > 1:
-            from gc_ray.runtime.tune import tuned_with
+        doubts = ()
+        if scores is None:
+            from gc_ray.runtime.fresh import tuning_to_judge
 
-            tune = tuned_with(where, settings, known)
-        request = Request(settings, where, scores, clinical, tune, publish, dry_run, encoding)
+            tune, doubts = tuning_to_judge(where, settings, tune)
+        request = Request(settings, where, scores, clinical, tune, publish, dry_run, encoding, doubts)
         console.show_report(run(request, run_id("evaluate"), console.show_figures), dry_run, store, publish)
 
 

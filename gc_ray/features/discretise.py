@@ -12,8 +12,8 @@ from gc_ray.errors import ScanError
 from gc_ray.features.ibsi import grey_levels
 from gc_ray.features.pixel_type import check_fits, is_integer
 
-# Of one image type. The co-occurrence matrix has levels x levels x 13 directions: at 2,000 levels PyRadiomics takes
-# 4 GB and minutes for each image type, and tissue at the usual 25 HU has fewer than 200 levels.
+# Of one image type. The co-occurrence matrix has levels x levels x 13 directions: at 2,000 levels 0.4 GB and half a
+# minute for each image type; PyRadiomics takes gigabytes and minutes. Tissue at the usual 25 HU has fewer than 200.
 MAX_GREY_LEVELS = 2_000
 
 # What the setting may be: beyond, one matrix of int32 alone would take 200 GB.
@@ -52,7 +52,7 @@ def check_grey_levels(name: str, values: np.ndarray, own: dict[str, Any], limit:
         named = " (max_grey_levels)" if limit != MAX_BINS else ""
         looked_in = f" in {directions} directions, {limit:,} in 13" if share < 1 else ""
         raise ScanError(
-            f"{name} image: {levels:,.0f} grey levels, as the values in the region range from "
+            f"{name} image: {_counted(levels)} grey levels, as the values in the region range from "
             f"{float(values.min()):,.7g} to {float(values.max()):,.7g}{unit}; wanted at most "
             f"{int(limit * share):,}{looked_in}{named}; {_fix(own)}"
         )
@@ -132,7 +132,13 @@ def _check_edges(values: np.ndarray, own: dict[str, Any]) -> None:
     if not (by_width and isinstance(width, int) and is_integer(values.dtype)):
         return
     low, high = int(values.min()), int(values.max())
-    check_fits([low - low % width, 2 * width, high + 2 * width], values.dtype, "a bin edge")
+    first, end = low - low % width, high + 2 * width
+    # NumPy's arange also takes the difference of its ends in their type
+    check_fits([first, 2 * width, end, end - first], values.dtype, "the grey levels' range")
+
+
+def _counted(levels: float) -> str:
+    return f"{levels:,.0f}" if levels < MAX_BINS else f"{levels:.3g}"
 
 
 def _fix(own: dict[str, Any]) -> str:
@@ -140,6 +146,4 @@ def _fix(own: dict[str, Any]) -> str:
         return "this feature set takes values for levels: choose another one"
     if "discretisation" in own:
         return "set a larger bin_hu or a narrower range_hu"
-    return (
-        "set a larger binWidth or a binCount, or exclude metal by resegmentRange, clip_hu, window_hu or another mask"
-    )
+    return "set a larger binWidth or a binCount, or exclude metal (resegmentRange, clip_hu, window_hu, the mask)"

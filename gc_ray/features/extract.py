@@ -30,9 +30,9 @@ from gc_ray.features.texture import (
     Region,
     covers,
     glcm_calculators,
+    needs_single_directions,
     region_of,
     texture_calculator,
-    wants_single_directions,
 )
 from gc_ray.imaging.grid import Box, Grid
 from gc_ray.imaging.volume import Mask, Slab, Volume
@@ -75,8 +75,8 @@ def extract_features(volume: Volume | Slab, mask: Mask, feature_set: FeatureSet)
 
     Equal to a run of PyRadiomics' extractor with the same parameters; the sets of the IBSI put the standard's own
     preprocessing first. The image is cropped before it is resampled, so that time and memory depend on the region and
-    not on the scan. A filter or class that fails costs its own columns only. An integer image whose values leave its
-    type on the way is computed in float32, with a remark. Raises MaskError when the region is empty, off the scan's
+    not on the scan. A filter or class that fails costs its own columns only. An integer image whose values do not
+    fit its type is computed in float32, with a remark. Raises MaskError when the region is empty, off the scan's
     grid or too small after resampling, ScanError when an image has more grey levels than the set accepts.
     """
     try:
@@ -170,7 +170,7 @@ def _class_features(name: str, features: list[str], picture: Picture) -> Iterato
     try:
         if name == "firstorder" and not np.isnan(picture.values).any():
             shift, spacing_mm = picture.own.get("voxelArrayShift", 0), picture.image.GetSpacing()
-            values = first_order(picture.values, picture.counts[picture.present - 1], shift, spacing_mm)
+            values = first_order(picture.values, picture.voxels_by_level, shift, spacing_mm)
             yield from ((feature, _finite(values[feature])) for feature in features)
             return
         if name == "glcm" and _one_direction_at_a_time(features, picture):
@@ -188,14 +188,15 @@ def _class_features(name: str, features: list[str], picture: Picture) -> Iterato
 
 def _one_direction_at_a_time(features: list[str], picture: Picture) -> bool:
     merged = any(feature.endswith(MERGED) for feature in features)  # these are of all directions together
-    return covers("glcm", picture.own) and not merged and wants_single_directions(picture)
+    return covers("glcm", picture.own) and not merged and needs_single_directions(picture)
 
 
 def _mean_over_directions(features: list[str], picture: Picture) -> Iterator[tuple[str, Found]]:
-    by_direction = [[_value(calculator, feature) for feature in features] for calculator in glcm_calculators(picture)]
+    by_direction = [[_raw(calculator, feature) for feature in features] for calculator in glcm_calculators(picture)]
     for feature, *values in zip(features, *by_direction, strict=True):
         reasons = [value for value in values if isinstance(value, str)]
-        yield feature, reasons[0] if reasons else _finite(float(np.mean(values)) if values else np.nan)
+        # As PyRadiomics: a direction without a value is left out of the mean.
+        yield feature, reasons[0] if reasons else _finite(float(np.nanmean(values)) if values else np.nan)
 
 
 def _calculator(name: str, picture: Picture) -> Any:
@@ -209,13 +210,18 @@ def _calculator(name: str, picture: Picture) -> Any:
 
 
 def _value(calculator: Any, feature: str) -> Found:
+    value = _raw(calculator, feature)
+    return value if isinstance(value, str) else _finite(value)
+
+
+def _raw(calculator: Any, feature: str) -> Found:
+    """A feature's value, finite or not, or the exception that it raised."""
     try:
-        value = float(np.squeeze(getattr(calculator, f"get{feature}FeatureValue")()))
+        return float(np.squeeze(getattr(calculator, f"get{feature}FeatureValue")()))
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - any failure of a feature costs one column
         return one_line(error)
-    return _finite(value)
 
 
 def _finite(value: float) -> Found:

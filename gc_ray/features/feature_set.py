@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from gc_ray.errors import StudyError
-from gc_ray.features.discretise import MAX_GREY_LEVELS, checked_level_limit, level_limit
+from gc_ray.features.discretise import LARGEST_LIMIT, MAX_GREY_LEVELS, checked_level_limit, level_limit
 from gc_ray.features.ibsi_sets import IBSI_SETS, ibsi_settings, recipe_of, settings_of
 from gc_ray.features.messages import collected_messages, one_line
 from gc_ray.features.names import column_names, enabled_features
@@ -33,8 +33,10 @@ OWN_FIELDS = {
     "pixel_type": "pixel_type: float32",
     "clip_hu": "clip_hu: [low, high]",
     "window_hu": "window_hu: {level: L, width: W}",
-    "max_grey_levels": "max_grey_levels: N",
+    "max_grey_levels": f"max_grey_levels: 1 to {LARGEST_LIMIT}",
 }
+
+TEXT_SETTINGS = ("interpolator", "resegmentMode", "wavelet", "weightingNorm", "lbp2DMethod")
 
 # Settings that change no value here: a Mask has one region, and nothing but features is returned.
 WITHOUT_EFFECT = ("label", "label_channel", "additionalInfo")
@@ -156,6 +158,8 @@ def _resolved(text: str) -> dict[str, Any]:
         "setting": {key: setting[key] for key in sorted(setting) if key not in WITHOUT_EFFECT},
         "gc_ray": own,
     }
+    for given in (settings["setting"], *settings["imageType"].values()):
+        _check_numbers(given)
     _check_bins(settings)
     return _versioned(settings)
 
@@ -228,13 +232,21 @@ def _own_values(own: dict[str, Any]) -> dict[str, Any]:
     return checked
 
 
+def _check_numbers(given: dict[str, Any]) -> None:
+    """StudyError when a setting that PyRadiomics' schema lets pass is text or not finite where it wants a number."""
+    for name, value in given.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str) and name not in TEXT_SETTINGS:
+                raise StudyError(f"{name} wants a number, got text; remove the quotes")
+            if isinstance(one, float) and not math.isfinite(one):
+                raise StudyError(f"{name} wants a finite number, got {one}; give another one")
+
+
 def _check_bins(settings: dict[str, Any]) -> None:
-    """StudyError when bins are no finite width, or a number of bins is above the limit of grey levels."""
+    """StudyError when a number of bins is above the limit of grey levels."""
     limit = level_limit(settings)
     for image_type, of_type in settings["imageType"].items():
         own = settings["setting"] | of_type
-        if not math.isfinite(own.get("binWidth", 1)):
-            raise StudyError(f"binWidth of {image_type} wants a finite number above 0; give another one")
         if (own.get("binCount") or 0) > limit:
             raise StudyError(
                 f"binCount of {image_type} wants at most {limit:,} (max_grey_levels), got {own['binCount']:,}; "

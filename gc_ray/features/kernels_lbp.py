@@ -84,7 +84,7 @@ def sphere_samples(coefficients: np.ndarray, runs: np.ndarray, points: np.ndarra
         return np.zeros((0, len(points)))
     ends = np.column_stack([runs[:, 0] + 1, runs[:, 1] + 1, runs[:, 2] + runs[:, 3]])  # z, y, x after the last voxel
     if runs[:, :3].min() < 0 or runs[:, 3].min() < 1 or runs.max() > size.max() or np.any(ends > size):
-        raise ValueError("runs want to lie in the image")
+        raise ValueError("runs must lie in the image")
     arrays = (coefficients, np.float64), (runs, np.int64), (points, np.float64)
     return _sphere_samples(*(np.ascontiguousarray(array, kind) for array, kind in arrays))
 
@@ -96,7 +96,7 @@ def pattern_weights(above: np.ndarray, harmonics: np.ndarray) -> np.ndarray:
     Raises ValueError when the points are not equally many.
     """
     if above.ndim != 2 or harmonics.ndim != 2 or above.shape[1] != len(harmonics):
-        raise ValueError(f"patterns and harmonics want the same points, got {above.shape} and {harmonics.shape}")
+        raise ValueError(f"patterns and harmonics must have the same points, got {above.shape} and {harmonics.shape}")
     return _pattern_weights(np.ascontiguousarray(above, np.bool_), np.ascontiguousarray(harmonics, np.complex128))
 
 

@@ -14,7 +14,7 @@ def cube_patterns(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     have no surface, are left out. Raises ValueError unless ``inside`` is a box of bool; an empty one has no pattern.
     """
     if inside.ndim != 3 or inside.dtype != np.bool_:
-        raise ValueError(f"a region wants to be bool (z, y, x), got {inside.dtype} of {inside.ndim} axes")
+        raise ValueError(f"a region must be bool (z, y, x), got {inside.dtype} of {inside.ndim} axes")
     if inside.size == 0:
         return np.zeros(256, np.int64), np.zeros((256, 3), np.int64)
     return _cube_patterns(np.ascontiguousarray(inside))
@@ -28,17 +28,17 @@ def hull_corners(plane: np.ndarray, line: np.ndarray, along: np.ndarray) -> np.n
     """
     points = (plane, line, along)
     if any(a.ndim != 1 or a.dtype.kind not in "iu" or len(a) != len(plane) for a in points):
-        raise ValueError("points want three equally long arrays of whole numbers: plane, line, along")
+        raise ValueError("points must be three equally long arrays of whole numbers: plane, line, along")
     return _hull_corners(*(np.ascontiguousarray(a, np.int64) for a in points))
 
 
 def largest_squared_distance(points: np.ndarray, plane: np.ndarray) -> float:
     """The largest squared distance between two of ``points``, float64 (n, 3), that have the same ``plane``, (n,).
 
-    Points of one plane want to stand together. Raises ValueError when the shapes do not match.
+    Points of one plane must follow each other. Raises ValueError when the shapes do not match.
     """
     if points.ndim != 2 or points.shape[1] != 3 or plane.shape != points.shape[:1] or plane.dtype.kind not in "iu":
-        raise ValueError(f"points want (n, 3) and planes (n,) whole numbers, got {points.shape} and {plane.shape}")
+        raise ValueError(f"points must be (n, 3) and planes (n,) whole numbers, got {points.shape} and {plane.shape}")
     return _largest_squared_distance(np.ascontiguousarray(points, np.float64), np.ascontiguousarray(plane, np.int64))
 
 

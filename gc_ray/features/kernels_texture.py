@@ -28,11 +28,11 @@ def neighbourhoods(
     Raises ValueError when a level, a neighbour or a run lies outside of what the arguments say.
     """
     if greys < 0 or longest < 0:
-        raise ValueError(f"numbers of levels and lengths want to be 0 or more, got {greys} and {longest}")
+        raise ValueError(f"numbers of levels and lengths must be 0 or more, got {greys} and {longest}")
     _check_box(levels, at, steps, greys)
     *counts, fit = _neighbourhoods(*_as_compiled(levels, at, steps), int(greys), int(longest))
     if not fit:
-        raise ValueError(f"runs of one level want to be at most {longest} voxels long, there is a longer one")
+        raise ValueError(f"a run of one level must be at most {longest} voxels long, there is a longer one")
     return tuple(counts)
 
 
@@ -44,7 +44,7 @@ def zones(levels: np.ndarray, at: np.ndarray, steps: np.ndarray, below: int) -> 
     Raises ValueError when a level or a neighbour lies outside of what the arguments say.
     """
     if not 0 <= below < len(steps):
-        raise ValueError(f"the place of the step below wants to be among {len(steps)} steps, got {below}")
+        raise ValueError(f"the place of the step below must be among {len(steps)} steps, got {below}")
     _check_box(levels, at, steps, np.iinfo(np.int32).max)
     return _zones(*_as_compiled(levels, at, steps), int(below))
 
@@ -70,30 +70,30 @@ def diagonal_sums(matrices: np.ndarray, levels: np.ndarray, greys: int) -> tuple
     if matrices.ndim != 3 or matrices.shape[:2] != (len(levels), len(levels)) or levels.dtype.kind not in "iu":
         raise ValueError(f"wanted matrices (n, n, directions) and n levels, got {matrices.shape} and {levels.shape}")
     if greys < 1 or (len(levels) and not 1 <= levels.min() <= levels.max() <= greys):
-        raise ValueError(f"grey levels want to be 1 to {greys}")
+        raise ValueError(f"grey levels must be 1 to {greys}")
     return _diagonal_sums(np.ascontiguousarray(matrices, np.float64), levels.astype(np.int64), int(greys))
 
 
 def _check_box(levels: np.ndarray, at: np.ndarray, steps: np.ndarray, greys: int) -> None:
     """Raises ValueError unless every voxel that the kernels below read or write lies in its array."""
     if any(array.ndim != 1 or array.dtype.kind not in "iu" for array in (levels, at, steps)):
-        raise ValueError("grey levels, places and steps want to be whole numbers in flat arrays")
+        raise ValueError("grey levels, places and steps must be whole numbers in flat arrays")
     if len(levels) > np.iinfo(np.int32).max:
-        raise ValueError(f"a region's box wants at most {np.iinfo(np.int32).max} voxels, got {len(levels)}")
+        raise ValueError(f"a region's box must have at most {np.iinfo(np.int32).max} voxels, got {len(levels)}")
     if not len(at):
         if levels.any():
-            raise ValueError("grey levels want to be 0 outside the region, which is empty")
+            raise ValueError("grey levels must be 0 outside the region, which is empty")
         return
     reach = int(steps.max(initial=0))
     if steps.min(initial=1) < 1 or at.min() < reach or at.max() >= len(levels) - reach:
-        raise ValueError("the region wants a margin of one voxel on each side of its box")
+        raise ValueError("the region must have a margin of one voxel on each side of its box")
     if len(at) > 1 and not np.all(at[1:] > at[:-1]):
-        raise ValueError("the region's voxels want to be in ascending order")
+        raise ValueError("the region's voxels must be in ascending order")
     inside = levels[at]
     if inside.min() < 1 or inside.max() > greys:
-        raise ValueError(f"grey levels want to be 1 to {greys} in the region, got {inside.min()} to {inside.max()}")
+        raise ValueError(f"grey levels must be 1 to {greys} in the region, got {inside.min()} to {inside.max()}")
     if np.count_nonzero(levels) != len(at):
-        raise ValueError("grey levels want to be 0 outside the region")
+        raise ValueError("grey levels must be 0 outside the region")
 
 
 def _as_compiled(levels: np.ndarray, at: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -99,12 +99,13 @@ def _strengths(weights: np.ndarray, harmonics: np.ndarray, degree: np.ndarray) -
 def _stored_as(dtype: np.dtype, samples: np.ndarray) -> np.ndarray:
     """The samples in the image's own type, integers rounded as ``scipy.ndimage`` does.
 
-    Raises BeyondPixelType when an integer type does not hold them.
+    It cuts samples off at both ends of an unsigned type and wraps them around in a signed one: then BeyondPixelType
+    is raised.
     """
     if dtype.kind == "f":
         return samples.astype(dtype, copy=False)
     rounded = samples + np.copysign(0.5, samples)
+    if dtype.kind == "u":
+        return np.trunc(np.clip(rounded, 0, np.iinfo(dtype).max)).astype(dtype)
     check_fits((rounded.min(), rounded.max()), dtype, "a sample of LBP3D")
-    if np.iinfo(dtype).min == 0:
-        rounded = np.maximum(rounded, 0)
     return np.trunc(rounded).astype(dtype)

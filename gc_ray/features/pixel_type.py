@@ -1,4 +1,4 @@
-"""Integer images with values beyond their type: where PyRadiomics' own arithmetic would cut them off or wrap around.
+"""Integer images with values that do not fit their type.
 
 PyRadiomics resamples, bins and samples an integer image in the image's own type. ITK cuts a resampled value off at
 the ends of the type; NumPy (bin edges, thresholds) and SciPy (samples of LBP3D) wrap around. Such an image is

@@ -17,6 +17,7 @@ from gc_ray.imaging.intensity import clip_hu, window
 from gc_ray.imaging.itk import grid_of, image_of, volume_of
 from gc_ray.imaging.resample import (
     SAME_GRID_MM,
+    check_size,
     needed_part,
     padded_part,
     pyradiomics_grid,
@@ -94,7 +95,9 @@ def _working_grid(full: Grid, mask: Mask, wanted: FeatureSet) -> Grid:
     setting = wanted.settings["setting"]
     box = mask.bounding_box()
     if setting["interpolator"] is not None and setting["resampledPixelSpacing"] is not None:
-        return pyradiomics_grid(full, box, setting["resampledPixelSpacing"], setting["padDistance"])
+        grid = pyradiomics_grid(full, box, setting["resampledPixelSpacing"], setting["padDistance"])
+        check_size(grid, full)
+        return grid
     if setting["preCrop"]:
         return padded_part(full, box, setting["padDistance"])
     if set(wanted.settings["imageType"]) == {"Original"}:

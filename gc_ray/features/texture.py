@@ -48,7 +48,7 @@ class Region:
     def spread(self, values: np.ndarray) -> np.ndarray:
         """The flat box, int32: ``values`` in the region's voxels, 0 in all others."""
         if len(values) and values.max() > np.iinfo(np.int32).max:
-            raise ValueError(f"grey levels want 32 bits, the highest is {values.max()}")
+            raise ValueError(f"grey levels must fit 32 bits, the highest is {values.max()}")
         box = np.zeros(np.prod(np.asarray(self.inside.shape) + 2), np.int32)
         box[self.at] = values
         return box
@@ -94,6 +94,12 @@ class Picture:
         return np.bincount(self.levels)[1:]
 
     @cached_property
+    def voxels_by_level(self) -> np.ndarray:
+        """Voxels of each grey level that occurs; 0 is one where bins are finer than the digits of the values."""
+        counts = np.bincount(self.levels)
+        return counts[counts > 0]
+
+    @cached_property
     def present(self) -> np.ndarray:
         """The grey levels that occur."""
         return np.flatnonzero(self.counts) + 1
@@ -105,7 +111,9 @@ class Picture:
 
     @cached_property
     def spread(self) -> np.ndarray:
-        """The grey levels in the flat box."""
+        """The grey levels in the flat box; ValueError when PyRadiomics' bins leave a voxel without a level."""
+        if self.levels.min() < 1:
+            raise ValueError(f"bins are finer than the digits of {self.values.dtype} at {self.values.max():g}")
         return self.region.spread(self.levels)
 
     @cached_property
@@ -141,7 +149,7 @@ def texture_calculator(name: str, picture: Picture) -> Any:
     return calculator
 
 
-def wants_single_directions(picture: Picture) -> bool:
+def needs_single_directions(picture: Picture) -> bool:
     """Whether the co-occurrence matrices are so large that features are computed one direction after the other."""
     return len(picture.counts) ** 2 * np.count_nonzero(picture.valid) * 8 > MATRICES_BYTES
 
@@ -238,6 +246,8 @@ def _connecting_steps(picture: Picture) -> tuple[np.ndarray, int]:
         return picture.region.steps, _index_of(BELOW, DIRECTIONS)
     across = picture.own.get("force2Ddimension", 0)
     in_plane = DIRECTIONS[:, across] == 0
+    if not picture.valid[in_plane].any():
+        raise ValueError("the region is one voxel wide in every slice: no voxel has a neighbour")
     return picture.region.steps[in_plane], _index_of(BELOW_IN_PLANE[across], DIRECTIONS[in_plane])
 
 

@@ -37,9 +37,9 @@ def dropped_notes(dropped: Sequence[tuple[int, str]], what: str) -> Notes:
 
 def ranges(numbers: Iterable[int]) -> str:
     """Whole numbers as text: "3-7, 9"."""
-    held = sorted(set(numbers))
-    starts = [n for n in held if n - 1 not in held]
-    ends = [n for n in held if n + 1 not in held]
+    held = set(numbers)
+    starts = sorted(n for n in held if n - 1 not in held)
+    ends = sorted(n for n in held if n + 1 not in held)
     found = [f"{a}" if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)]
     return ", ".join(found[:MAX_RANGES] + ["..."] * (len(found) > MAX_RANGES))
 

@@ -14,7 +14,7 @@ import numpy as np
 from gc_ray.errors import MaskError
 from gc_ray.imaging.contours import LINE_TOLERANCE, Outline, Patch, encloses, lie_near, sorted_edges
 
-RIM = 0.9  # voxels; a wall of whole voxels is thicker, so a hole that leaves less may be the outline drawn again
+REDRAWN = 0.5  # voxels; no wall is thinner, so a line that stays this near to another one is the outline drawn again
 MOST_PAIRS = 10_000  # of contours with overlapping bounding boxes on a slice; each takes up to a millisecond
 PROBES = 16  # points of a line that are looked at before all are
 
@@ -33,12 +33,12 @@ class Layout:
     """How the contours of a slice lie to each other; numbers are their places in the list.
 
     levels: outer contours, then holes, then islands in holes, and so on. crosses: for every contour, those that it
-    crosses. rims: holes that leave a rim thinner than RIM everywhere.
+    crosses. redrawn: those that lie inside another contour, within REDRAWN of its line all along, and are no holes.
     """
 
     levels: tuple[tuple[int, ...], ...]
     crosses: tuple[frozenset[int], ...]
-    rims: tuple[int, ...]
+    redrawn: tuple[int, ...]
 
     @property
     def crossing(self) -> tuple[int, ...]:
@@ -90,7 +90,7 @@ def layout(contours: Sequence[Outline], what: str) -> Layout:
     """
     around: list[set[int]] = [set() for _ in contours]
     crosses: list[set[int]] = [set() for _ in contours]
-    rims = set()
+    redrawn = set()
     for i, j in _neighbours(contours, what):
         found = relation(contours[i], contours[j])
         if found is Relation.CROSSING:
@@ -98,12 +98,14 @@ def layout(contours: Sequence[Outline], what: str) -> Layout:
             crosses[j].add(i)
         elif found is not Relation.APART:
             inner, outer = (i, j) if found is Relation.INSIDE else (j, i)
-            around[inner].add(outer)
-            rims |= {inner} if _leaves_rim(contours[inner], contours[outer]) else set()
+            if _runs_beside(contours[inner], contours[outer]):
+                redrawn.add(inner)
+            else:
+                around[inner].add(outer)
     levels, tangled = _levels(around)
     for i in tangled:
         crosses[i] |= tangled - {i}
-    return Layout(levels, tuple(map(frozenset, crosses)), tuple(sorted(rims)))
+    return Layout(levels, tuple(map(frozenset, crosses)), tuple(sorted(redrawn)))
 
 
 def nested(patches: Sequence[Patch], lay: Layout, shape: tuple[int, int]) -> np.ndarray:
@@ -192,12 +194,12 @@ def _in_two_looks(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points[:: len(points) // PROBES + 1], points
 
 
-def _leaves_rim(inner: Outline, outer: Outline) -> bool:
-    """Whether both lines stay within RIM of each other all the way."""
-    if max(np.abs(inner.low - outer.low).max(), np.abs(inner.high - outer.high).max()) > RIM:
+def _runs_beside(a: Outline, b: Outline) -> bool:
+    """Whether both lines stay within REDRAWN of each other all along."""
+    if np.abs([a.low - b.low, a.high - b.high]).max() > REDRAWN:
         return False
-    pairs = ((inner, outer), (outer, inner))
-    return all(bool(lie_near(sorted_edges(line.points, RIM), other.samples).all()) for line, other in pairs)
+    pairs = ((a, b), (b, a))
+    return all(bool(lie_near(sorted_edges(line.points, REDRAWN), other.samples).all()) for line, other in pairs)
 
 
 def _levels(around: Sequence[set[int]]) -> tuple[tuple[tuple[int, ...], ...], set[int]]:

@@ -23,12 +23,12 @@ class Finding(Enum):
     DUPLICATE = "dropped: duplicate of another contour"
     ROUNDS = "drawn more than once around in one line: counted once"
     CROSSING = "overlapping another contour without lying inside it: united"
-    RIM = "less than a voxel inside another contour: taken as hole; a second drawing of the same outline?"
+    REDRAWN = "within half a voxel of another contour all along: taken as the same outline, not as a hole"
     EMPTY = "too small: enclosing no voxel centre, filling no voxel"
 
 
 @dataclass(frozen=True, eq=False)
-class Laid:
+class Placed:
     """A closed contour on its slice; number: in the region, counted from 1 in the order of the file."""
 
     number: int
@@ -79,12 +79,12 @@ def traced_from_voxels(lines: Iterable[Outline]) -> bool:
     return True
 
 
-def fill_slice(contours: Sequence[Laid], shape: tuple[int, int], reading: Reading, what: str) -> FilledSlice:
+def fill_slice(contours: Sequence[Placed], shape: tuple[int, int], reading: Reading, what: str) -> FilledSlice:
     """The voxels of a region on one slice: those whose centre its contours enclose.
 
     Parameters
     ----------
-    contours : sequence of Laid
+    contours : sequence of Placed
         All of the region on this slice, in the order of the file.
     shape : tuple of int
         Rows and columns of the slice.
@@ -98,7 +98,7 @@ def fill_slice(contours: Sequence[Laid], shape: tuple[int, int], reading: Readin
     MaskError
         Too many contours overlap.
     """
-    single = [Laid(c.number, c.slice, one_round(c.line)) for c in contours]
+    single = [Placed(c.number, c.slice, one_round(c.line)) for c in contours]
     kept = [single[i] for i in distinct([c.line for c in single])]
     patches = [(fill_traced if reading.traced else fill)(c.line, shape) for c in kept]
     seen = {
@@ -112,11 +112,11 @@ def fill_slice(contours: Sequence[Laid], shape: tuple[int, int], reading: Readin
         lay = layout([c.line for c in kept], f"{what}: slice {kept[0].slice}")
         region = nested(patches, lay, shape)
         seen[Finding.CROSSING] = [kept[i].number for i in lay.crossing]
-        seen[Finding.RIM] = [] if reading.traced else [kept[i].number for i in lay.rims]
+        seen[Finding.REDRAWN] = [kept[i].number for i in lay.redrawn]
     return _with_centres([] if reading.traced else kept, region, seen, contours[0].slice)
 
 
-def _with_centres(contours: list[Laid], region: np.ndarray, seen: dict[Finding, list[int]], k: int) -> FilledSlice:
+def _with_centres(contours: list[Placed], region: np.ndarray, seen: dict[Finding, list[int]], k: int) -> FilledSlice:
     """The filled slice; of ``contours``, those are looked for that run through voxel centres."""
     centred, lines = [], np.zeros(region.shape, bool)
     for contour in contours:

@@ -235,5 +235,6 @@ def _check_comma(file: DicomFile, keyword: str) -> None:
     """ScanError for a number that is written with a decimal comma: 1,000 could be one or a thousand."""
     tag = Tag(keyword)
     held = file.header.get_item(tag) if tag in file.header else None
-    if isinstance(held, RawDataElement) and re.fullmatch(rb"[\s\d.,+\\eE-]*\d,\d[\s\d.,+\\eE-]*", held.value or b""):
+    value = (held.value or b"") if isinstance(held, RawDataElement) else b""
+    if b"," in value and re.fullmatch(rb"[\s\d.,+\\eE-]+", value):
         raise ScanError(f"{file.name}: {keyword} has a decimal comma, DICOM wants a point; export it again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from gc_ray.errors import ScanError
 from gc_ray.imaging.dicom_files import NOT_DICOM
 from gc_ray.imaging.file_kinds import KINDS, FileKind, kind_of_file
 
-# Files without a suffix that lie on CDs beside the images, whatever they hold.
+# Files without a suffix that lie on CDs beside the images; a DICOMDIR is not even opened.
 COMPANIONS = (
     *("dicomdir", "version", "lockfile", "readme", "license", "licence", "copying", "install", "manifest", "index"),
     *("autorun", "contents", "checksum", "checksums", "md5sum", "md5sums", "sha1sums", "sha256sums"),
@@ -55,12 +56,13 @@ def look_through(root: Path) -> Contents:
     """
     dicom, left, others, kinds = [], [], Counter(), Counter()
     for path in sorted(p for p in root.rglob("*") if p.is_file() or (p.is_symlink() and not p.exists())):
+        kind, name = kind_of_file(path), path.name.lower()
         if any(part.startswith((".", "__MACOSX")) for part in path.relative_to(root).parts):
             others["hidden"] += 1
-        elif path.name.lower() in COMPANIONS:
-            others[path.name.upper()] += 1
-        elif (kind := kind_of_file(path)) is not None and kind.key == "dicom":
+        elif kind is not None and kind.key == "dicom" and name != "dicomdir":
             dicom.append(path)
+        elif name in COMPANIONS:
+            others[path.name.upper()] += 1
         else:
             left.append((path, kind))
     suffixes = {path.suffix.lower() for path in dicom} - {""}
@@ -95,7 +97,7 @@ def format_fault(path: Path, wanted: str) -> str | None:
     return None if kind.key == "dicom" else f"{path.name}: {kind.name}, {wanted}; {kind.fix}"
 
 
-def advice(kinds: Counter[str]) -> str:
+def advice_on_files(kinds: Counter[str]) -> str:
     """What to do about a folder that holds no CT but files of these kinds; empty when nothing is known."""
     useful = Counter(
         {key: n for key, n in kinds.items() if key and KINDS[key].group in ("packed", "picture", "volume")}
@@ -130,6 +132,8 @@ def _may_be_slice(path: Path, kind: FileKind | None, suffixes: set[str]) -> bool
 def _refusal(name: str, path: Path, kind: FileKind | None, like: int) -> str:
     if path.is_symlink() and not path.exists():
         return f"{name}: a link to a file that is not there; fetch the file (git-annex, DataLad) or remove the link"
+    if not os.access(path, os.R_OK):
+        return f"{name}: cannot be opened; give this user the right to read it"
     if kind is None:
         return f"{name}: {NOT_DICOM}"
     fix = kind.fix if kind.group == "packed" or kind.key in SAY_MORE else "replace it, or remove it if it is no slice"

@@ -11,6 +11,8 @@ START, TABLES, SCAN = 0xD8, 0xC4, 0xDA  # markers of ITU-T T.81, B.1.1.3: SOI, D
 FRAMES = (0xC0, 0xC1, 0xC3)  # SOF of baseline, extended and lossless, the JPEG that DICOM knows
 OTHERS = (0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0))  # DQT, DRI, COM, APPn: may stand before the scan
 LS_FRAME = 0xF7  # SOF of JPEG-LS, ITU-T T.87
+# Syntaxes whose streams hold samples of their own depth; RLE holds the bytes of whole pixel cells.
+SAMPLED = frozenset((*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes))
 CODE_BITS = 16  # longest Huffman code
 
 
@@ -71,7 +73,7 @@ def _check_tables(body: bytes) -> None:
         body = body[1 + CODE_BITS + sum(counts) :]
 
 
-def sample_of(stream: bytes, transfer_syntax: str) -> Sample | None:
+def sample_of(stream: bytes, transfer_syntax: str) -> Sample:
     """Read what a compressed stream says of its samples.
 
     Parameters
@@ -79,12 +81,12 @@ def sample_of(stream: bytes, transfer_syntax: str) -> Sample | None:
     stream : bytes
         One compressed frame.
     transfer_syntax : str
-        UID of the transfer syntax.
+        UID of the transfer syntax, one of ``SAMPLED``.
 
     Returns
     -------
-    Sample or None
-        None when the syntax stores whole pixel cells (RLE).
+    Sample
+        Bits and sign of one sample.
 
     Raises
     ------
@@ -97,12 +99,10 @@ def sample_of(stream: bytes, transfer_syntax: str) -> Sample | None:
     """
     if transfer_syntax in JPEG2000TransferSyntaxes:
         _check_boxes(stream)
-        told = get_j2k_parameters(stream)
-        if not told:
+        parameters = get_j2k_parameters(stream)
+        if not parameters:
             raise ValueError("no JPEG 2000 codestream")
-        return Sample(told["precision"], told["is_signed"])
-    if transfer_syntax not in (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes):
-        return None
+        return Sample(parameters["precision"], parameters["is_signed"])
     at = 2
     while stream[at + 1] not in (*FRAMES, LS_FRAME):
         at = _past(stream, at, int.from_bytes(stream[at + 2 : at + 4], "big"))

@@ -82,7 +82,7 @@ def choose_label(array: np.ndarray, roi: str | None, name: str) -> tuple[np.ndar
 
 
 def where_nearly(array: np.ndarray, label: float) -> np.ndarray:
-    """Where a whole-numbered label is (boolean): real numbers within 1e-6 of it, integers that equal it."""
+    """Where a whole-numbered label is (boolean); of real numbers those within 1e-6 of it."""
     return np.abs(array - label) <= NEARLY if array.dtype.kind == "f" else array == label
 
 
@@ -102,9 +102,10 @@ def _as_labels(values: np.ndarray, name: str) -> tuple[list, Notes]:
         return labels, Notes(repairs=(note,))
     if values.size == 1:
         return [values[0]], Notes()
+    odd = values[~near] if not near.all() else values[values < 0]
     raise MaskError(
         f"{name}: values that are no labels (a probability map or an image?), wanted whole numbers above 0; values "
-        f"present: {_examples(values[~near] if not near.all() else values[values < 0])}"
+        f"present: {_examples(odd)}; threshold or round them first"
     )
 
 

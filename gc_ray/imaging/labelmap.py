@@ -62,7 +62,8 @@ def _open(path: Path) -> OpenedVolume:
     opened = open_volume(path)
     if not opened.real:
         raise MaskError(f"{path.name}: complex values, wanted one label map")
-    return replace(opened, grid=slicer_grid(opened.grid, opened.metadata, path.name))
+    grid, notes = slicer_grid(opened.grid, opened.metadata, path.name)
+    return replace(opened, grid=grid, notes=opened.notes + notes)
 
 
 def _plan(path: Path, roi: str | None, ct: ScanGeometry) -> _Plan:
@@ -81,7 +82,8 @@ def _plan(path: Path, roi: str | None, ct: ScanGeometry) -> _Plan:
 
 
 def _hints(opened: OpenedVolume) -> tuple[str, ...]:
-    return tuple(remark.removeprefix(f"{opened.name}: ") for remark in opened.notes.remarks)
+    notes = opened.notes.repairs + opened.notes.remarks
+    return tuple(note.removeprefix(f"{opened.name}: ") for note in notes)
 
 
 def _layers(opened: OpenedVolume) -> np.ndarray:

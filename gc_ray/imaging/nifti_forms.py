@@ -9,6 +9,7 @@ three from ``sform`` when its code is above 0. So a header that contradicts itse
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
@@ -26,11 +27,11 @@ CT_MM = (0.01, 50.0)  # voxel sizes that a CT may have when the header counts in
 
 @dataclass(frozen=True)
 class Form:
-    """One statement of where voxels lie: spacing (mm), axes (3 x 3, unit columns) and origin (mm), RAS."""
+    """One statement of where voxels lie: axes (3 x 3, unit columns), origin and spacing (mm), RAS."""
 
-    spacing: np.ndarray
     axes: np.ndarray
     origin: np.ndarray
+    spacing: np.ndarray
 
 
 def settle(header: NiftiHeader, name: str) -> tuple[NiftiHeader, Notes]:
@@ -51,7 +52,9 @@ def settle(header: NiftiHeader, name: str) -> tuple[NiftiHeader, Notes]:
     repairs: list[str] = []
     if sform is not None:
         header, repairs = _settle_shear(header, name, sform)
-        _compare_spacing(name, "sform", sform.spacing, "pixdim", pixdim)
+        if np.abs(sform.spacing - pixdim).max() > SPACING_MM:
+            other = "pixdim" if qform is None else "pixdim and qform"
+            _refuse_two(name, f"spacings: sform {_mm(sform.spacing)}, {other} {_mm(pixdim)} mm")
         if qform is not None:
             _compare(name, sform, qform)
     if (header.fields["pixdim"][1:4] < 0).any():
@@ -81,7 +84,7 @@ def _sform(header: NiftiHeader, name: str) -> Form | None:
     spacing = np.linalg.norm(rows[:, :3], axis=0)
     if spacing.min() < SMALLEST_MM:
         raise ScanError(f"{name}: an axis of the sform has length 0; export it again")
-    return Form(spacing, rows[:, :3] / spacing, rows[:, 3])
+    return Form(rows[:, :3] / spacing, rows[:, 3], spacing)
 
 
 def _qform(header: NiftiHeader) -> Form | None:
@@ -105,7 +108,7 @@ def _qform(header: NiftiHeader) -> Form | None:
     if header.fields["pixdim"][0] < 0:
         axes[:, 2] *= -1
     spacing = np.abs(header.fields["pixdim"][1:4].astype(float)) * header.mm
-    return Form(spacing, axes, header.fields["qoffset"].astype(float) * header.mm)
+    return Form(axes, header.fields["qoffset"].astype(float) * header.mm, spacing)
 
 
 def _voxel_size(header: NiftiHeader, name: str, sform: Form | None) -> np.ndarray:
@@ -133,24 +136,18 @@ def _settle_shear(header: NiftiHeader, name: str, sform: Form) -> tuple[NiftiHea
 
 
 def _compare(name: str, sform: Form, qform: Form) -> None:
-    _compare_spacing(name, "sform", sform.spacing, "qform", qform.spacing)
     cosines = np.clip((sform.axes * qform.axes).sum(axis=0), -1, 1)
     # of small angles the chord is exact where the cosine is rounded
     chord = np.linalg.norm(sform.axes - qform.axes, axis=0).max()
     angle = float(np.degrees(np.arccos(cosines)).max()) if chord > 0.1 else float(np.degrees(chord))
     if angle > MOST_DEGREES:
-        raise _two(name, f"axes that differ by {angle:.2f} degrees (sform {_axes(sform)}, qform {_axes(qform)})")
+        _refuse_two(name, f"axes that differ by {angle:.2f} degrees (sform {_axes(sform)}, qform {_axes(qform)})")
     if np.abs(sform.origin - qform.origin).max() > ORIGIN_MM:
-        raise _two(name, f"origins: sform ({_mm(sform.origin, ', ')}), qform ({_mm(qform.origin, ', ')}) mm")
+        _refuse_two(name, f"origins: sform ({_mm(sform.origin, ', ')}), qform ({_mm(qform.origin, ', ')}) mm")
 
 
-def _compare_spacing(name: str, one: str, spacing: np.ndarray, other: str, second: np.ndarray) -> None:
-    if np.abs(spacing - second).max() > SPACING_MM:
-        raise _two(name, f"spacings: {one} {_mm(spacing)}, {other} {_mm(second)} mm")
-
-
-def _two(name: str, what: str) -> ScanError:
-    return ScanError(
+def _refuse_two(name: str, what: str) -> NoReturn:
+    raise ScanError(
         f"{name}: the header states two {what}; programs differ in which they use; make them equal (nibabel: "
         "set_qform and set_sform with the true matrix) or export it again"
     )

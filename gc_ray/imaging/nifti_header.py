@@ -13,6 +13,7 @@ from gc_ray.imaging.grid import MAX_VOXELS
 HEADER_BYTES = 540  # of NIfTI-2
 NIFTI_1_BYTES = 348
 MAX_SIDE = 32767  # voxels along an axis, in NIfTI-1
+MAX_VOXEL_BYTES = 1 << 32  # of a volume: 4 GiB, 1024 x 1024 x 1024 of 32 bits
 MAX_OFFSET_BYTES = 1 << 26  # before the voxels, where extensions of some kilobytes may lie: 64 MiB
 MAX_MM = 1e6  # a kilometre; no axis, spacing or origin of a scan comes near it
 
@@ -193,6 +194,8 @@ def _check_layout(header: NiftiHeader, name: str) -> None:
             f"{name}: {OTHER_TYPES[code]} voxels (NIfTI datatype {code}), wanted one whole or real number a voxel; "
             "export it as such"
         )
+    if math.prod(size) * int(VOXEL_TYPES.get(code, "u1")[1]) > MAX_VOXEL_BYTES:
+        raise ScanError(f"{name}: more than {MAX_VOXEL_BYTES >> 30} GiB of voxels; not one CT")
     first = 0 if header.in_two_files else len(header.raw)
     if code not in VOXEL_TYPES or not first <= float(header.fields["vox_offset"]) <= MAX_OFFSET_BYTES:
         raise ValueError

@@ -6,8 +6,9 @@ import bz2
 import math
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 from gc_ray.errors import ScanError
@@ -80,32 +81,28 @@ def _unsaid(name: str, fields: dict[str, str]) -> Notes:
     return Notes(repairs, remarks)
 
 
-@contextmanager
-def header_for_itk(path: Path) -> Iterator[Path]:
+def header_for_itk(path: Path) -> AbstractContextManager[Path]:
     """A file whose header ITK can read: the file itself, or a copy of the header when its voxels are in bzip2."""
-    with path.open("rb") as stream:
-        head = stream.read(HEADER_BYTES)
-    if not _in_bzip2(head):
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="gc_ray_nrrd_") as folder:
-        alone = Path(folder, "header.nrrd")
-        alone.write_bytes(_as_raw(head))
-        yield alone
+    return _readable(path, lambda head, copy: copy.write_bytes(_as_raw(head)))
+
+
+def voxels_for_itk(path: Path) -> AbstractContextManager[Path]:
+    """A file whose voxels ITK can read: the file itself, or an inflated copy when they are in bzip2."""
+    return _readable(path, partial(_inflate, path))
 
 
 @contextmanager
-def voxels_for_itk(path: Path) -> Iterator[Path]:
-    """A file whose voxels ITK can read: the file itself, or an inflated copy when they are in bzip2."""
+def _readable(path: Path, write: Callable[[bytes, Path], object]) -> Iterator[Path]:
+    """The file, or where it is in bzip2 what ``write`` makes of its header in a file that lasts as long."""
     with path.open("rb") as stream:
         head = stream.read(HEADER_BYTES)
     if not _in_bzip2(head):
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="gc_ray_nrrd_") as folder:
-        plain = Path(folder, "plain.nrrd")
-        _inflate(path, head, plain)
-        yield plain
+        copy = Path(folder, "copy.nrrd")
+        write(head, copy)
+        yield copy
 
 
 def _in_bzip2(head: bytes) -> bool:

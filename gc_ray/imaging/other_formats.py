@@ -6,64 +6,56 @@ from pathlib import Path
 
 from gc_ray.imaging.file_kinds import kind_of_file
 
-READ_IMAGES = "a DICOM series, NIfTI (.nii, .nii.gz, .hdr with .img), NRRD (.nrrd, .nhdr) or MetaImage (.mha, .mhd)"
-READ_MASKS = (
-    "NIfTI (.nii, .nii.gz, .hdr with .img), NRRD (.nrrd, .nhdr, .seg.nrrd), MetaImage (.mha, .mhd), DICOM SEG or "
-    "RTSTRUCT"
+READ_IMAGES = (
+    "a folder of DICOM slices or a NIfTI (.nii, .nii.gz, .hdr with .img), NRRD (.nrrd, .nhdr) or MetaImage "
+    "(.mha, .mhd) file"
 )
-_SNAP = "save it as NIfTI, for example with ITK-SNAP (Save Image or Save Segmentation, file format NIfTI)"
+READ_MASKS = (
+    "a label map (NIfTI .nii, .nii.gz, .hdr with .img; NRRD .nrrd, .nhdr, .seg.nrrd; MetaImage .mha, .mhd), a DICOM "
+    "SEG or an RTSTRUCT"
+)
+_CONVERT = "convert it to NIfTI, NRRD or MetaImage"
+_SNAP = f"{_CONVERT}, for example with ITK-SNAP (Save Image or Save Segmentation, file format NIfTI)"
 _SURFACE = "make a label map of it, for example with 3D Slicer (Segmentations: Export to labelmap)"
-_SCENE = "save the segmentation as .seg.nrrd or NIfTI"
-_PICTURE = "it has no geometry; export the image or mask as NIfTI, NRRD or DICOM"
 
-# By the end of the name, the longest first: what such a file is, and the fix.
+# By the end of the name: what such a file is, and the fix. Files that their first bytes tell are not listed.
 ENDINGS: dict[str, tuple[str, str]] = {
-    **dict.fromkeys((".nii.bz2", ".nrrd.bz2"), ("packed with bzip2", "unpack it (bunzip2) or pack it with gzip")),
-    **dict.fromkeys((".nii.xz", ".nrrd.xz", ".mha.xz"), ("packed with xz", "unpack it (unxz) or pack it with gzip")),
-    **dict.fromkeys((".nii.zst", ".nii.zstd"), ("packed with Zstandard", "unpack it (unzstd) or pack it with gzip")),
-    **dict.fromkeys((".nii.zip", ".nrrd.zip", ".dcm.zip"), ("a zip archive", "unpack it first")),
-    **dict.fromkeys((".nrrd.gz", ".mha.gz", ".dcm.gz"), ("packed with gzip", "unpack it (gunzip)")),
-    **dict.fromkeys((".img.gz", ".hdr.gz"), ("half of a packed NIfTI or Analyze pair", "save it as one .nii.gz")),
-    **dict.fromkeys((".hdr", ".img"), ("an image whose .hdr file is absent or of another format", _SNAP)),
+    **dict.fromkeys((".img.gz", ".hdr.gz"), ("half of a packed pair of .hdr and .img", "save it as one .nii.gz")),
     **dict.fromkeys((".vtk", ".vti", ".vtp", ".vtu"), ("a VTK file", _SNAP)),
-    **dict.fromkeys((".gipl", ".gipl.gz"), ("a GIPL image, which states no axes", _SNAP)),
-    **dict.fromkeys((".mgz", ".mgh"), ("a FreeSurfer volume", "convert it: mri_convert in.mgz out.nii.gz")),
-    **dict.fromkeys((".mnc", ".mnc.gz"), ("a MINC volume", "convert it: mnc2nii in.mnc out.nii")),
-    **dict.fromkeys((".par", ".rec"), ("a Philips PAR/REC file", "convert it with dcm2niix")),
-    **dict.fromkeys((".head", ".brik", ".brik.gz"), ("an AFNI volume", "convert it: 3dAFNItoNIFTI")),
+    **dict.fromkeys((".gipl", ".gipl.gz"), ("a GIPL file, which states no axes", _SNAP)),
+    **dict.fromkeys((".mgz", ".mgh"), ("a FreeSurfer volume", f"{_CONVERT}: mri_convert in.mgz out.nii.gz")),
+    **dict.fromkeys((".mnc", ".mnc.gz"), ("a MINC volume", f"{_CONVERT}: mnc2nii in.mnc out.nii")),
+    **dict.fromkeys((".par", ".rec"), ("a Philips PAR/REC file", f"{_CONVERT}, for example with dcm2niix")),
+    **dict.fromkeys((".head", ".brik", ".brik.gz"), ("an AFNI volume", f"{_CONVERT}: 3dAFNItoNIFTI")),
     **dict.fromkeys((".stl", ".obj", ".ply"), ("a surface, not voxels", _SURFACE)),
-    **dict.fromkeys((".mrml", ".mrb", ".vtm"), ("a 3D Slicer scene", _SCENE)),
+    **dict.fromkeys((".mrml", ".mrb", ".vtm"), ("a 3D Slicer scene", "save the segmentation as .seg.nrrd or NIfTI")),
     **dict.fromkeys(
         (".raw", ".zraw", ".raw.gz"), ("voxels without a header", "name the header: its .mhd or .nhdr file")
     ),
-    **dict.fromkeys((".mat",), ("a MATLAB file", "save it with niftiwrite, with the CT's header")),
-    **dict.fromkeys((".npy", ".npz"), ("a NumPy array", "save it as NIfTI with the CT's affine (nibabel)")),
-    **dict.fromkeys((".h5", ".hdf5", ".nc", ".zarr"), ("an array container", "save the volume as NIfTI or NRRD")),
-    **dict.fromkeys((".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".gif"), ("a picture", _PICTURE)),
+    **dict.fromkeys((".mat",), ("a MATLAB file", f"{_CONVERT}: niftiwrite, with the CT's header")),
+    **dict.fromkeys(
+        (".npy", ".npz"), ("a NumPy array without geometry", f"{_CONVERT}: nibabel, with the CT's affine")
+    ),
+    **dict.fromkeys((".h5", ".hdf5", ".nc"), ("an array container", _CONVERT)),
 }
 
 
-def refusal(path: Path, wanted: str) -> str | None:
-    """Why a file is not read although it may be sound.
+def unread_format(path: Path) -> tuple[str, str] | None:
+    """What a file is that is of a format that is not read, and what to do about it.
 
     Parameters
     ----------
     path : Path
         A file whose name is not that of a volume file that is read.
-    wanted : str
-        ``READ_IMAGES`` or ``READ_MASKS``.
 
     Returns
     -------
-    str or None
-        One line for an error; None when the name tells nothing, or the file is DICOM under such a name.
+    (what, fix) or None
+        None when the name tells nothing, or the file is DICOM under such a name.
     """
     name = path.name.lower()
     found = next((ENDINGS[end] for end in sorted(ENDINGS, key=len, reverse=True) if name.endswith(end)), None)
     if found is None or not path.is_file():
         return None
     kind = kind_of_file(path)
-    if kind is not None and kind.group == "dicom":
-        return None
-    what, fix = found
-    return f"{path.name}: {what}; this format is not read, wanted {wanted}; {fix}"
+    return None if kind is not None and kind.group == "dicom" else found

@@ -63,7 +63,7 @@ class PixelBits:
             found.append(
                 f"HighBit is {self.high} with BitsStored {self.stored}: values were taken from the bits up to it"
             )
-        if self.overlays:
+        if any(not self.high - self.stored < bit <= self.high for bit in self.overlays):
             found.append("overlay planes lie in unused bits of the pixels (high bits) and were masked")
         return tuple(found)
 
@@ -108,7 +108,7 @@ def read_bits(file: DicomFile) -> PixelBits:
 def _overlays(file: DicomFile) -> tuple[int, ...]:
     """Bits of the pixel cells that hold overlay planes; a plane with BitsAllocated 1 has data of its own."""
     found = set()
-    for group in OVERLAY_GROUPS:
+    for group in {tag >> 16 for tag in map(int, file.header.keys())} & set(OVERLAY_GROUPS):
         try:
             allocated = file.header.get((group, OVERLAY_BITS_ALLOCATED))
             position = file.header.get((group, OVERLAY_BIT_POSITION))

@@ -113,8 +113,10 @@ def _check_below(held: _Cells, bits: PixelBits, name: str) -> None:
 def _check_overlays(values: np.ndarray, held: _Cells, bits: PixelBits, name: str) -> None:
     """An overlay plane is said to lie inside the value: harmless when there is none in truth."""
     inside = {bit for bit in bits.overlays if held.low <= bit < held.low + held.count}
+    if not inside:
+        return
     without = replace(held, array=held.array & _mask(set(range(held.width)) - inside))
-    if inside and _smoother(without.value(bits.signed), values):
+    if _smoother(without.value(bits.signed), values):
         raise ScanError(
             f"{name}: an overlay plane lies in bit {min(inside)}, which HighBit {bits.high} counts to the pixel "
             "value; export the series again without overlays"
@@ -132,10 +134,10 @@ def _check_above(held: _Cells, values: np.ndarray, bits: PixelBits, name: str) -
             f"{name}: values use more bits than HighBit {bits.high} allows, BitsStored is {bits.stored}; export the "
             "series again"
         )
-    if _smoother(held.value(bits.signed, held.width - held.low), values):
+    if any(_smoother(held.value(signed, held.width - held.low), values) for signed in (False, True)):
         raise ScanError(
-            f"{name}: values seem to need more than BitsStored {bits.stored} bits (cut off, they wrap around); "
-            "export the series again with the right BitsStored"
+            f"{name}: values seem to need more than BitsStored {bits.stored} bits (cut off, they wrap around), or a "
+            "sign; export the series again"
         )
     return [f"bits above BitsStored {bits.stored} are set and were masked, they are no part of the pixel value"]
 
@@ -145,9 +147,10 @@ def _check_signed(
 ) -> tuple[np.ndarray, list[str]]:
     """Negative values whose sign is not certain: the stream says otherwise or is narrower, or no sign bits follow."""
     negative = values < 0
-    told = sample is not None and (sample.signed is False or (sample.signed is None and held.width < bits.stored))
-    unextended = held.above(bits) and not (held.array & held.above(bits))[negative].any()
-    if not negative.any() or not (told or unextended):
+    unsigned = sample is not None and sample.signed is not True
+    disagrees = unsigned and (sample.signed is False or held.width < bits.stored)
+    zero_filled = held.above(bits) and not (held.array & held.above(bits))[negative].any()
+    if not negative.any() or not (disagrees or zero_filled):
         return values, []
     other = held.value(signed=False)
     if held.count < bits.stored and _smoother(other, values):  # they fit into BitsStored with a sign of 0
@@ -157,7 +160,8 @@ def _check_signed(
             f"{name}: PixelRepresentation says signed, but its values seem unsigned, so HU are unknown; export the "
             "series again"
         )
-    return values, ["the compressed stream is unsigned, values were read as PixelRepresentation says: signed"] * told
+    note = "the compressed stream is unsigned, values were read as PixelRepresentation says: signed"
+    return values, [note] if disagrees else []
 
 
 def _check_unsigned(

@@ -20,7 +20,7 @@ from gc_ray.imaging.dicom_files import (
     quiet_libraries,
     text,
 )
-from gc_ray.imaging.jpeg import Sample, check_jpeg, sample_of
+from gc_ray.imaging.jpeg import SAMPLED, Sample, check_jpeg, sample_of
 from gc_ray.imaging.padding import PADDING_KEYWORDS
 from gc_ray.imaging.pixel_bits import BIT_TAGS, PixelBits, read_bits
 from gc_ray.imaging.pixel_values import pixel_values
@@ -119,7 +119,7 @@ def decode(file: DicomFile, shape: tuple[int, int], bits: PixelBits) -> tuple[np
             if file.transfer_syntax in JPEG_LS:
                 data.pixel_array_options(decoding_plugin="pyjpegls")
             cells = data.pixel_array
-        if cells.shape != shape or cells.dtype.kind != "u" or data.BitsStored > 8 * cells.itemsize:
+        if cells.shape != shape or cells.dtype.kind != "u":
             raise ValueError
         cells = cells.astype(f"u{cells.itemsize}", copy=False)  # in this machine's byte order
     return pixel_values(cells, bits, sample, file.name)
@@ -127,13 +127,13 @@ def decode(file: DicomFile, shape: tuple[int, int], bits: PixelBits) -> tuple[np
 
 def _sample(file: DicomFile, data: Dataset, shape: tuple[int, int]) -> Sample | None:
     """What the compressed stream says of its samples; ValueError when it does not go with the header."""
-    if not file.pixels.encapsulated:
+    if file.transfer_syntax not in SAMPLED:
         return None
     stream = get_frame(data.PixelData, 0, number_of_frames=1)
     if file.transfer_syntax in JPEG:
         check_jpeg(stream, shape, data.BitsAllocated // 8)
     sample = sample_of(stream, file.transfer_syntax)
-    if sample is not None and not 0 < sample.precision <= data.BitsAllocated:
+    if not 0 < sample.precision <= data.BitsAllocated:
         raise ValueError
     return sample
 

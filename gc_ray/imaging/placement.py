@@ -60,6 +60,9 @@ def find_placement(mask: Grid, ct: Grid) -> Placement | None:
     whole, origin = np.rint(steps).astype(int), np.rint(first).astype(int)
     if not ((np.abs(whole).sum(axis=0) == 1).all() and (np.abs(whole).sum(axis=1) == 1).all()):
         return None
+    # one step, since an axis of a single voxel has no second corner that would show another spacing
+    if not np.linalg.norm((steps - whole) * np.asarray(ct.spacing_mm), axis=1).max() <= SAME_GRID_MM:
+        return None
     last = np.array(mask.size) - 1
     corners = np.stack(np.meshgrid(*[(0, n) for n in last], indexing="ij"), -1).reshape(-1, 3)
     apart = mask.index_to_mm(corners) - ct.index_to_mm(corners @ whole + origin)

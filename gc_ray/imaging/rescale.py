@@ -17,7 +17,8 @@ MAX_RESCALE = 1e6  # no scanner comes near it, and integer HU stay exact below i
 # converters write for HU.
 HU_NAMES = re.compile(r"(hu|hounsfield(units?)?){1,2}")
 UNSPECIFIED = ("", "us", "unspecified")
-HU_UNIT = "[hnsf'U]"  # Hounsfield unit in UCUM, DICOM PS3.16 CID 7181
+HU_UNITS = ("hnsf'u", "hu")  # [hnsf'U] is the Hounsfield unit in UCUM, DICOM PS3.16 CID 7181
+NO_UNIT = "1"  # of UCUM, which says nothing of the scale
 # Defined terms of RescaleType, DICOM PS3.3 C.11.1.1.2, which are not HU.
 OTHER_SCALES = {
     "OD": "optical density",
@@ -59,7 +60,7 @@ def rescale(file: DicomFile) -> tuple[float, float] | None:
     if not 0 < abs(slope[0]) < MAX_RESCALE or abs(intercept[0]) > MAX_RESCALE:
         raise ScanError(f"{file.name}: RescaleSlope is 0 or the rescale lies beyond any HU scale; export it again")
     scale = text(file, "RescaleType").strip("\0 ")
-    name = re.sub(r"[\s.()\[\]-]", "", scale).lower()
+    name = _bare(scale)
     if name not in UNSPECIFIED and not HU_NAMES.fullmatch(name):
         raise ScanError(f"{file.name}: RescaleType is {_shown(scale)}, so values are not HU; use the HU series")
     units = _other_units(file) if name in UNSPECIFIED else ""
@@ -69,6 +70,11 @@ def rescale(file: DicomFile) -> tuple[float, float] | None:
             "HU; use the HU series"
         )
     return slope[0], intercept[0]
+
+
+def _bare(text: str) -> str:
+    """In small letters, without blanks, dots and brackets."""
+    return re.sub(r"[\s.()\[\]-]", "", text).lower()
 
 
 def _shown(scale: str) -> str:
@@ -87,7 +93,8 @@ def _other_units(file: DicomFile) -> str:
         ]
     except PARSER_ERRORS:  # it is not needed for the rescale
         return ""
-    if not codes or HU_UNIT in codes:
+    codes = [code for code in codes if code != NO_UNIT]
+    if any(_bare(code) in HU_UNITS for code in codes):
         return ""
     return " and ".join(code if SHORT_CODE.fullmatch(code) else "no known unit" for code in codes[:2])
 

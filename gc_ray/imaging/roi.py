@@ -80,9 +80,7 @@ def _fits(
     fits = [i for i, texts in enumerate(readings) if _plain(wanted) in map(_plain, texts)]
     if fits:
         label = shown(present[fits[0]][1])
-        note = (
-            f"{name}: ROI {label} read as {shown(wanted)}: the file states no character set, or a wrong one"
-        )
+        note = f"{name}: ROI {label} read as {shown(wanted)}: the file states no character set, or a wrong one"
         return fits, Notes(repairs=(note,))
     return [], Notes()
 

@@ -10,7 +10,7 @@ from pydicom import Dataset
 
 from gc_ray.errors import MaskError
 from gc_ray.imaging.contour_notes import contour_notes, dropped_notes
-from gc_ray.imaging.contour_slices import FilledSlice, Laid, Reading, fill_slice, traced_from_voxels
+from gc_ray.imaging.contour_slices import FilledSlice, Placed, Reading, fill_slice, traced_from_voxels
 from gc_ray.imaging.contours import outline
 from gc_ray.imaging.dicom_files import DicomFile, blaming, text
 from gc_ray.imaging.dicom_names import name_readings
@@ -79,10 +79,10 @@ def plan_contours(file: DicomFile, roi: str | None, ct: ScanGeometry) -> Contour
     images = [uid for contour in contours for uid in contour.images]
     notes += check_reference(chosen.frame, images, ct, file.name)
     closed = [c for c in contours if c.kind in PLANAR + XOR]
-    laid, reading, distances = _read(closed, ct.grid, what)
-    slices = _filled(laid, ct.grid.shape[1:], reading, what)
+    placed, reading, distances = _read(closed, ct.grid, what)
+    slices = _filled(placed, ct.grid.shape[1:], reading, what)
     check_size(sum(int(np.count_nonzero(one.region)) for one in slices), what)
-    read = {one.number for one in laid}
+    read = {one.number for one in placed}
     notes += dropped_notes([(len(c.points), c.kind) for c in contours if c.number not in read], what)
     notes += contour_notes(slices, reading.traced, what) + off_plane_remark(distances, file.name)
     return ContourPlan(what, {one.slice: one.region for one in slices}, notes)
@@ -140,20 +140,23 @@ def _coordinates(item: Dataset) -> np.ndarray:
     return np.array(item.get_item("ContourData").value.decode("ascii").strip("\0 ").split("\\"), float)
 
 
-def _read(closed: list[Contour], grid: Grid, what: str) -> tuple[list[Laid], Reading, list[float]]:
+def _read(closed: list[Contour], grid: Grid, what: str) -> tuple[list[Placed], Reading, list[float]]:
     """(the contours that count, on their slices; how they are read; distances from the slice planes in mm).
 
     Contours of one or two points count when all were traced from voxels: they are single voxels and lines of them.
     """
+    if not closed:
+        raise MaskError(f"{what} is empty: no closed contours, so no voxels")
     areas = [c for c in closed if len(c.points) >= 3]
-    laid, distances = _lay(areas, grid, what)
-    if traced_from_voxels(one.line for one in laid):
-        short, off = _lay([c for c in closed if len(c.points) < 3], grid, what)
+    placed, distances = _placed(areas, grid, what)
+    if traced_from_voxels(one.line for one in placed):
+        short, off = _placed([c for c in closed if len(c.points) < 3], grid, what)
         if traced_from_voxels(one.line for one in short):
-            return laid + short, Reading(_is_xor(closed, what), traced=True), distances + off
+            both = sorted(placed + short, key=lambda one: one.number)
+            return both, Reading(_is_xor(closed, what), traced=True), distances + off
     if not areas:
         raise MaskError(f"{what} is empty: no closed contours, so no voxels")
-    return laid, Reading(_is_xor(areas, what), traced=False), distances
+    return placed, Reading(_is_xor(areas, what), traced=False), distances
 
 
 def _is_xor(contours: list[Contour], what: str) -> bool:
@@ -167,22 +170,22 @@ def _is_xor(contours: list[Contour], what: str) -> bool:
     return exclusive > 0
 
 
-def _lay(contours: list[Contour], grid: Grid, what: str) -> tuple[list[Laid], list[float]]:
+def _placed(contours: list[Contour], grid: Grid, what: str) -> tuple[list[Placed], list[float]]:
     """(the contours on their slices, distances from the slice planes in mm)."""
-    laid, distances = [], []
+    placed, distances = [], []
     for contour in contours:
         at = grid.mm_to_index(contour.points)
         k, off = on_plane(at[:, 2], grid, f"{what}: contour {contour.number}")
         _check_inside(at, grid, f"{what}: contour {contour.number}")
         distances.append(off)
-        laid.append(Laid(contour.number, k, outline(at[:, :2])))
-    return laid, distances
+        placed.append(Placed(contour.number, k, outline(at[:, :2])))
+    return placed, distances
 
 
-def _filled(laid: list[Laid], shape: tuple[int, int], reading: Reading, what: str) -> list[FilledSlice]:
+def _filled(placed: list[Placed], shape: tuple[int, int], reading: Reading, what: str) -> list[FilledSlice]:
     """The region's voxels on every slice that has contours."""
-    by_slice: dict[int, list[Laid]] = defaultdict(list)
-    for contour in laid:
+    by_slice: dict[int, list[Placed]] = defaultdict(list)
+    for contour in placed:
         by_slice[contour.slice].append(contour)
     return [fill_slice(members, shape, reading, what) for _, members in sorted(by_slice.items())]
 

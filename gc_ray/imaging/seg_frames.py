@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def turn_of(frame: Frame, grid: Grid, what: str) -> Turn:
     steps = grid.mm_to_index(frame.position + frame.steps()) - grid.mm_to_index(frame.position)
     row, column = (int(axis) for axis in np.abs(steps).argmax(axis=1))
     if row == column or not np.isfinite(steps).all():
-        raise mismatch(what)
+        refuse_mismatch(what)
     return Turn(row, column, int(np.sign(steps[0, row])), int(np.sign(steps[1, column])))
 
 
@@ -103,7 +104,7 @@ def locate(frame: Frame, shape: tuple[int, int], turn: Turn, grid: Grid, what: s
     spacing = np.asarray(grid.spacing_mm)
     spread = np.abs(corners - corners[0] - wanted)[:, across] * spacing[across]
     if not spread.max() <= IN_PLANE_MM:  # also when it overflowed to NaN
-        raise mismatch(what)
+        refuse_mismatch(what)
     if not -0.5 < float(corners[:, turn.fixed].mean()) < grid.size[turn.fixed] - 0.5:
         return None
     at, off = _plane(corners[:, turn.fixed], turn.fixed, grid, what)
@@ -124,10 +125,10 @@ def _plane(values: np.ndarray, axis: int, grid: Grid, what: str) -> tuple[int, f
     return at, off
 
 
-def mismatch(what: str, why: str = "") -> MaskError:
-    """The refusal of a frame that is not on the CT's grid."""
+def refuse_mismatch(what: str, why: str = "") -> NoReturn:
+    """Raise MaskError for a frame that is not on the CT's grid."""
     more = f" ({why})" if why else ""
-    return MaskError(f"{what}: geometry mismatch, its pixel spacing or orientation is not the CT's{more}")
+    raise MaskError(f"{what}: geometry mismatch, its pixel spacing or orientation is not the CT's{more}")
 
 
 def covered(place: Place, shape: tuple[int, int], turn: Turn) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from gc_ray.imaging.grid import Grid
 from gc_ray.imaging.pixels import check_pixel_bytes
 from gc_ray.imaging.roi import check_reference, choose_roi, finished, off_plane_remark, shown
 from gc_ray.imaging.scan import Notes, RoiMask, ScanGeometry
-from gc_ray.imaging.seg_frames import Frame, Place, Turn, covered, locate, mismatch, put_frame, turn_of
+from gc_ray.imaging.seg_frames import Frame, Place, Turn, covered, locate, put_frame, refuse_mismatch, turn_of
 
 # SOP classes Segmentation Storage and Label Map Segmentation Storage
 SEGMENTATION = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
@@ -103,7 +103,7 @@ def _places(
         if turn.none and ((end <= 0).any() or (begin >= grid.size).any()):
             raise MaskError(f"{what} reaches outside the volume")
         if _beyond(begin, end, grid) and not turn.none:
-            raise mismatch(what, "axes reversed or exchanged, and it reaches outside the volume")
+            refuse_mismatch(what, "axes reversed or exchanged, and it reaches outside the volume")
         if _beyond(begin, end, grid) and shape == grid.shape[1:]:
             raise MaskError(f"{what} reaches outside the volume: of the CT's size and shifted against it")
     return tuple(places), turn

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gc_ray.errors import ScanError
-from gc_ray.imaging import folder, sop_classes
 from gc_ray.imaging.dicom_files import DicomFile, numbers, open_dicom, printable_uid, text
-from gc_ray.imaging.folder import Contents, counted, look_through
+from gc_ray.imaging.folder import Contents, advice_on_files, counted, format_fault, look_through
 from gc_ray.imaging.pixels import is_lossy
 from gc_ray.imaging.scan import Notes, ScanGeometry
 from gc_ray.imaging.slices import SLICE_KEYWORDS, Slice, check_agreement, read_slice
-from gc_ray.imaging.sop_classes import ENHANCED_CT, class_name, is_ct, is_directory
+from gc_ray.imaging.sop_classes import ENHANCED_CT, advice_on_objects, class_name, is_ct, is_directory
 from gc_ray.imaging.stacking import Place, Stack, stack
 
 WANTED = "wanted a folder of DICOM slices or a NIfTI, NRRD or MetaImage file"
@@ -68,7 +67,7 @@ def _open_all(path: Path) -> tuple[list[DicomFile], Notes]:
     if path.is_dir():
         root, contents = path, look_through(path)
     else:
-        fault = folder.format_fault(path, WANTED)
+        fault = format_fault(path, WANTED)
         if fault:
             raise ScanError(fault)
         root, contents = path.parent, Contents((path,), Counter(), Counter())
@@ -79,7 +78,7 @@ def _open_all(path: Path) -> tuple[list[DicomFile], Notes]:
     names = Counter(map(class_name, others))
     if not ct:
         found = counted(names + contents.others) or "no file at all"
-        fix = sop_classes.advice(others) or folder.advice(contents.kinds) or "the image column must name a CT series"
+        fix = advice_on_objects(others) or advice_on_files(contents.kinds) or "the image column must name a CT series"
         raise ScanError(f"no CT images here, found: {found}; {fix}")
     remarks = []
     if names:

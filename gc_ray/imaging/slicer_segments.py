@@ -100,20 +100,24 @@ def _number(text: str | None, name: str) -> int | None:
     return int(float(text))
 
 
-def slicer_grid(grid: Grid, metadata: Mapping[str, str], name: str) -> Grid:
-    """The grid with the origin that Slicer before 4.8 means, which counted it from the reference image's first voxel.
+def slicer_grid(grid: Grid, metadata: Mapping[str, str], name: str) -> tuple[Grid, Notes]:
+    """The grid with the origin that Slicer before 4.8 means, and a repair note where that is not the header's.
 
-    Raises MaskError when the extent that such a file states does not fit its size.
+    It stated the origin of the reference image, and where the file begins on it as an extent. Raises MaskError when
+    the extent does not fit the file's size.
     """
     stated = metadata.get("Segmentation_Extent")
     if stated is None or "Segmentation_ReferenceImageExtentOffset" in metadata:
-        return grid
+        return grid, Notes()
     box = re.findall(r"-?\d{1,9}", stated)
     first, last = [int(v) for v in box[::2]], [int(v) for v in box[1::2]]
     if len(box) != 6 or tuple(b - a + 1 for a, b in zip(first, last, strict=True)) != grid.size:
         raise MaskError(f"{name}: the extent that the header states is not the image's size; save it again")
+    if first == [0, 0, 0]:
+        return grid, Notes()
+    note = f"{name}: begins {tuple(first)} voxels from the origin in its header, as 3D Slicer before 4.8 writes it"
     origin = tuple(float(v) for v in grid.index_to_mm(np.array(first)))
-    return replace(grid, origin_mm=origin)
+    return replace(grid, origin_mm=origin), Notes(repairs=(note,))
 
 
 def segment_voxels(layer: np.ndarray, segment: Segment, name: str) -> tuple[np.ndarray, Notes]:

@@ -54,7 +54,7 @@ def class_name(file: DicomFile) -> str:
     return f"{name} (modality CT)" if file.modality == "CT" else name
 
 
-def advice(files: list[DicomFile]) -> str:
+def advice_on_objects(files: list[DicomFile]) -> str:
     """What to do about objects among which there is no CT image; empty when there is no particular advice."""
     if not files:
         return ""

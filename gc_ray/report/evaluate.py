@@ -21,7 +21,7 @@ class Request:
     """What is to be judged.
 
     scores, clinical: addresses, scores empty when those of the store are meant. encoding: of tables that are neither
-    UTF-8 nor UTF-16.
+    UTF-8 nor UTF-16. doubts: severity, flag, about and text of what speaks against the scores.
     """
 
     study: Study
@@ -32,6 +32,7 @@ class Request:
     published: str | None = None
     dry_run: bool = False
     encoding: str | None = None
+    doubts: tuple[tuple[str, str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def evaluate(request: Request, run: str, told: Callable[[int, int], None] = lamb
         if request.scores
         else from_store(request.store, request.study, request.tune)
     )
+    inputs = replace(inputs, doubts=(*request.doubts, *inputs.doubts))
     name = report_id(inputs)
     index, report, new = whole_index(request.store, FOLDER, name), None, False
     if index is None:

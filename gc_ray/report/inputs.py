@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass, field
-from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
@@ -21,6 +20,7 @@ from gc_ray.cohort.scores_table import parse_scores
 from gc_ray.cohort.table_files.cells import number
 from gc_ray.errors import StudyError, TableError
 from gc_ray.models.signature import Signature
+from gc_ray.report.labels import check_patients, joined_notes, named_cohorts
 from gc_ray.report.pictures import Picture, pictures_of
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
@@ -37,7 +37,8 @@ class Inputs:
 
     patients: indexed by patient_id; outcome (0 or 1), time and event (NaN where unknown), site, fold, and the
     clinical columns. scores: the table of that name, as a frame. card: what the step that made the scores says.
-    notes: what the readers of tables made elsewhere decided or left out.
+    notes: what the readers of tables made elsewhere decided or left out. doubts: severity, flag, about and text
+    of what was seen when the tables were read.
     """
 
     study: Study
@@ -54,6 +55,7 @@ class Inputs:
     outlines: pd.DataFrame | None = None
     pictures: tuple[Picture, ...] = ()
     notes: tuple[str, ...] = ()
+    doubts: tuple[tuple[str, str, str, str], ...] = ()
 
     @property
     def models(self) -> list[str]:
@@ -116,13 +118,17 @@ def from_file(scores: str, clinical: str | None, study: Study, encoding: str | N
     """A table of scores made anywhere, with the outcome in it or in a clinical table.
 
     scores: a table (see ``read_table``) with patient_id and score; model_id, variant, cohort, kind, and the columns
-    of outcome, time and event where they are known. Scores of a cohort called train count as in-sample unless
-    ``kind`` says otherwise. encoding: of tables that are neither UTF-8 nor UTF-16. TableError when a column or value
-    is missing, or a patient has no outcome; StudyError when the study has no signatures and its headline is no model
-    of these.
+    of outcome, time and event where they are known. Scores of a cohort called train, or Training and the like, count
+    as in-sample unless ``kind`` says otherwise. encoding: of tables that are neither UTF-8 nor UTF-16. TableError
+    when a column or value is missing, a patient has no outcome, rows of a patient contradict each other, a label of a
+    cohort is unclear, or ids or sites of the two tables do not meet; StudyError when the study has no signatures and
+    its headline is no model of these.
     """
     frame, notes = _table(scores, study, encoding)
-    patients, more = _patients_of_file(frame, clinical, study, encoding)
+    frame, renamed = named_cohorts(frame)
+    patients, more, joined = _patients_of_file(frame, clinical, study, encoding)
+    doubts = tuple(("note", "renamed", "scores", text) for text in renamed)
+    doubts += tuple(("note", "joined_tables", "scores", text) for text in joined)
     for name, value in DEFAULTS.items():
         frame[name] = frame[name].where(frame[name] != "", value) if name in frame else value
     if "kind" not in frame:
@@ -136,7 +142,7 @@ def from_file(scores: str, clinical: str | None, study: Study, encoding: str | N
     checked = _checked(kept, patients)
     said = {"made": "elsewhere: only a table of scores was given"}
     identity = digest([_fingerprint(checked), _fingerprint(patients)])
-    return _known_headline(Inputs(study, checked, patients, identity, said, notes=(*notes, *more)))
+    return _known_headline(Inputs(study, checked, patients, identity, said, notes=(*notes, *more), doubts=doubts))
 
 
 def tunings(store: Store, study_id: str) -> list[str]:
@@ -180,9 +186,7 @@ def _parquet(store: Store, name: str, study_id: str, tune_id: str) -> pd.DataFra
 
 def _outlines(store: Store, study: Study) -> pd.DataFrame:
     """What became of the outlines that the study's own features and network inputs were asked of."""
-    sets = {PurePath(name).stem for name in (*study.extract.feature_sets, study.tune.feature_set) if name}
-    sets |= {f"volumes/{recipe}" for recipe in study.extract.volumes}
-    found = ledger.read_ledger(store).filter(pc.field("feature_set").isin(sets))
+    found = ledger.read_ledger(store).filter(pc.field("feature_set").isin(sorted(study.own_sets)))
     return found.select([*tables.SCAN_KEY, "patient_id", "feature_set", "status"]).to_pandas()
 
 
@@ -201,17 +205,14 @@ def _patients(clinical: pd.DataFrame, study: Study, fold: pd.Series | None) -> p
 
 def _patients_of_file(
     scores: pd.DataFrame, clinical: str | None, study: Study, encoding: str | None
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """(the patients of a scores table, notes of the clinical table's reader)."""
+) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
+    """(patients of a scores table, notes of the clinical table's reader, how the patients of both meet)."""
     own = scores.drop_duplicates("patient_id").set_index("patient_id")
+    said = study.clinical
+    roles = zip(ROLES.values(), (said.outcome, said.time_months, said.event), strict=True)
+    check_patients(scores, ("site", "fold", *(given or usual for usual, given in roles)))
     if clinical is None:
-        patients = _patients(own, study, own.get("fold"))
-        again = _patients(scores.set_index("patient_id"), study, None)["outcome"].groupby(level=0).nunique()
-        if (again > 1).any():
-            raise TableError(
-                f"scores: patient {again.idxmax()} has outcome 0 and 1 in different rows; mend the table"
-            )
-        return patients, ()
+        return _patients(own, study, own.get("fold")), (), []
     name = parent_of(clinical)[1]
     try:
         table = read_clinical(read_bytes(clinical), name, encoding, _number_columns(study))
@@ -225,7 +226,10 @@ def _patients_of_file(
             raise TableError(f"{name}: {wrong[0]}")
         if "site" in text:
             values["site"] = text["site"]
-    return _patients(values, study, own.get("fold")), table.notes
+    notes = joined_notes(own, values, study)
+    if "site" not in values and "site" in own:
+        values["site"] = own["site"].reindex(values.index).fillna("").astype(str)
+    return _patients(values, study, own.get("fold")), table.notes, notes
 
 
 def _number_columns(study: Study) -> frozenset[str]:

@@ -121,7 +121,7 @@ def _survey(asked: tuple[ScanRow, str]) -> Survey:
 def _summarise(scans: Scans, job: Job, request: Request, run: str, computed: int, seconds: float) -> Summary:
     """Count the ledger against the manifests; a result that no ledger row accounts for is an error of ours."""
     held = ledger.read_ledger(request.store, ("site", "status", "reason"))
-    found = results_of(scans, held, job)
+    found = results_of(scans, held, job.products)
     for name, where in found.items():
         if where.null_count:
             lost = scans[pc.indices_nonzero(where.is_null())[0].as_py()]

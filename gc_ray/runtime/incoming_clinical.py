@@ -33,7 +33,7 @@ def predictors_of(table: ClinicalTable, coding: Coding, site_key: bytes | None) 
     errors = [finding.text for finding in findings if finding.level == "error"]
     if errors:
         raise TableError(f"{table.name}: {errors[0]}")
-    return _by_pseudonym(values, site_key)
+    return by_pseudonym(values, site_key)
 
 
 def lacking(clinical: pd.DataFrame | None, coding: Coding, patients: Iterable[str]) -> dict[str, list[str]]:
@@ -54,10 +54,11 @@ def outcomes_of(text: pd.DataFrame, outcome: str, site_key: bytes | None) -> pd.
     if outcome not in text:
         return None
     values = text[outcome].map(number_or_nan).astype("float64")
-    return _by_pseudonym(values.where(values.isin((0, 1))), site_key)
+    return by_pseudonym(values.where(values.isin((0, 1))), site_key)
 
 
-def _by_pseudonym(values: pd.DataFrame | pd.Series, site_key: bytes | None) -> pd.DataFrame | pd.Series:
+def by_pseudonym(values: pd.DataFrame | pd.Series, site_key: bytes | None) -> pd.DataFrame | pd.Series:
+    """The rows by the table's own patient id and, with a site's key, once more by its pseudonym."""
     if site_key is None:
         return values
     named = values.set_axis([pseudonym(site_key, f"patient {p}") for p in values.index])

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-import numpy as np
+import pandas as pd
 
 from gc_ray import ledger
 from gc_ray.cohort.features_table import FeaturesTable, parse_features
 from gc_ray.errors import TableError
+from gc_ray.patients import several_sites, several_sites_text
+from gc_ray.runtime.features_facts import features_facts
+from gc_ray.runtime.made_elsewhere import commit_table, held_rows, key_of
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
-from gc_ray.study import digest
-from gc_ray.tables import SCAN_KEY
 
-CODE = "elsewhere"  # the version of the code that computed: not ours
-NOTE = "values made elsewhere, brought in from a table"
-NAME = re.compile(r"[A-Za-z0-9_.-]+")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
 class Ingested:
     """What was brought in.
 
-    added: rows that are new or whose values changed. gaps: missing values. set_aside: columns that are no features.
-    notes: what the reader of the table decided or left out.
+    added: rows that are new or whose values changed; changed: the latter alone. gaps: missing values. set_aside:
+    columns that are no features. notes: what the reader of the table decided or left out, and what is worth knowing
+    of the values.
     """
 
     feature_set: str
@@ -36,6 +37,7 @@ class Ingested:
     gaps: int
     set_aside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    changed: int = 0
 
 
 def ingest(features: str, feature_set: str, store: Store, run: str, encoding: str | None = None) -> Ingested:
@@ -48,26 +50,40 @@ def ingest(features: str, feature_set: str, store: Store, run: str, encoding: st
     """
     name = parent_of(features)[1]
     table = read_features_table(features, encoding)
-    keys, values = table.keys, table.values
     if not NAME.fullmatch(feature_set):
         raise TableError(f"feature set {feature_set}: wanted letters, digits, _ . and - only; take another name")
-    names = tuple(values.columns)
-    settings = {"made": "elsewhere", "names": names}
-    settings_hash = digest(settings)
-    before = {_key(row): row for row in ledger.read_ledger(store).to_pylist() if row["feature_set"] == feature_set}
-    if any((row["settings_hash"], row["code_version"]) != (settings_hash, CODE) for row in before.values()):
-        raise TableError(f"{name}: the store has {feature_set} with other features or from extraction; name another")
-    folder = ledger.settings_folder(feature_set, settings_hash)
-    store.put(f"{folder}/settings.json", json.dumps({"settings": settings, "names": names}, indent=1).encode())
-    added = 0
-    for key, row in zip(keys.to_dict("records"), values.to_numpy(), strict=True):
-        added += _commit(store, key | {"feature_set": feature_set}, settings_hash, row, names, before)
+    _check_other_names(feature_set, store, name)
+    held = held_rows(store, feature_set)
+    _check_same_sites(table.keys, held, name)
+    done = commit_table(store, feature_set, table.keys, table.values, held, name)
     ledger.compact(store)
-    gaps = int(np.isnan(values.to_numpy()).sum())
-    done = Ingested(feature_set, len(keys), names, added, gaps, table.set_aside, table.notes)
-    record = {"run": run, "command": "ingest", "exit_code": 0, "table": name, **asdict(done)}
+    facts = features_facts(table.keys, table.values)
+    counts = (facts.rows, facts.features, done.new + done.changed, sum(facts.gaps.values()))
+    ingested = Ingested(feature_set, *counts, table.set_aside, (*table.notes, *facts.notes()), done.changed)
+    record = {"run": run, "command": "ingest", "exit_code": 0, "table": name, **asdict(ingested)}
     store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
-    return done
+    return ingested
+
+
+def _check_other_names(feature_set: str, store: Store, name: str) -> None:
+    """Raises TableError when a set of that name in another case is there: some disks do not tell them apart."""
+    there = set(ledger.read_ledger(store, ())["feature_set"].to_pylist()) - {feature_set}
+    other = next((held for held in sorted(there) if held.casefold() == feature_set.casefold()), None)
+    if other is not None:
+        raise TableError(
+            f"{name}: the store has {other}, which differs from {feature_set} only in case; name another"
+        )
+
+
+def _check_same_sites(keys: pd.DataFrame, held: Mapping[tuple, dict], name: str) -> None:
+    """Raises TableError when a row would replace that of another site's patient of the same number."""
+    sites: dict[str, dict[str, str]] = {}
+    for key in keys.to_dict("records"):
+        patient, before = key["patient_id"], held.get(key_of(key))
+        if before is not None and before["patient_id"] == patient:
+            sites |= several_sites({"the store": [(patient, before["site"])], name: [(patient, key["site"])]})
+    if sites:
+        raise TableError(f"{several_sites_text(sites)}; these rows would replace those of the store")
 
 
 def read_features_table(uri: str, encoding: str | None = None) -> FeaturesTable:
@@ -77,24 +93,3 @@ def read_features_table(uri: str, encoding: str | None = None) -> FeaturesTable:
         return parse_features(read_bytes(uri), name, encoding)
     except FileNotFoundError as error:
         raise TableError(f"{name}: wanted a features table, there is no such file; correct --features") from error
-
-
-def _commit(
-    store: Store, identity: dict, settings_hash: str, values: np.ndarray, names: tuple[str, ...], before: dict
-) -> bool:
-    """Stage and commit one row; False when the store has it with these values."""
-    content, old = digest(values.tolist()), before.get(_key(identity))
-    if old is not None and old["source_sha256"] == content:
-        return False
-    row = identity | {"generation": old["generation"] + 1 if old else 1}
-    gaps = {names[i]: "no value in the table" for i in np.flatnonzero(np.isnan(values))}
-    phase = row.pop("phase")
-    staged = ledger.stage_features(store, row, settings_hash, values.tolist())
-    row |= {"phase": phase, "status": "ok", "stage": "done", "reason": "", "notes": [NOTE], "object": staged}
-    row |= {"missing": json.dumps(gaps), "geometry": "{}", "mask_voxels": None, "source_stamp": content}
-    row |= {"source_sha256": content, "settings_hash": settings_hash, "code_version": CODE}
-    return ledger.commit(store, row | {"seconds": 0.0, "peak_mb": 0.0})
-
-
-def _key(row: dict) -> tuple:
-    return tuple(row[name] for name in SCAN_KEY)

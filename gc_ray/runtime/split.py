@@ -11,12 +11,14 @@ import pyarrow as pa
 from gc_ray import tables
 from gc_ray.cohort.clinical import check_clinical
 from gc_ray.cohort.coding import ARROW, coding_of, number_columns
+from gc_ray.cohort.duplicates import clinical_duplicates
 from gc_ray.cohort.eligibility import Eligibility, Step, apply_rules
 from gc_ray.cohort.findings import SHOWN, Finding
 from gc_ray.cohort.splits import draw_cohorts, draw_folds
 from gc_ray.cohort_tables import CohortTables, clinical_table, store_cohort
 from gc_ray.errors import StudyError, TableError
 from gc_ray.runtime.clinical_table import fetch_clinical
+from gc_ray.runtime.joined import store_findings
 from gc_ray.store import Store
 from gc_ray.study import Study
 
@@ -60,7 +62,9 @@ def split(clinical: str, study: Study, store: Store, run: str, encoding: str | N
     table = fetch_clinical(clinical, number_columns(study.clinical), encoding)
     text = table.cells
     values, findings = check_clinical(text, study.clinical)
+    findings += clinical_duplicates(text, study.clinical)
     _refuse(table.name, findings)
+    findings += store_findings(store, study, site_of(text))
     cohort, eligibility = divide(values, site_of(text), study)
     digest, new = store_cohort(store, study.name, cohort)
     groups = _groups(cohort.splits.to_pandas().set_index("patient_id"), values[study.clinical.outcome])

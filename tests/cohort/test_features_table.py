@@ -94,6 +94,17 @@ def test_a_row_with_fewer_cells_than_features_is_refused():
         parse("patient_id,f,g\nP1,1,2\nP2,3\nP3,4,5\n")
 
 
+def test_a_second_row_of_an_outline_is_refused_with_both_rows():
+    """Rows of another reader do not count."""
+    with pytest.raises(TableError, match=r"scan P1 occurs twice \(rows 3 and 5\); give each outline its own reader"):
+        parse("patient_id,reader,f\nP1,R1,1\nP1,R2,2\nP2,R1,3\nP1,R2,4\n")
+
+
+def test_a_table_of_one_row_is_not_taken_for_a_numbered_one():
+    """One patient to be scored: a count of 5 is a count, and two features may be equal."""
+    assert list(parse("patient_id,n,f,f.1\nP1,5,2,2\n").values) == ["n", "f", "f.1"]
+
+
 def test_keys_are_filled_in_and_text():
     """As in a manifest: reader R1, repeat 0, the patient's id for the scan; 007 keeps its zeros."""
     found = parse("patient_id,f,reader,repeat\n007,1,,\n007,2,R2,1.0\n")

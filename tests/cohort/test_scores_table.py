@@ -38,7 +38,7 @@ def test_a_missing_score_is_refused_with_its_patient(gap):
     with pytest.raises(TableError) as refusal:
         parse(f"patient_id,score,outcome\n0001,0.5,1\n0002,{gap},0\n0003,{gap},0\n")
     assert str(refusal.value).startswith(
-        "s.csv: score is empty for 2 row(s), the first is patient 0002 (row 3, column score (B)); give each row"
+        "s.csv: score is empty for 2 row(s), the first is patient 0002 (row 3, column score (B)); fill in each row"
     )
 
 
@@ -63,6 +63,15 @@ def test_an_outcome_of_true_and_false_is_0_and_1():
     assert found["event"].iloc[0] == 1 and np.isnan(found["event"].iloc[1])
     with pytest.raises(TableError, match="column outcome"):
         parse(f"{head}a,0.5,True,1\nb,0.5,0,1\n")
+
+
+@pytest.mark.parametrize("column", ["linear_predictor", "kind"])
+def test_what_goes_with_a_score_is_there_in_every_row_or_in_none(column):
+    """A gap is refused as that of a score is."""
+    with pytest.raises(
+        TableError, match=rf"^s\.csv: {column} is empty for 1 row\(s\), the first is patient 0002 \(row 3"
+    ):
+        parse(f"patient_id,score,{column}\n0001,0.5,1\n0002,0.5,\n")
 
 
 @pytest.mark.parametrize("lost", ["patient_id", "score"])

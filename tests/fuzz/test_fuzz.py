@@ -5,7 +5,7 @@ import pytest
 INPUTS = 200
 NAMES = (
     *("series", "seg", "rtstruct", "contours", "nifti", "nrrd-mha", "seg-nrrd"),
-    *("manifest", "clinical", "features", "scores", "study", "bundle"),
+    *("manifest", "clinical", "features", "scores", "study", "bundle", "numbers"),
 )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from gc_ray.errors import MaskError
 from gc_ray.imaging import contour_sets
-from gc_ray.imaging.contour_slices import FilledSlice, Finding, Laid, Reading, fill_slice, traced_from_voxels
+from gc_ray.imaging.contour_slices import FilledSlice, Finding, Placed, Reading, fill_slice, traced_from_voxels
 from gc_ray.imaging.contours import outline
 
 SHAPE = (16, 20)
@@ -58,7 +58,7 @@ def voxels(*boxes: tuple[int, int, int, int]) -> np.ndarray:
 
 def filled(*contours, xor: bool = False, traced: bool = False) -> FilledSlice:
     """What becomes of contours, numbered from 1, on slice 7."""
-    laid = [Laid(n, 7, outline(np.array(points, float))) for n, points in enumerate(contours, 1)]
+    laid = [Placed(n, 7, outline(np.array(points, float))) for n, points in enumerate(contours, 1)]
     return fill_slice(laid, SHAPE, Reading(xor, traced), "RS.dcm: ROI 'GTV'")
 
 
@@ -242,11 +242,35 @@ def test_a_contour_around_no_centre_is_named():
     assert found(result) == {Finding.EMPTY: [2, 3]}
 
 
-def test_a_hole_that_leaves_a_rim_is_named():
-    """The same outline drawn again, 0.3 voxels smaller, is a hole by the rule; no wall of voxels is that thin."""
-    result = filled(OUTER, box(2, 13, 2, 12, grow=-0.3))
-    assert found(result) == {Finding.RIM: [2]}
-    assert not found(filled(OUTER, box(3, 12, 3, 11)))
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param(box(2, 13, 2, 12, grow=-0.3), id="smaller"),
+        pytest.param(OUTER * 0.97 + np.array([7.5, 7]) * 0.03, id="scaled"),
+    ],
+)
+def test_an_outline_drawn_again_a_little_smaller_is_no_hole(again):
+    """Within half a voxel all along it would leave a rim that is thinner than any wall: united, with a note."""
+    for contours, number in (((OUTER, again), 2), ((again, OUTER), 1)):
+        result = filled(*contours)
+        assert np.array_equal(result.region, voxels((2, 13, 2, 12)))
+        assert found(result) == {Finding.REDRAWN: [number]}
+
+
+def test_a_circle_with_half_of_its_points_is_no_hole():
+    """Between its points it lies a quarter of a voxel inside."""
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    circle = np.array([9.3, 7.6]) + 7 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    result = filled(circle, circle[::2])
+    assert np.array_equal(result.region, filled(circle).region)
+    assert found(result) == {Finding.REDRAWN: [2]}
+
+
+def test_a_wall_of_one_voxel_is_a_wall():
+    """Its inner line is a whole voxel away."""
+    result = filled(OUTER, box(3, 12, 3, 11))
+    assert result.region.sum() == 12 * 11 - 10 * 9
+    assert not found(result)
 
 
 def test_a_contour_drawn_twice_around_is_counted_once():

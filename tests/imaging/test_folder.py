@@ -180,7 +180,7 @@ def test_a_file_with_the_suffix_of_the_slices_is_refused(slices, save):
 
 def test_a_slice_is_known_by_its_content_under_any_name(slices, save):
     """A suffix of another format does not hide it."""
-    names = ["0.jpg", "1.txt", "2.zip", "3.nii", "4", "5.exe"]
+    names = ["0.jpg", "1.txt", "2.zip", "3.nii", "INDEX", "5.exe"]
     assert survey_ct(save(slices, names)).grid.size[2] == 6
 
 
@@ -188,6 +188,13 @@ def test_a_link_to_a_file_that_is_not_there_is_refused(cd):
     """As git-annex and DataLad leave them where files were not fetched."""
     (cd / "IM000006").symlink_to("nowhere")
     refused(cd, r"^IM000006: a link to a file that is not there; fetch the file")
+
+
+def test_a_slice_without_right_to_read_it_is_refused_for_that(cd, monkeypatch):
+    """Not as damaged."""
+    put(cd, {"IM000006": UNKNOWN})
+    monkeypatch.setattr("gc_ray.imaging.folder.os.access", lambda path, mode: path.name != "IM000006")
+    refused(cd, "^IM000006: cannot be opened; give this user the right to read it")
 
 
 def test_a_folder_of_packed_slices_says_how_many_and_what_to_do(slices, save):

@@ -7,7 +7,7 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from gc_ray.errors import ScanError
-from gc_ray.imaging.jpeg import Sample, check_jpeg, sample_of
+from gc_ray.imaging.jpeg import SAMPLED, Sample, check_jpeg, sample_of
 from gc_ray.imaging.pixels import read_slice_hu
 
 SHAPE, WIDTH = (36, 40), 2
@@ -114,13 +114,13 @@ SIZ = b"\xff\x4f\xff\x51" + bytes(38)  # start of a JPEG 2000 codestream, up to 
         (SIZ + b"\x0b", JPEG2000Lossless, Sample(12, False)),
         (SIZ + b"\x8f", JPEG2000Lossless, Sample(16, True)),
         (b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0\0\0\0jp2c" + SIZ + b"\x0d", JPEG2000Lossless, Sample(14, False)),
-        (b"", RLELossless, None),
-        (b"", ExplicitVRLittleEndian, None),
     ],
 )
 def test_a_stream_tells_bits_and_sign_of_its_samples(head, syntax, sample):
     """JPEG and JPEG-LS know no sign; RLE and plain pixels are whole cells."""
     assert sample_of(head, syntax) == sample
+    assert syntax in SAMPLED
+    assert not SAMPLED & {RLELossless, ExplicitVRLittleEndian}
 
 
 @pytest.mark.parametrize(

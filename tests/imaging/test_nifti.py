@@ -94,6 +94,20 @@ def test_the_geometry_of_a_sound_header_is_that_of_itk_to_the_last_bit(write, na
     assert np.array_equal(opened.read().T, np.asanyarray(image.dataobj))
 
 
+def test_every_header_of_the_shared_data_agrees_with_itself(data):
+    """34 files of five origins: as ITK reads them, nothing repaired."""
+    paths = sorted(data.rglob("*.nii.gz"))
+    assert len(paths) >= 34
+    for path in paths:
+        opened = open_nifti(path)
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        assert opened.grid.spacing_mm == reader.GetSpacing()
+        assert (opened.grid.origin_mm, opened.grid.direction) == (reader.GetOrigin(), reader.GetDirection())
+        assert opened.notes.repairs == ()
+
+
 TWO = {
     "sform of unit vectors": (
         {"sform": SFORM / [0.8, 0.8, 3, 1]},
@@ -101,7 +115,10 @@ TWO = {
     ),
     "pixdim of ones": ({"sform": SFORM, "pixdim": (1, 1, 1, 1)}, "sform 0.8 x 0.8 x 3, pixdim 1 x 1 x 1 mm"),
     "pixdim of zeros": ({"sform": SFORM, "pixdim": (1, 0, 0, 0)}, "sform 0.8 x 0.8 x 3, pixdim 1 x 1 x 1 mm"),
-    "slices of 5 mm in one form": ({"sform": SFORM * [1, 1, 5 / 3, 1], "qform": QFORM}, "two spacings: sform .* x 5"),
+    "slices of 5 mm in one form": (
+        {"sform": SFORM * [1, 1, 5 / 3, 1], "qform": QFORM},
+        "two spacings: sform .* x 5, pixdim and qform 0.8",
+    ),
     "spacing 0.002 mm apart": ({"sform": SFORM * [1.0025, 1, 1, 1]}, "two spacings: sform 0.802 x 0.8 x 3"),
     "origin 0.002 mm apart": (
         {"sform": SFORM, "qform": (0, 0, 1, 25, 180, 100.002)},
@@ -286,8 +303,6 @@ def test_half_of_a_pair_is_refused(tmp_path):
     (tmp_path / "m.img").rename(tmp_path / "x.img")
     with pytest.raises(ScanError, match=r"^m\.hdr: of a pair of \.hdr and \.img, m\.img is not beside it"):
         survey_ct(tmp_path / "m.hdr")
-    with pytest.raises(ScanError, match=r"^x\.img: an image whose \.hdr file is absent"):
-        survey_ct(tmp_path / "x.img")
 
 
 @pytest.mark.parametrize("name", ["m.hdr", "m.img", "m.nii"])

@@ -1,4 +1,4 @@
-"""Padding outside the scanned field is told when it would read as tissue."""
+"""Padding outside the scanned field is reported when it would read as tissue."""
 
 import numpy as np
 import pytest
@@ -25,10 +25,10 @@ def test_padding_that_reads_as_tissue_is_remarked(slices, save, value, intercept
     scan = read_ct(save(slices))
     assert (scan.volume.array[1:3, 0] == value + intercept).all()
     assert scan.notes.repairs == ()
-    told = (
+    note = (
         f"padding pixels outside the scanned field (PixelPaddingValue) read as {hu} HU, like tissue (2 of 6 slices)"
     )
-    assert told in scan.notes.remarks
+    assert note in scan.notes.remarks
 
 
 @pytest.mark.parametrize(("value", "intercept"), [(-2000, -1024), (0, -1024), (24, -1024)])
@@ -47,7 +47,7 @@ def test_a_range_of_padding_counts_to_its_limit(slices, save):
     assert "read as 36 HU" in remark
 
 
-def test_padding_that_no_pixel_has_is_not_told(slices, save):
+def test_padding_that_no_pixel_has_is_not_reported(slices, save):
     """Most slices fill their matrix."""
     for data in slices:
         data.PixelPaddingValue = 30000

@@ -170,7 +170,7 @@ def test_overlays_below_a_shifted_value_are_masked(write):
         pixel_values(cells, PixelBits(16, 12, 15, False), None, "slice.dcm")
 
 
-def test_a_declared_overlay_is_told_by_the_header_alone(write):
+def test_a_declared_overlay_is_reported_from_the_header_alone(write):
     """Its bit is masked without a second note, wherever it lies above the value."""
     path = write((UNSIGNED | TEXT << 12).astype(np.uint16), 12, 11, False)
     data = pydicom.dcmread(path)
@@ -210,6 +210,11 @@ def test_values_that_need_more_bits_than_stored_are_refused(write, signed):
     refused(
         write(values.astype(np.uint16), 12, 11, signed), "values seem to need more|PixelRepresentation says signed"
     )
+
+
+def test_signed_values_under_an_unsigned_header_of_fewer_bits_are_refused(write):
+    """Cells of -1,000 under 12 unsigned bits would be 3,096; their upper bits show the sign."""
+    refused(write(SIGNED.astype(np.uint16), 12, 11, False), "values seem to need more .*, or a sign")
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint32])

@@ -108,6 +108,14 @@ def test_a_single_slice_is_a_part_of_the_grid(write):
     assert read.mask.voxels == REGION[2].sum()
 
 
+def test_a_single_slice_of_another_thickness_is_refused(write):
+    """Its spacing is not the CT's, though its voxel centres are."""
+    image = sitk.RegionOfInterest(image_of(REGION), (12, 10, 1), (0, 0, 2))
+    image.SetSpacing((0.5, 0.75, 2.5))
+    with pytest.raises(MaskError, match=r"spacing \(0.500, 0.750, 2.500\) where the CT has"):
+        survey_mask(write(image), None, CT)
+
+
 def test_a_part_that_is_flipped_too_is_placed(write):
     """Both at once are still whole voxels."""
     image = sitk.Flip(sitk.RegionOfInterest(image_of(REGION), (10, 8, 6), (1, 2, 1)), (True, True, False), False)

@@ -71,7 +71,7 @@ def test_units_of_a_real_world_value_mapping_count_where_the_rescale_has_none(sl
         data.RescaleType, data.RealWorldValueMappingSequence = "US", mapping("mg/cm3")
     with pytest.raises(ScanError, match=r"^000\.dcm: .*Real World Value Mapping says mg/cm3, so values are not HU"):
         survey_ct(save(slices))
-    for scale, units in (("US", ("mg/cm3", "[hnsf'U]")), ("HU", ("mg/cm3",)), ("", ())):
+    for scale, units in (("US", ("mg/cm3", "[hnsf'U]")), ("HU", ("mg/cm3",)), ("", ("1",)), ("", ("HU",)), ("", ())):
         for data in slices:
             data.RescaleType, data.RealWorldValueMappingSequence = scale, mapping(*units)
         assert survey_ct(save(slices)).grid.size[2] == 6

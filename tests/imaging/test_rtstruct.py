@@ -64,6 +64,8 @@ def test_other_spellings_of_exclusive_contours_are_read(rtstruct, box, images, c
     """Tools write the term with two underscores, in small letters, or with a blank."""
     contours = [(spelling, box(1, 2, 9, 2, 9)), (spelling, box(1, 6, 15, 5, 12))]
     assert read_mask(rtstruct({"GTV": contours}, images=images), None, ct).mask.voxels == 64 + 80 - 40
+    planar = [("INTERPOLATED_PLANAR", c) for _, c in contours]
+    assert read_mask(rtstruct({"GTV": planar}, images=images), None, ct).mask.voxels == 64 + 80 - 20
 
 
 def test_both_types_of_closed_contours_in_one_region_are_refused(rtstruct, box, images, ct, assert_refused):

@@ -146,7 +146,9 @@ def test_voxels_outside_the_stated_extent_are_kept_with_a_remark(write):
 def test_an_extent_of_the_time_before_offsets_moves_the_origin(write):
     """Slicer before 4.8 counts from the reference image's origin; an extent that does not fit is refused."""
     keys = [ORIGIN, "Segment0_Name:=tumour", "Segmentation_Extent:=1 8 1 6 1 6"]
-    assert np.array_equal(read_mask(write(FIRST[1:7, 1:7, 1:9], keys), None, CT).mask.array, FIRST)
+    read = read_mask(write(FIRST[1:7, 1:7, 1:9], keys), None, CT)
+    assert np.array_equal(read.mask.array, FIRST)
+    assert "begins (1, 1, 1) voxels from the origin in its header" in read.notes.repairs[0]
     with pytest.raises(MaskError, match="the extent that the header states is not the image's size"):
         survey_mask(write(FIRST, keys), None, CT)
 

@@ -283,7 +283,9 @@ def test_patients_without_features_are_left_out_and_counted(tmp_path):
     gathered = gather(made.store, made.study)
     assert len(gathered.data.y) == 140
     (lost,) = gathered.left_out
-    assert (lost["reason"], lost["patients"]) == ("without radiomics features", 10)
+    assert (lost.reason, lost.patients) == ("radiomics features made_up: not in the store", 10)
+    assert sum(n for n, _ in lost.cohorts.values()) == 10
+    assert {name: of for name, (_, of) in lost.cohorts.items()} == {"train": 105, "internal": 45}
 
 
 def test_a_study_without_signatures_says_so(tmp_path):

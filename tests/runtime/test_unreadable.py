@@ -15,7 +15,7 @@ import pytest
 from gc_ray import ledger, source
 from gc_ray.cohort.manifest import ScanRow
 from gc_ray.errors import ScanError, StoreError
-from gc_ray.runtime import check, incoming, rescore, scan_source, scan_work
+from gc_ray.runtime import check, incoming, rescore_input, scan_source, scan_work
 from gc_ray.runtime.check import check_scan
 from gc_ray.runtime.incoming import find_series
 from gc_ray.runtime.manifests import read_manifests
@@ -162,7 +162,7 @@ def test_the_first_look_never_raises(unreadable):
     scan, changes, reason = unreadable
     row = replace(scan.row, **changes)
     assert isinstance(survey_scan(row), Survey)
-    _, absent = rescore._stamp(row)
+    _, absent = rescore_input._stamp(row)
     assert absent == ("its image is not there" if "sees nothing" in reason else "")
 
 

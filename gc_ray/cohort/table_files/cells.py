@@ -9,15 +9,16 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-# white space of Unicode, and what is invisible: zero-width characters, soft hyphen, marks of the writing direction
+# white space of Unicode, and what is invisible: zero-width characters, soft hyphen, marks of the writing direction,
+# the sign with which DOS ends a file
 BLANKS = "".join(
-    map(
-        chr,
-        (
-            *(*range(0x09, 0x0E), *range(0x1C, 0x21), 0x85, 0xA0, 0xAD, 0x061C, 0x1680, 0x180E),
-            *(*range(0x2000, 0x2010), *range(0x2028, 0x2030), *range(0x205F, 0x206A), 0x3000, 0xFEFF),
-        ),
+    chr(letter)
+    for first, last in (
+        *((0x09, 0x0D), (0x1A, 0x1A), (0x1C, 0x20), (0x85, 0x85), (0xA0, 0xA0), (0xAD, 0xAD), (0x61C, 0x61C)),
+        *((0x1680, 0x1680), (0x180E, 0x180E), (0x2000, 0x200F), (0x2028, 0x202F), (0x205F, 0x2069)),
+        *((0x3000, 0x3000), (0xFEFF, 0xFEFF)),
     )
+    for letter in range(first, last + 1)
 )
 
 # in any case, for every table; as pandas, R, SAS, MySQL, C and Excel write it, and as people do

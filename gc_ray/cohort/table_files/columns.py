@@ -16,10 +16,10 @@ from gc_ray.errors import TableError
 
 # what pandas, R and readr write where the column with the row's name or number had no name itself
 NAMELESS = re.compile(
-    r"(Unnamed: \d+(_level_\d+)?(\.\d+)?|\.\.\.\d+|__index_level_\d+__|level_0|row[._ ]?names?|_row)?", re.IGNORECASE
+    r"(Unnamed: \d+(_level_\d+)?(\.\d+)?|\.\.\.\d+|__index_level_\d+__|level_\d+|row[._ ]?names?|_row)?",
+    re.IGNORECASE,
 )
-# pandas' name for the second column of a name, and the suffixes of its merge
-AGAIN = re.compile(r"(.+)\.\d+")
+AGAIN = re.compile(r"(.+)\.\d+")  # how pandas renames the second column of a name
 STUDY_COLUMNS = ("patient_id", "scan_id", "site", "phase", "reader", "repeat", "roi", "image", "mask", "series_uid")
 STUDY_COLUMNS += ("score", "model_id", "cohort", "kind", "variant", "outcome", "time_months", "event")
 
@@ -90,7 +90,8 @@ def _check_renamed(columns: dict[str, pa.ChunkedArray], name: str) -> None:
         match = AGAIN.fullmatch(text)
         if match is None or match[1] not in columns:
             continue
-        if match[1] in STUDY_COLUMNS or column.equals(columns[match[1]]):
+        again = len(column) > 1 and column.equals(columns[match[1]])  # one row may be equal by chance
+        if match[1] in STUDY_COLUMNS or again:
             raise TableError(
                 f"{name}: column {text} is a second column {match[1]} (pandas renames it so); keep one of the two"
             )

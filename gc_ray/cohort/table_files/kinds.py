@@ -71,7 +71,7 @@ def opened(data: bytes, name: str, wanted: str) -> tuple[Kind, bytes]:
     if PARQUET.match(data) or (data.startswith(b"PAR1") and data.endswith(b"PAR1")):
         return "parquet", data
     if name.lower().endswith((".parquet", ".pq")):
-        raise TableError(f"{name}: wanted a CSV or Parquet {wanted} table, it is no Parquet file; {_rename(data)}")
+        raise TableError(f"{name}: wanted a Parquet {wanted} table, it is no Parquet file; {_parquet_fix(data)}")
     if data.startswith(ZIP):
         return _inside_zip(data, name, wanted), data
     for pattern, what, fix in _COMPILED:
@@ -89,7 +89,7 @@ def _is_binary(data: bytes, kind: FileKind) -> bool:
     return kind.group != "text" and CONTROLS.search(data[:HEAD_BYTES]) is not None
 
 
-def _rename(data: bytes) -> str:
+def _parquet_fix(data: bytes) -> str:
     return "copy it again, it is empty" if not data else "give it the name of what it is, or write it again"
 
 

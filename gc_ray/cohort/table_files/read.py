@@ -23,21 +23,12 @@ from gc_ray.cohort.table_files.separated import read_separated
 from gc_ray.errors import TableError, one_line
 
 TEXT = pd.StringDtype("pyarrow")  # a third of the memory of Python's strings
+SIGN = re.compile(rf"{KEY}\s*([^\w.\s]|\s(?=\w))")  # what follows a known name inside a name
 AS_WRITTEN = ("image", "mask")  # addresses of files: their letters stay as they are
 # what tables call the patient's id, letters and digits alone
 ID_NAMES = ("id", "ids", "pid", "patient", "patients", "patientid", "patientnumber", "patientno", "case", "caseid")
-ID_NAMES += (
-    "subject",
-    "subjectid",
-    "studyid",
-    "mrn",
-    "hospitalnumber",
-    "病人号",
-    "患者编号",
-    "病历号",
-    "住院号",
-    "编号",
-)
+ID_NAMES += ("subject", "subjectid", "studyid", "mrn", "hospitalnumber")
+ID_NAMES += ("病人号", "患者编号", "病历号", "住院号", "编号")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +77,12 @@ class InputTable:
         hints = [f"did you mean '{there}' for {column}? rename it" for column, there in near.items() if there]
         if hints:
             return "; ".join(hints)
-        if len(self.cells.columns) == 1:
-            return "separate the columns by commas (CSV UTF-8)"
-        return (
-            f"add them, or give column {self.unnamed[0]}, which has no name, one of them"
-            if self.unnamed
-            else "add them"
-        )
+        if sign := next((m[1] for column in self.cells if (m := SIGN.search(column))), None):
+            if sign in ",;|":
+                return "each row is in one pair of quotation marks; remove them"
+            return f"columns are separated by '{sign}'; save the table as CSV UTF-8, which separates them by commas"
+        named = f", or give column {self.unnamed[0]}, which has no name, one of them" if self.unnamed else ""
+        return f"add them{named}"
 
 
 def read_table(
@@ -153,7 +143,10 @@ def reading(name: str, wanted: str) -> Iterator[None]:
         raise
     except (ValueError, OSError, ArithmeticError, LookupError, TypeError, pa.ArrowException, MemoryError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise TableError(f"{name}: wanted a CSV or Parquet {wanted} table, it cannot be read: {reason}") from error
+        raise TableError(
+            f"{name}: wanted a CSV, Excel or Parquet {wanted} table, it cannot be read ({reason}); copy or write it "
+            "again"
+        ) from error
 
 
 def _named(raw: RawTable, name: str) -> InputTable:

@@ -139,7 +139,7 @@ def _header(rows: Iterator[Row], name: str) -> tuple[Iterator[Row], list[int], R
 
 
 def _blank(cells: list[str]) -> bool:
-    return not "".join(cells).strip(BLANKS)
+    return not any(cell.strip(BLANKS) for cell in cells)
 
 
 def _check_no_title(first: list[str], below: list[Row], name: str) -> None:

@@ -16,7 +16,8 @@ from gc_ray.errors import TableError
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 SAMPLE_LINES = 200  # in which the separator is looked for
 SAMPLE_TEXT = 1 << 20  # characters of them
-EXCEL_LINE = re.compile(r'\ufeff?"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's first line; a spreadsheet does not show it
+BLANK_SEPARATED = re.compile(rf'(^|[ "]){KEY}"? +"?\w|\w"? +"?{KEY}("| |$)')
+EXCEL_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's first line; a spreadsheet does not show it
 
 
 def read_separated(data: bytes, name: str, encoding: str | None) -> tuple[RawTable, str]:
@@ -30,12 +31,13 @@ def read_separated(data: bytes, name: str, encoding: str | None) -> tuple[RawTab
     source = io.BytesIO(data)
     source.seek(found.skip)
     lines = _lines(io.TextIOWrapper(source, found.codec, newline=""), name)
-    first = next(lines, "")
+    first = next(lines, "").lstrip("\ufeff")
     if said := EXCEL_LINE.fullmatch(first):
         separator, sample = said[1], []
     else:
         sample = [first, *_sample(lines)]
         separator = separator_of(sample)
+        _check_blanks(sample, name)
     raw = collect(_rows(chain(sample, lines), separator, name), name, _refuse_beyond(name, separator))
     if raw.short and raw.short[-1] == raw.rows[-1] and not data.rstrip(b"\0").endswith((b"\n", b"\r")):
         raise TableError(f"{name}: row {raw.short[-1]}, the last, is cut short; copy or write the table again")
@@ -56,6 +58,16 @@ def separator_of(sample: list[str]) -> str:
             if len(names) > 1 and found > score:
                 best, score = separator, found
     return best
+
+
+def _check_blanks(sample: list[str], name: str) -> None:
+    """Raise TableError where blanks separate the names, as R's write.table has it."""
+    names = next((line for line in sample if line.strip(BLANKS)), "")
+    if BLANK_SEPARATED.search(names):
+        raise TableError(
+            f"{name}: columns are separated by blanks, wanted commas; save it as CSV UTF-8, in R by "
+            "write.csv(x, file, row.names = FALSE)"
+        )
 
 
 def _readable(rows: Iterator[list[str]]) -> Iterator[list[str]]:

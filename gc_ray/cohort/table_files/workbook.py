@@ -35,23 +35,6 @@ LONGEST_PART = 16 * STEP  # of a part that no row ends
 FAULTS = (ValueError, LookupError, TypeError, AttributeError, OSError, EOFError, RuntimeError, ArithmeticError)
 FAULTS += (zipfile.BadZipFile, zlib.error, ParseError)  # what openpyxl raises on damaged files
 
-_ROW = 1_048_576  # of a sheet
-EXACT = 10**15  # Excel keeps 15 digits
-STEP = 1 << 20  # bytes of a sheet's XML that are searched at a time
-LONGEST_PART = 16 * STEP  # of a part that no row ends
-FAULTS = (
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    OSError,
-    EOFError,
-    RuntimeError,
-    ArithmeticError,
-)
-FAULTS += (zipfile.BadZipFile, zlib.error, ParseError, NotImplementedError)
-
 _ROW = re.compile(rb"<(?:\w+:)?row\b([^>]{0,2000})>")
 _HIDDEN = re.compile(rb'\bhidden="(?:1|true)"')
 _NUMBER = re.compile(rb'\br="(\d{1,7})"')
@@ -88,6 +71,7 @@ def read_workbook(data: bytes, name: str) -> tuple[RawTable, dict[int, int]]:
 
 
 def _read(data: bytes, name: str) -> tuple[RawTable, dict[int, int]]:
+    _check_strict(data, name)
     book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
     sheet, notes = _chosen(book, name)
     facts = _facts(sheet)
@@ -102,7 +86,18 @@ def _read(data: bytes, name: str) -> tuple[RawTable, dict[int, int]]:
     if beyond:
         notes.append(f"cells right of the last column name are left out in {len(beyond)} row(s) (row {beyond[0]})")
     raw.notes[:0] = notes
+    raw.short = []  # cells of a sheet have an address: one that is empty at the end of a row is no cell lost
     return raw, dates
+
+
+def _check_strict(data: bytes, name: str) -> None:
+    """Raise TableError for the variant of the format that openpyxl does not read."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        main = archive.read("xl/workbook.xml")
+    if b"purl.oclc.org/ooxml" in main:
+        raise TableError(
+            f"{name}: the workbook is a Strict Open XML one; save it as Excel workbook (.xlsx) or CSV UTF-8"
+        )
 
 
 def _chosen(book: openpyxl.Workbook, name: str) -> tuple[ReadOnlyWorksheet, list[str]]:

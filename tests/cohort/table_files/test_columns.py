@@ -1,5 +1,7 @@
 """Names of columns: cleaned, left out where there is none, refused where one occurs twice."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -54,7 +56,7 @@ def test_another_column_is_refused_only_where_it_repeats_the_values():
     "name",
     [
         *("", '""', " ", "\u200b", "Unnamed: 0", "Unnamed: 3", "Unnamed: 0.1", "Unnamed: 0_level_0", "...1"),
-        *("level_0", "row.names", "rownames", "row_names", "__index_level_0__", "Row Names"),
+        *("level_0", "level_1", "row.names", "rownames", "row_names", "__index_level_0__", "Row Names"),
     ],
 )
 @pytest.mark.parametrize("values", [("0", "1", "2"), ("1", "2", "3"), ("5", "9", "7"), ("a", "b", "c")])
@@ -96,8 +98,15 @@ def test_a_missing_column_is_refused_with_a_hint_where_the_first_has_no_name():
         TableError, match="patient_id missing, found x, y; add them, or give column A, which has no name"
     ):
         table.require(("patient_id",))
-    with pytest.raises(TableError, match="found patient_id x; separate the columns by commas"):
-        read("patient_id x\nP1 2\n").require(("patient_id",))
+
+
+@pytest.mark.parametrize("sign", ["\N{FULLWIDTH COMMA}", "\N{FULLWIDTH SEMICOLON}", ":", "^", "~", "\u3001"])
+def test_a_sign_that_is_no_separator_is_named(sign):
+    """The commas of a Chinese keyboard, and others."""
+    with pytest.raises(
+        TableError, match=rf"columns are separated by '{re.escape(sign)}'; save the table as CSV UTF-8"
+    ):
+        read(f"patient_id{sign}x\nP1{sign}2\n").require(("patient_id",))
 
 
 def test_letters_are_those_of_a_spreadsheet():

@@ -141,5 +141,5 @@ def test_parquet_is_read_under_whatever_name(name):
 @pytest.mark.parametrize("damage", [slice(0, 40), slice(0, -10), slice(4, None)])
 def test_a_damaged_file_is_refused(damage):
     """Cut at either end."""
-    with pytest.raises(TableError, match=r"^t\.parquet: wanted a CSV or Parquet clinical table, it"):
+    with pytest.raises(TableError, match=r"^t\.parquet: wanted a .*Parquet clinical table, it .*; (copy|give)"):
         read(parquet(pa.table({"patient_id": ["a"], "x": [1.5]}))[damage])

@@ -135,6 +135,29 @@ def test_an_empty_table_is_refused(data):
         read(data)
 
 
+@pytest.mark.parametrize(
+    "data", [b'"patient_id" "f"\n"P1" 0.5\n', b'"f" "patient_id"\n"1" 0.5 "P1"\n', b"patient_id f\nP1 0.5\n"]
+)
+def test_columns_separated_by_blanks_are_refused_with_rs_fix(data):
+    """As R's write.table writes them when it is told nothing."""
+    with pytest.raises(TableError, match=r"columns are separated by blanks, wanted commas; .* in R by write\.csv"):
+        read(data)
+
+
+def test_a_row_in_one_pair_of_quotation_marks_is_refused():
+    """As Excel writes a column that holds whole lines."""
+    with pytest.raises(
+        TableError, match="found patient_id,a; each row is in one pair of quotation marks; remove them"
+    ):
+        read(b'"patient_id,a"\n"P1,1"\n').require(("patient_id",))
+
+
+def test_marks_before_and_after_the_text_are_no_text():
+    """Two byte order marks before a quoted name, and the sign with which DOS ends a file."""
+    table = read(b'\xef\xbb\xbf\xef\xbb\xbf"patient_id",a\r\nP1,1\r\n\x1a')
+    assert table.cells.to_dict("list") == {"patient_id": ["P1"], "a": ["1"]}
+
+
 def test_blanks_after_a_separator_may_stand_before_a_quotation_mark():
     """As people write a table by hand."""
     assert read(b'patient_id, note\nP1, "a, b"\n').cells["note"].tolist() == ["a, b"]

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from openpyxl.utils.dataframe import dataframe_to_rows
 
+from gc_ray.cohort.features_table import parse_features
 from gc_ray.cohort.table_files.read import InputTable, read_table
 from gc_ray.errors import TableError
 
@@ -212,6 +213,22 @@ def test_a_size_that_a_sheet_claims_is_not_believed():
     """Some programs write a dimension of one cell."""
     data = changed(saved(book_of(ROWS)), SHEET, '<dimension ref="[^"]*"', '<dimension ref="A1"')
     assert read(data).cells.shape == (2, 3)
+
+
+def test_an_empty_cell_at_the_end_of_a_row_is_no_cell_lost():
+    """Cells of a sheet have an address: a table of features may end with a gap."""
+    data = saved(book_of([["patient_id", "a", "b"], ["P1", 1.5, None], ["P2", None, 2]]))
+    assert parse_features(data, "f.xlsx").values.fillna(-1).to_dict("list") == {"a": [1.5, -1], "b": [-1, 2]}
+    assert read(data).short == ()
+
+
+def test_the_strict_variant_of_the_format_is_named():
+    """Which openpyxl does not read: a sheet would be missing without a word."""
+    data = changed(
+        saved(book_of(ROWS)), "xl/workbook.xml", "http://schemas.openxmlformats.org", "http://purl.oclc.org/ooxml"
+    )
+    with pytest.raises(TableError, match=r"the workbook is a Strict Open XML one; save it as Excel workbook"):
+        read(data)
 
 
 @pytest.mark.parametrize("keep", [200, 2000, -60])
