@@ -150,7 +150,7 @@ def extract(
     encoding: Encoding = None,
     retry: Annotated[
         list[Retry] | None,
-        typer.Option("--retry", help="Compute refused results again, files unchanged or not; repeatable."),
+        typer.Option("--retry", help="Compute such results again, also where their files are unchanged."),
     ] = None,
     allow_mixed_cpu: Annotated[
         bool, typer.Option("--allow-mixed-cpu", help="Let nodes of several processor instruction sets compute.")
