@@ -38,7 +38,9 @@ def alert_command(text: str) -> tuple[str, ...]:
         raise StudyError(f"alert command {text!r}: {error}; close the quotation mark in --on-alert") from error
     if not words or shutil.which(words[0]) is None:
         program = words[0] if words else ""
-        raise StudyError(f"alert command: wanted a program that can be started, got {program!r}; give its full path in --on-alert")
+        raise StudyError(
+            f"alert command: wanted a program that can be started, got {program!r}; give its full path in --on-alert"
+        )
     return words
 
 

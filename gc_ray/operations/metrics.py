@@ -91,7 +91,9 @@ class Metrics:
         try:
             write_to_textfile(str(self._file), self.registry)
         except OSError as error:
-            raise StudyError(f"metrics file {self._file.name} cannot be written: {error.strerror}; correct --metrics-file") from error
+            raise StudyError(
+                f"metrics file {self._file.name} cannot be written: {error.strerror}; correct --metrics-file"
+            ) from error
         self._written = time.monotonic()
 
 
@@ -113,7 +115,9 @@ def endpoint(text: str) -> Endpoint:
     """
     host, _, port = text.rpartition(":")
     if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise StudyError(f"metrics: wanted PORT or HOST:PORT with a port from 1 to 65535, got {text!r}; correct --metrics-port")
+        raise StudyError(
+            f"metrics: wanted PORT or HOST:PORT with a port from 1 to 65535, got {text!r}; correct --metrics-port"
+        )
     return Endpoint(host.strip("[]") or LOCAL, int(port))
 
 
