@@ -9,6 +9,7 @@ import pandas as pd
 
 from gc_ray.cohort.findings import some
 from gc_ray.cohort.table_files.cells import gaps_in, number
+from gc_ray.cohort.table_files.ids import empty_text
 from gc_ray.cohort.table_files.read import InputTable, read_table
 from gc_ray.errors import TableError
 
@@ -54,10 +55,8 @@ def parse_scores(
     table = read_table(data, name, "scores", encoding, lambda column: column in numbers)
     table.require(("patient_id", "score"))
     cells = table.cells
-    if (empty := cells.index[cells["patient_id"] == ""]).size:
-        raise TableError(
-            f"{name}: patient_id is empty in {len(empty)} row(s), the first is row {empty[0]}; fill it in"
-        )
+    if empty := empty_text(cells["patient_id"]):
+        raise TableError(f"{name}: {empty}; fill it in")
     known = levels or {}
     columns = {column: _column(table, column, column in numbers, known.get(column, ())) for column in cells}
     _check_whole(table, columns)

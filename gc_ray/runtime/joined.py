@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -171,7 +172,13 @@ def check_names(families: Mapping[str, Features], study: Study) -> None:
 
 
 def _typed(name: str) -> str:
-    return same_label(name).replace("_", "").replace("-", "").replace(".", "")
+    """The name without case and signs, and without what pandas or R add to a column that occurs again."""
+    return (
+        same_label(re.sub(r"(?<=.)(\.+\d+|[._][xy])$", "", name.strip()))
+        .replace("_", "")
+        .replace("-", "")
+        .replace(".", "")
+    )
 
 
 def _nothing(side: Side, splits: pd.DataFrame, study: Study) -> str:
