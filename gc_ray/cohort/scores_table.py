@@ -60,6 +60,7 @@ def parse_scores(
     known = levels or {}
     columns = {column: _column(table, column, column in numbers, known.get(column, ())) for column in cells}
     _check_whole(table, columns)
+    _check_once(table)
     return pd.DataFrame(columns), table.notes
 
 
@@ -95,6 +96,19 @@ def _numbers(cells: pd.Series, gaps: pd.Series) -> list[float] | list[int]:
         except ValueError as error:
             raise ValueError(i, text) from error
     return values
+
+
+def _check_once(table: InputTable) -> None:
+    """Raise TableError where a patient has two scores of one model."""
+    named = [column for column in ("study_id", "model_id", "variant", "kind", "patient_id") if column in table.cells]
+    again = table.cells.duplicated(named, keep=False)
+    if again.any():
+        patients = table.cells["patient_id"][again]
+        first = patients.index[patients == patients.iloc[0]]
+        raise TableError(
+            f"{table.name}: wanted one score of a model for each patient, {patients.nunique()} patients have more, such "
+            f"as {patients.iloc[0]} (rows {first[0]} and {first[1]}); keep one, or name the models by a column model_id"
+        )
 
 
 def _check_whole(table: InputTable, columns: Mapping[str, pd.Series]) -> None:

@@ -249,6 +249,14 @@ def test_a_feature_named_as_the_outcome_time_or_event_is_refused(made, name):
         made.joined(made.features.assign(**{name: range(5, 5 + N)}))
 
 
+@pytest.mark.parametrize("factor", [1e-160, 1e160, 1e300])
+def test_a_feature_too_large_or_too_small_to_square_is_refused(made, factor):
+    """Its variance would be infinite or 0, and it would be left out or end the fit; 1e90 is computed with."""
+    values = np.random.default_rng(0).normal(size=N)
+    with pytest.raises(TableError, match=r"the largest value of 1 feature\(s\) is not between .* in size \(odd "):
+        made.joined(made.features.assign(odd=values * factor))
+
+
 def test_the_set_that_is_asked_for_is_the_set_that_is_read(made):
     """Names are compared whole and in their case: not up to a dot, not as a beginning; a file names its set."""
     names = ["feat", "feat.v2", "feat2", "feat.yaml"]
