@@ -106,8 +106,9 @@ def _check_once(table: InputTable) -> None:
         patients = table.cells["patient_id"][again]
         first = patients.index[patients == patients.iloc[0]]
         raise TableError(
-            f"{table.name}: wanted one score of a model for each patient, {patients.nunique()} patients have more, such "
-            f"as {patients.iloc[0]} (rows {first[0]} and {first[1]}); keep one, or name the models by a column model_id"
+            f"{table.name}: wanted one score of a model for each patient, {patients.nunique()} patients have more, "
+            f"such as {patients.iloc[0]} (rows {first[0]} and {first[1]}); keep one, or name the models by a column "
+            "model_id"
         )
 
 

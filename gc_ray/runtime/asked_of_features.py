@@ -90,7 +90,7 @@ def _names(values: pd.DataFrame, study: Study) -> Iterator[Finding]:
 
 
 def _people(patients: pd.Series, values: pd.DataFrame, study: Study) -> Iterator[Finding]:
-    """Features too large or too small to compute with, or two patients whose features say that they are one person."""
+    """Features too large or too small to compute with, and two patients who are one person by their features."""
     try:
         features = {"the features table": Features(tuple(values.columns), values.to_numpy())}
         check_magnitudes(features)
