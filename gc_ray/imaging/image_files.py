@@ -60,6 +60,8 @@ def check_suffix(path: Path) -> None:
     kind = kind_of_file(path)
     if kind is not None and kind.key == "gzip" and "gzip" in fitting:
         kind = _inside_gzip(path)
+        if kind is not None and kind.key == "gzip":
+            raise ScanError(f"{path.name}: header cannot be read: packed twice by gzip; unpack it once (gunzip)")
     if kind is not None and kind.key not in fitting and kind.key != "text":
         raise ScanError(f"{path.name}: header cannot be read: this is {kind.name}; {kind.fix}")
 

@@ -158,7 +158,9 @@ def test_detached_voxels_lie_beside_their_header(name, target, image, tmp_path):
     (tmp_path / "secret.raw").write_bytes((folder / "a.raw").read_bytes())
     text = (folder / name).read_text().replace("a.raw", target)
     (folder / name).write_text(text)
-    with pytest.raises(ScanError, match=f"^{name}: its voxels are said to lie in another folder|^{name}: header"):
+    with pytest.raises(
+        ScanError, match=f"^{name}: the header names the file of its voxels by a path|^{name}: header"
+    ):
         read_ct(folder / name)
 
 

@@ -83,7 +83,11 @@ def test_nan_is_background_with_a_note(write, labels, name, kind):
 
 @pytest.mark.parametrize(
     ("inside", "outside", "message"),
-    [(np.nan, 0, "the mask is empty: 24 voxels hold NaN"), (np.nan, np.nan, "is empty"), (1, np.inf, "infinite values")],
+    [
+        (np.nan, 0, "the mask is empty: 24 voxels hold NaN"),
+        (np.nan, np.nan, "is empty"),
+        (1, np.inf, "infinite values"),
+    ],
 )
 def test_nan_and_infinity_never_mark_a_region(write, labels, inside, outside, message):
     """What a map of NaN and 0 means is not known; infinite values are no labels."""
