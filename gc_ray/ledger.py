@@ -44,6 +44,7 @@ def commit_name(row: dict) -> str:
 
 def commit(store: Store, row: dict) -> bool:
     """Create the ledger row; False when this generation of the key is committed already (the row is then dropped)."""
+    row = tables.LATER["ledger"] | row
     tables.build(tables.LEDGER, [row])
     name = commit_name(row)
     store.put(_mark(name), b"")  # before it: a commit without its mark would go unseen
@@ -246,7 +247,8 @@ def _read_ledger(store: Store, kind: tables.Table) -> pa.Table:
     names = [column.name for column in kind.columns]
     fresh = pa.Table.from_pylist([{name: row[name] for name in names} for row in loose], schema=kind.schema())
     order = [*((name, "ascending") for name in kind.key), ("generation", "descending")]
-    held = pa.concat_tables([*shards.read_shards(store, shards.shard_names(store, SHARDS), names), fresh])
+    parts = shards.read_shards(store, shards.shard_names(store, SHARDS), names)
+    held = pa.concat_tables([*(tables.widen(kind, part) for part in parts), fresh])
     ordered = held.combine_chunks().sort_by(order)
     return tables.check(kind, first_of_each(ordered, kind.key).combine_chunks())
 
@@ -264,9 +266,9 @@ def _loose(store: Store) -> tuple[list[str], list[dict]]:
 
 
 def _parsed(data: bytes) -> dict | None:
-    """A ledger row; None when its bytes are damaged."""
+    """A ledger row, of this version or an older one; None when its bytes are damaged."""
     try:
-        return json.loads(data)
+        return tables.LATER["ledger"] | json.loads(data)
     except ValueError:
         return None
 

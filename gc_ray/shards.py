@@ -29,10 +29,12 @@ def shard_names(store: Store, folder: str) -> list[str]:
 
 
 def read_shards(store: Store, names: Sequence[str], columns: Sequence[str] | None = None) -> list[pa.Table]:
-    """The rows of some shards, of their columns all or those named."""
+    """The rows of some shards, of their columns all or those named, where they have them."""
 
     def read(name: str) -> pa.Table:
-        return pq.read_table(io.BytesIO(store.get(name)), columns=columns, use_threads=False)
+        file = pq.ParquetFile(io.BytesIO(store.get(name)))
+        held = None if columns is None else [column for column in columns if column in file.schema_arrow.names]
+        return file.read(columns=held, use_threads=False)
 
     return _side_by_side(read, names)
 
@@ -40,7 +42,9 @@ def read_shards(store: Store, names: Sequence[str], columns: Sequence[str] | Non
 def add_rows(store: Store, kind: tables.Table, folder: str, fresh: pa.Table) -> None:
     """Write rows as shards, together with those of shards that are small, which are then deleted."""
     small = [name for name in shard_names(store, folder) if _rows_in(name) < SMALL_SHARD]
-    merged = unique(kind, pa.concat_tables([*read_shards(store, small), fresh]))
+    merged = unique(
+        kind, pa.concat_tables([*(tables.widen(kind, part) for part in read_shards(store, small)), fresh])
+    )
     written = set()
     for start in range(0, merged.num_rows, SHARD_ROWS):
         part = tables.check(kind, merged.slice(start, SHARD_ROWS))

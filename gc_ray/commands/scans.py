@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gc_ray.commands.operated import Operator, operated
 from gc_ray.errors import StudyError
+from gc_ray.exit_codes import BAD_INPUT, DONE, OVER_BUDGET, Problem
 from gc_ray.options import (
-    BAD_INPUT,
-    DONE,
-    OVER_BUDGET,
     AsJson,
     Encoding,
     FeatureSets,
@@ -27,6 +27,13 @@ from gc_ray.options import (
 )
 from gc_ray.store import open_store
 from gc_ray.study import load_study
+
+
+class Retry(StrEnum):
+    """Results that a run can be asked to compute again."""
+
+    REFUSED = "refused"
+    FAILED = "failed"
 
 
 def synth(
@@ -116,15 +123,17 @@ def check(
 
         found = run(tuple(scans), clinical, settings, manifest_only, workers, encoding)
         (console.show_json if as_json else console.show_check)(found)
-        refused = sum(v.verdict == "refused" for v in found.verdicts)
+        refused = sum(v.verdict in ("refused", "failed") for v in found.verdicts)
         over = refused > settings.extract.failure_budget * found.outlines
     if any(finding.level == "error" for finding in found.findings):
         raise typer.Exit(BAD_INPUT)
     raise typer.Exit(OVER_BUDGET if over else DONE)
 
 
+@operated
 def extract(
     *,
+    operator: Operator,
     scans: Scans,
     store: StoreUri,
     feature_set: FeatureSets = None,
@@ -140,7 +149,18 @@ def extract(
         float | None, typer.Option(help="Share of refused or failed results above which the exit code is 3.")
     ] = None,
     encoding: Encoding = None,
-) -> None:
+    retry: Annotated[
+        list[Retry] | None,
+        typer.Option("--retry", help="Compute such results again, also where their files are unchanged."),
+    ] = None,
+    allow_mixed_cpu: Annotated[
+        bool, typer.Option("--allow-mixed-cpu", help="Let nodes of several processor instruction sets compute.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be computed, in what memory, time and nodes; write nothing."),
+    ] = False,
+) -> tuple[Problem, ...]:
     """Turn scans and masks into features: a ledger row for every outline, radiomics and volumes in the store.
 
     What is committed already is left alone, so the same command again resumes a run that was cut off.
@@ -149,15 +169,24 @@ def extract(
         from gc_ray import console
         from gc_ray.runtime.extract import Request
         from gc_ray.runtime.extract import extract as run
+        from gc_ray.runtime.preview_lines import preview_lines
 
         chosen = {"feature_sets": feature_set, "volumes": volumes, "failure_budget": failure_budget}
         flags = [f"extract.{name}={value}" for name, value in chosen.items() if value is not None]
         settings = load_study(study, (*(overrides or ()), *flags))
-        request = Request(tuple(scans), open_store(store), settings, workers, limit, verify, encoding)
-        with console.watching() as watch:
-            summary = run(request, watch, run_id("extract"), time.monotonic)
+        again = tuple(one.value for one in retry or ())
+        request = Request(
+            tuple(scans), open_store(store), settings, workers, limit, verify, encoding, again, allow_mixed_cpu
+        )
+        if dry_run:
+            from gc_ray.runtime.preview import preview
+
+            console.show_lines(*preview_lines(preview(request)))
+            return ()
+        with operator.watching() as watch:
+            summary = run(request, watch, operator.run, time.monotonic)
         console.show_summary(summary, store)
-    raise typer.Exit(OVER_BUDGET if summary.over_budget else DONE)
+    return summary.problems
 
 
 def ingest(

@@ -16,10 +16,12 @@ import pyarrow.compute as pc
 
 from gc_ray import ledger
 from gc_ray.errors import StudyError, TableError
+from gc_ray.exit_codes import exit_code
 from gc_ray.models.autoencoder import EMBED_BATCH, Pair, autoencoder_network, encode
 from gc_ray.models.model_folder import read_model
 from gc_ray.runtime.inference import TRIES, Inference, Outcome, device_of, infer
 from gc_ray.runtime.inputs import code_version, read_pair
+from gc_ray.runtime.node import instruction_set, this_node
 from gc_ray.runtime.summary import Summary, summarise
 from gc_ray.store import Store
 from gc_ray.study import Study, digest
@@ -122,6 +124,8 @@ class Embedder:
         measured = {
             "seconds": (time.perf_counter() - begin) / max(len(read), 1),
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "node": this_node(),
+            "cpu": instruction_set(),
         }
         for row, pair in read:
             yield row | measured, next(latents) if pair else None
@@ -197,7 +201,7 @@ def _finish(request: Request, feature_set: str, keys: set[tuple], computed: int,
     record = {
         "run": run,
         "command": "embed",
-        "exit_code": 3 if summary.over_budget else 0,
+        "exit_code": exit_code(summary.problems),
         "model": request.model,
         "results": [{"site": site, "status": s, "n": n} for (site, s), n in sorted(summary.counts.items())],
         "computed": computed,
