@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gc_ray import tables
+from gc_ray import sealed, tables
 from gc_ray.errors import TableError
 from gc_ray.shards import parquet
 from gc_ray.store import Store
@@ -52,7 +52,7 @@ def store_cohort(store: Store, study_id: str, cohort: CohortTables) -> tuple[str
         for part in PARTS:
             content = getattr(cohort, part)
             store.create(_name(card, part), _bytes(content))
-        if store.create(_card_name(study_id), json.dumps(card, indent=1).encode()):
+        if sealed.create(store, _card_name(study_id), card):
             return card["hash"], True
         held = _card(store, study_id)
     if held["hash"] != card["hash"]:
@@ -109,7 +109,7 @@ def _committed(store: Store, study_id: str) -> dict:
 
 
 def _card(store: Store, study_id: str) -> dict:
-    return json.loads(store.get(_card_name(study_id)))
+    return sealed.read(store, _card_name(study_id))
 
 
 def _card_name(study_id: str) -> str:

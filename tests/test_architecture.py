@@ -15,7 +15,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [
     {"errors", "joins", "kernels", "settings"},
     {"store", "tables", "imaging", "study_cohort", "study_signatures"},
+    {"sealed"},
     {"shards"},
+    {"feature_rows", "store_format"},
     {"source", "ledger", "cohort_tables", "evaluation_tables", "study"},
     {"merge", "cohort", "features", "models", "evaluate"},
     {"report"},

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
+from gc_ray import sealed
 from gc_ray.errors import StudyError
 from gc_ray.report.identity import report_id
 from gc_ray.report.inputs import Inputs, from_file, from_store
@@ -77,7 +78,7 @@ def evaluate(request: Request, run: str, told: Callable[[int, int], None] = lamb
     if not request.dry_run:
         record = {"run": run, "command": "evaluate", "exit_code": 0, **asdict(outcome)}
         record["study"] = request.study.model_dump(mode="json")
-        request.store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
+        sealed.put(request.store, f"runs/{run}.json", record)
     return outcome
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable
 
 import pandas as pd
 
-from gc_ray import tables
+from gc_ray import sealed, tables
 from gc_ray.evaluation_tables import CHECKLIST
 from gc_ray.report.checklist import checklist_rows
 from gc_ray.report.compute import Evaluation
@@ -84,11 +82,9 @@ def _index(done: Evaluation, plots: list[Plot], files: dict[str, bytes]) -> byte
         "study": inputs.study.model_dump(mode="json", exclude={"publish"}),
         "figures": {plot.name: {"title": plot.title, "alt": plot.alt} for plot in plots},
         "tables": {name: _records(done.frame(name)) for name in IN_INDEX},
-        "files": {
-            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
-        },
+        "files": sealed.described(files),
     }
-    return json.dumps(said, indent=1, allow_nan=False).encode()
+    return sealed.seal(said, allow_nan=False)
 
 
 def _records(frame: pd.DataFrame) -> list[dict]:

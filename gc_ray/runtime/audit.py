@@ -5,14 +5,13 @@ As in the ledger, a mark beside each result that no shard holds yet spares the l
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pyarrow as pa
 
-from gc_ray import shards, tables
+from gc_ray import sealed, shards, tables
 from gc_ray.cohort.manifest import ScanRow
-from gc_ray.errors import TableError
+from gc_ray.errors import DamagedError, TableError
 from gc_ray.store import Store
 
 COLUMNS = {column.name for column in tables.RESCORES.columns}
@@ -36,9 +35,9 @@ def commit(store: Store, name: str, result: dict) -> bool:
     """
     tables.build(tables.RESCORES, [result])
     store.put(_mark(name), b"")
-    if store.create(name, json.dumps(result, sort_keys=True, allow_nan=False).encode()):
+    if store.create(name, sealed.seal(result, allow_nan=False)):
         return True
-    if _parsed(store.get(name)) is None:
+    if _parsed(store, name, store.get(name)) is None:
         raise TableError(f"result {name} is damaged; delete it and run this again, which scores its scan anew")
     return False
 
@@ -49,12 +48,12 @@ def read_scores(store: Store, bundle_id: str, columns: tuple[str, ...] | None = 
     if columns is not None:
         wanted = {*kind.key, *columns}
         kind = replace(kind, columns=tuple(c for c in kind.columns if c.name in wanted))
-    return shards.retry_when_moved(lambda: _read(store, bundle_id, kind))
+    return shards.retry_when_moved(store, lambda: _read(store, bundle_id, kind))
 
 
 def compact(store: Store, bundle_id: str) -> int:
     """Bring results into ``scores/bundles/<bundle_id>/``; how many were in no shard yet. Safe beside other runs."""
-    return shards.retry_when_moved(lambda: _compact(store, bundle_id))
+    return shards.retry_when_moved(store, lambda: _compact(store, bundle_id))
 
 
 def _folder(bundle_id: str) -> str:
@@ -65,33 +64,35 @@ def _mark(name: str) -> str:
     return f"{MARKS}{name.removeprefix('audit/')}"
 
 
-def _loose(store: Store, bundle_id: str) -> tuple[list[str], list[dict]]:
-    """Names and rows of the results that no shard holds yet; of all where there is no shard; never a damaged one."""
-    loose = shards.read_loose(store, f"audit/{bundle_id}", f"{MARKS}{bundle_id}", _folder(bundle_id))
-    whole = {name: row for name, data in loose if (row := _parsed(data)) is not None}
-    return list(whole), list(whole.values())
+def _loose(store: Store, bundle_id: str) -> tuple[dict[str, dict], shards.Listed]:
+    """Rows by name of the results that no shard holds yet, of all where there is none; and the shards.
+
+    A damaged result is left out: whoever scores its scan again is told.
+    """
+    loose, held = shards.read_loose(store, f"audit/{bundle_id}", f"{MARKS}{bundle_id}", _folder(bundle_id))
+    return {name: row for name, data in loose if (row := _parsed(store, name, data)) is not None}, held
 
 
-def _parsed(data: bytes) -> dict | None:
+def _parsed(store: Store, name: str, data: bytes) -> dict | None:
     """The row of a result; None when it is damaged."""
     try:
-        row = json.loads(data)
-    except ValueError:
+        row = sealed.unseal(store, name, data)
+    except DamagedError:
         return None
-    return row if isinstance(row, dict) and row.keys() == COLUMNS else None
+    return row if row.keys() == COLUMNS else None
 
 
 def _read(store: Store, bundle_id: str, kind: tables.Table) -> pa.Table:
-    _, loose = _loose(store, bundle_id)  # first: a result that moves in between is seen twice, never missed
+    loose, held = _loose(store, bundle_id)
     names = [column.name for column in kind.columns]
-    parts = shards.read_shards(store, shards.shard_names(store, _folder(bundle_id)), names)
-    fresh = pa.Table.from_pylist([{name: row[name] for name in names} for row in loose], schema=kind.schema())
+    parts = shards.read_shards(store, held.names, names, kind)
+    fresh = pa.Table.from_pylist([{n: row[n] for n in names} for row in loose.values()], schema=kind.schema())
     return tables.check(kind, shards.unique(kind, pa.concat_tables([*parts, fresh])))
 
 
 def _compact(store: Store, bundle_id: str) -> int:
-    names, loose = _loose(store, bundle_id)
+    loose, _ = _loose(store, bundle_id)
     if loose:
-        marks = [_mark(name) for name in names]
-        shards.add_marked(store, tables.RESCORES, _folder(bundle_id), tables.build(tables.RESCORES, loose), marks)
+        rows = tables.build(tables.RESCORES, list(loose.values()))
+        shards.add_marked(store, tables.RESCORES, _folder(bundle_id), rows, [_mark(name) for name in loose])
     return len(loose)

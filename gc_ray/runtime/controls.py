@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from gc_ray import sealed
 from gc_ray.models.cohort_data import CohortData
 from gc_ray.models.controls import Control, planted_leak, shuffled_features, shuffled_outcome
 from gc_ray.models.nested import outer_parts
@@ -50,7 +50,7 @@ def control(store: Store, study: Study, which: Control, workers: int | None, wat
         shuffle = shuffled_outcome if which == "shuffled-outcome" else shuffled_features
         found = _resampled(store, study, (shuffle(gathered.data, seed), book, name), workers, watch)
         done = Controlled(study.name, which, found, True)
-    store.put(f"controls/{name}.json", json.dumps(asdict(done), indent=1).encode())
+    sealed.put(store, f"controls/{name}.json", asdict(done))
     return done
 
 

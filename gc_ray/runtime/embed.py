@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import time
 from collections import Counter
@@ -14,7 +13,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gc_ray import ledger
+from gc_ray import ledger, sealed
 from gc_ray.errors import StudyError, TableError
 from gc_ray.models.autoencoder import EMBED_BATCH, Pair, autoencoder_network, encode
 from gc_ray.models.model_folder import read_model
@@ -156,8 +155,8 @@ def _describe(store: Store, model: str) -> tuple[str, str]:
     weights = found.weights["to_latent.weight"]
     names = [f"deep_{i:03d}" for i in range(len(weights))]
     settings_hash = digest(card["parts"])
-    text = json.dumps({"settings": {"model_id": model, "parts": card["parts"]}, "names": names}, indent=1)
-    store.put(f"{ledger.settings_folder(f'deep/{model}', settings_hash)}/settings.json", text.encode())
+    content = {"settings": {"model_id": model, "parts": card["parts"]}, "names": names}
+    sealed.put(store, f"{ledger.settings_folder(f'deep/{model}', settings_hash)}/settings.json", content)
     return card["identity"]["settings"]["recipe"], settings_hash
 
 
@@ -206,7 +205,7 @@ def _finish(request: Request, feature_set: str, keys: set[tuple], computed: int,
         "limit": request.limit,
         "code_version": code_version(),
     }
-    request.store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
+    sealed.put(request.store, f"runs/{run}.json", record)
     return summary
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gc_ray import ledger
+from gc_ray import ledger, sealed
 from gc_ray.cohort.manifest import ScanRow, Scans
 from gc_ray.runtime import cluster
 from gc_ray.runtime.manifests import read_manifests
@@ -127,4 +126,4 @@ def _record(request: Request, rows: Scans, summary: Summary) -> None:
         "code_version": code_version(),
         "libraries": library_versions(),
     }
-    request.store.put(f"runs/{summary.run}.json", json.dumps(record, indent=1).encode())
+    sealed.put(request.store, f"runs/{summary.run}.json", record)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import io
-import json
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,9 @@ from pathlib import Path
 import pydicom
 from pydicom import Dataset
 
+from gc_ray import sealed
 from gc_ray.cohort.manifest import ScanRow
+from gc_ray.errors import DamagedError
 from gc_ray.imaging.dicom_files import PARSER_ERRORS, bounded, printable_uid, quiet_libraries
 from gc_ray.source import head_bytes, list_source, read_bytes
 from gc_ray.store import Entry, Store
@@ -38,7 +39,7 @@ SLICES_OF = (  # .. and the slices, for those that name no series
 )
 TAGS = ["Modality", "SeriesInstanceUID", "SOPInstanceUID", "PatientID"]
 TAGS += sorted({path[0] for path in (*SERIES_OF, *SLICES_OF)})
-FORM = 2  # of what is kept of a folder; raised when it says other things
+FORM = 3  # of what is kept of a folder; raised when it says other things
 SHORT = 12  # hex digits kept of a slice's pseudonym: two of a million slices are the same in one of 560 cases
 MASKS = ("SEG", "RTSTRUCT")
 SITE = "incoming"  # where nobody says which
@@ -87,10 +88,10 @@ def _facts(prefix: str, base: str, store: Store, key: bytes, folder: tuple[str, 
     listing = [[part.key, part.size, part.stamp] for part in parts]
     name = f"incoming/{pseudonym(key, 'key')[:8]}/{digest([FORM, base, place, listing])}.json"
     try:
-        facts = json.loads(store.get(name))
-    except FileNotFoundError:
+        facts = sealed.read(store, name)["facts"]
+    except (FileNotFoundError, DamagedError):  # what is kept spares reading headers again, and nothing else
         facts = _told([_header(prefix, f"{base}/{part.key}", part) for part in parts], key)
-        store.create(name, json.dumps(facts).encode())
+        sealed.put(store, name, {"facts": facts})
     # paths are put in here, not kept: a folder may bear a patient's name
     return [fact | ({"mask": parts[fact["mask"]].key} if "mask" in fact else {"folder": place}) for fact in facts]
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from gc_ray import ledger
+from gc_ray import ledger, sealed
 from gc_ray.errors import TableError
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
@@ -54,14 +54,14 @@ def ingest(features: str, feature_set: str, store: Store, run: str) -> Ingested:
     if any((row["settings_hash"], row["code_version"]) != (settings_hash, CODE) for row in before.values()):
         raise TableError(f"{name}: the store has {feature_set} with other features or from extraction; name another")
     folder = ledger.settings_folder(feature_set, settings_hash)
-    store.put(f"{folder}/settings.json", json.dumps({"settings": settings, "names": names}, indent=1).encode())
+    sealed.put(store, f"{folder}/settings.json", {"settings": settings, "names": names})
     added = 0
     for key, row in zip(keys.to_dict("records"), values.to_numpy(), strict=True):
         added += _commit(store, key | {"feature_set": feature_set}, settings_hash, row, names, before)
     ledger.compact(store)
     done = Ingested(feature_set, len(keys), names, added, int(np.isnan(values.to_numpy()).sum()))
     record = {"run": run, "command": "ingest", "exit_code": 0, "table": name, **asdict(done)}
-    store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
+    sealed.put(store, f"runs/{run}.json", record)
     return done
 
 

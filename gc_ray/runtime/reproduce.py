@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 
+from gc_ray import sealed
 from gc_ray.cohort.findings import some
 from gc_ray.errors import StudyError, TableError
 from gc_ray.ledger import read_ledger
@@ -111,7 +111,7 @@ def reproduce(request: Request, way: Way) -> Reproduced:
         done = _artefacts(request, tuned, judged, (way.named("reproduce"), tuple(over)))
     record = {"command": "reproduce", "exit_code": 3 if over or done.failed else 0, **asdict(done)}
     record |= {"paper": request.paper, "seconds": way.clock() - begin, "study": study.model_dump(mode="json")}
-    store.put(f"runs/{done.run}.json", json.dumps(record, indent=1).encode())
+    sealed.put(store, f"runs/{done.run}.json", record)
     return done
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gc_ray import ledger
+from gc_ray import ledger, sealed
 from gc_ray.cohort.manifest import STRETCH, ScanRow, Scans, join_manifests
 from gc_ray.errors import StudyError, TableError
 from gc_ray.joins import places
@@ -122,7 +122,7 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
         (*waiting, *more), (*failed, *lost), drifted,
     )  # fmt: skip
     record = {"command": "rescore", "exit_code": 3 if found.failed else 0, **asdict(found)}
-    store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
+    sealed.put(store, f"runs/{run}.json", record)
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -10,9 +9,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from gc_ray import ledger
+from gc_ray import ledger, sealed
 from gc_ray.cohort_tables import read_splits, split_hash
-from gc_ray.errors import TableError
+from gc_ray.errors import DamagedError, TableError
 from gc_ray.runtime import audit
 from gc_ray.runtime.split import ORDER
 from gc_ray.runtime.summary import LOST
@@ -279,6 +278,6 @@ def _folders(store: Store, table: str) -> dict[str, list[str]]:
 def _json(store: Store, key: str) -> dict | None:
     """A card or record; None where it is not there, or was spoilt."""
     try:
-        return json.loads(store.get(key))
-    except (FileNotFoundError, ValueError):
+        return sealed.read(store, key)
+    except (FileNotFoundError, DamagedError):
         return None

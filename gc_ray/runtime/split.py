@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 
 import pandas as pd
 import pyarrow as pa
 
-from gc_ray import tables
+from gc_ray import sealed, tables
 from gc_ray.cohort.clinical import check_clinical
 from gc_ray.cohort.coding import ARROW, coding_of
 from gc_ray.cohort.eligibility import Eligibility, Step, apply_rules
@@ -60,7 +59,7 @@ def split(clinical: str, study: Study, store: Store, run: str) -> Split:
     groups = _groups(cohort.splits.to_pandas().set_index("patient_id"), values[study.clinical.outcome])
     done = Split(study.name, digest, new, tuple(findings), eligibility.flow, groups)
     record = {"run": run, "command": "split", "exit_code": 0, **asdict(done), "study": study.model_dump(mode="json")}
-    store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
+    sealed.put(store, f"runs/{run}.json", record)
     return done
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
-from gc_ray import tables
+from gc_ray import sealed, tables
 from gc_ray.errors import ClusterError, StoreError, StudyError
 from gc_ray.models.checkpoints import StoredCheckpoints, forget
 from gc_ray.models.fit import Fit, FitSettings, Fitted, Objective, Point, fit
@@ -80,7 +79,7 @@ def train(task: Task, place: Place, tell: Tell, run: str, watch: Watch = unwatch
     card = read_card(place.store, task.model_id)
     record = {"run": run, "command": "train", "exit_code": 0, "model": task.model_id, "new": new}
     record |= {"facts": card["facts"], "train": place.settings.model_dump(mode="json")}
-    place.store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
+    sealed.put(place.store, f"runs/{run}.json", record)
     return card, new
 
 

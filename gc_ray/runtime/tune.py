@@ -11,7 +11,7 @@ from importlib import metadata
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from gc_ray import tables
+from gc_ray import sealed, tables
 from gc_ray.cohort_tables import split_hash
 from gc_ray.errors import TableError
 from gc_ray.features.stability import icc
@@ -87,7 +87,7 @@ def tune(store: Store, study: Study, workers: int | None, watch: Watch, run: str
     lines = tuple(Line(**line | {"warnings": tuple(line["warnings"])}) for line in card["lines"])
     done = Tuned(study.name, tune_id, new, lines, card["failed"], gathered.left_out)
     record = {"run": run, "command": "tune", "exit_code": 3 if done.failed else 0, **asdict(done)}
-    store.put(f"runs/{run}.json", json.dumps(record | {"study": study.model_dump(mode="json")}, indent=1).encode())
+    sealed.put(store, f"runs/{run}.json", record | {"study": study.model_dump(mode="json")})
     return done
 
 
@@ -256,18 +256,21 @@ def _statements(study: Study) -> list[str]:
 
 def _store(store: Store, folder: str, rows: dict[str, list[dict]], kept: dict[str, Fitted], card: dict) -> dict:
     study_id, tune_id = folder.split("/")[1:]
+    parts = {f"{folder}/{name}.json": fit.model.signature.to_json().encode() for name, fit in kept.items()}
     for table in WRITTEN:
         built = tables.sort_by_key(table, tables.build(table, rows[table.name]))
-        store.create(f"{table.name}/{study_id}/{tune_id}.parquet", parquet(built))
-    for name, fit in kept.items():
-        store.create(f"{folder}/{name}.json", fit.model.signature.to_json().encode())
-    store.create(f"{folder}/card.json", json.dumps({"tune_id": tune_id, **card}, indent=1).encode())
+        parts[f"{table.name}/{study_id}/{tune_id}.parquet"] = parquet(built)
+    for name, data in parts.items():
+        if not store.create(name, data) and store.get(name) != data and read_card(store, folder) is None:
+            store.put(name, data)  # of a run that was cut off: nobody reads it before the card is there
+    objects = {name: sealed.sha256(data) for name, data in parts.items()}
+    sealed.create(store, f"{folder}/card.json", {"tune_id": tune_id, **card, "objects": objects})
     return read_card(store, folder)
 
 
 def read_card(store: Store, folder: str) -> dict | None:
     """The card of a folder of signatures; None where nothing is committed."""
     try:
-        return json.loads(store.get(f"{folder}/card.json"))
+        return sealed.read(store, f"{folder}/card.json")
     except FileNotFoundError:
         return None
