@@ -8,6 +8,7 @@ from gc_ray import ledger, sealed, tables
 from gc_ray.errors import StoreError
 from gc_ray.feature_rows import names_its_own
 from gc_ray.store import Store
+from gc_ray.store_format import prepare, refuse_newer
 
 SAME = ("status", "settings_hash", "code_version", "source_sha256")  # what makes two rows of one key the same result
 
@@ -26,10 +27,13 @@ def merge(sources: list[Store], into: Store) -> Merged:
     StoreError, before anything is written, when two stores hold different results for one outline, or computed one
     feature set with different settings or library versions: such rows must not stand in one table.
     """
+    for source in sources:
+        refuse_newer(source)
     present = {_key(row): row for row in ledger.read_ledger(into).to_pylist()}
     incoming = [(source, row) for source in sources for row in ledger.read_ledger(source).to_pylist()]
     _check_agreement([*((into, row) for row in present.values()), *incoming])
     fresh = {_key(row): (source, row) for source, row in incoming if _key(row) not in present}
+    prepare(into)
     for source in sources:
         _copy(source, [row for where, row in fresh.values() if where is source], into)
     ledger.compact(into)

@@ -79,6 +79,11 @@ def create(store: Store, name: str, content: dict) -> bool:
     return store.create(name, seal(content))
 
 
+def is_sealed(data: bytes) -> bool:
+    """Whether some bytes are JSON with a seal that fits."""
+    return _body(data) is not None
+
+
 def sha256(data: bytes) -> str:
     """The SHA-256 of some bytes, 64 hex digits."""
     return hashlib.sha256(data).hexdigest()

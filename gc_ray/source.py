@@ -114,4 +114,6 @@ def _place(uri: str) -> tuple[Store, str]:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         return open_store(f"s3://{bucket}"), key.strip("/")
     path = Path(uri).expanduser().absolute()
+    if path.name == "..":
+        path = path.resolve()
     return LocalStore(str(path.parent)), path.name

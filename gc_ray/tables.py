@@ -385,6 +385,17 @@ def empty(column: Column) -> object:
     return [] if pa.types.is_list(column.type) else 0
 
 
+def fits(column: Column, value: object) -> bool:
+    """Whether a JSON value is of a column's type."""
+    if value is None:
+        return column.null
+    if pa.types.is_string(column.type):
+        return isinstance(value, str)
+    if pa.types.is_list(column.type):
+        return isinstance(value, list)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def widen(table: Table, found: pa.Table) -> pa.Table:
     """``found``, which an earlier version may have written, with the table's fixed columns that it lacks, empty."""
     for place, column in enumerate(table.columns):

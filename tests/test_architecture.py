@@ -15,7 +15,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [
     {"errors", "joins", "kernels", "settings"},
     {"store", "tables", "imaging", "study_cohort", "study_signatures"},
-    {"sealed"},
+    {"sealed", "probe"},
+    {"run_records"},
     {"shards"},
     {"feature_rows", "store_format"},
     {"source", "ledger", "cohort_tables", "evaluation_tables", "study"},

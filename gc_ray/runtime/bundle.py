@@ -32,6 +32,7 @@ from gc_ray.runtime import inputs, products, tune
 from gc_ray.runtime.bundled import codes
 from gc_ray.runtime.gather import Gathered, gather
 from gc_ray.store import Store
+from gc_ray.store_format import refuse_newer
 from gc_ray.study import Study, digest
 from gc_ray.study_signatures import HEAD
 
@@ -49,6 +50,7 @@ def bundle(store: Store, study: Study, model: str, out: Store, key: bytes | None
     TableError when the study is not tuned by this code and these tables; StudyError when it has no such signature, or
     the features in the store are of other settings than the study's, or it wants them both harmonised and not.
     """
+    refuse_newer(store)
     gathered = gather(store, study)
     tune_id = tune.identity(store, study, gathered)
     folder = f"signatures/{study.name}/{tune_id}"

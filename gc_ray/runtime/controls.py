@@ -18,6 +18,7 @@ from gc_ray.runtime.gather import gather
 from gc_ray.runtime.trials import Place, Unit, run_units
 from gc_ray.runtime.tune import book_of, identity
 from gc_ray.store import Store
+from gc_ray.store_format import prepare
 from gc_ray.study import Study
 
 Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
@@ -39,6 +40,7 @@ def control(store: Store, study: Study, which: Control, workers: int | None, wat
     ``shuffled-outcome`` and ``shuffled-features`` resample the signatures of the study file, without a search;
     ``planted-leak`` asks a fit for out-of-fold scores of its own patients. Errors as ``tune``.
     """
+    prepare(store)
     gathered = gather(store, study)
     name = f"{study.name}/{identity(store, study, gathered)}-{which}"
     book, seed = book_of(study), study.tune.seed

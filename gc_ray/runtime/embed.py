@@ -17,10 +17,12 @@ from gc_ray import ledger, sealed
 from gc_ray.errors import StudyError, TableError
 from gc_ray.models.autoencoder import EMBED_BATCH, Pair, autoencoder_network, encode
 from gc_ray.models.model_folder import read_model
+from gc_ray.run_records import write_record
 from gc_ray.runtime.inference import TRIES, Inference, Outcome, device_of, infer
 from gc_ray.runtime.inputs import code_version, read_pair
 from gc_ray.runtime.summary import Summary, summarise
 from gc_ray.store import Store
+from gc_ray.store_format import prepare
 from gc_ray.study import Study, digest
 from gc_ray.tables import SCAN_KEY
 
@@ -64,6 +66,7 @@ def embed(
     store has no network input.
     """
     begin, store, feature_set = clock(), request.store, f"deep/{request.model}"
+    prepare(store)
     recipe, settings_hash = _describe(store, request.model)
     rows = ledger.read_ledger(store).to_pylist()
     inputs = [row for row in rows if row["feature_set"] == f"volumes/{recipe}"]
@@ -205,7 +208,7 @@ def _finish(request: Request, feature_set: str, keys: set[tuple], computed: int,
         "limit": request.limit,
         "code_version": code_version(),
     }
-    sealed.put(request.store, f"runs/{run}.json", record)
+    write_record(request.store, run, record)
     return summary
 
 

@@ -9,8 +9,10 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gc_ray import ledger, sealed
+from gc_ray import ledger
 from gc_ray.cohort.manifest import ScanRow, Scans
+from gc_ray.probe import probe
+from gc_ray.run_records import write_record
 from gc_ray.runtime import cluster
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import plan_waves, read_history, results_of
@@ -20,7 +22,8 @@ from gc_ray.runtime.scan_work import Job, process_scan
 from gc_ray.runtime.summary import Summary, summarise
 from gc_ray.runtime.survey import Survey, survey_scan
 from gc_ray.runtime.waves import Way, Work, run_waves
-from gc_ray.store import Store, probe
+from gc_ray.store import Store
+from gc_ray.store_format import prepare
 from gc_ray.study import Study
 
 Tell = Callable[[str, str], None]  # of (site, status)
@@ -57,6 +60,7 @@ def extract(
     rows = read_manifests(request.manifests)[: request.limit]
     job = Job(request.store, products_of(settings), code_version(), settings.timeout_s)
     probe(request.store)
+    prepare(request.store)
     for product in job.products.values():
         describe(product, request.store)
     tell = watch({site: n * len(job.products) for site, n in rows.count("site").items()})
@@ -126,4 +130,4 @@ def _record(request: Request, rows: Scans, summary: Summary) -> None:
         "code_version": code_version(),
         "libraries": library_versions(),
     }
-    sealed.put(request.store, f"runs/{summary.run}.json", record)
+    write_record(request.store, summary.run, record)

@@ -12,8 +12,10 @@ import pandas as pd
 
 from gc_ray import ledger, sealed
 from gc_ray.errors import TableError
+from gc_ray.run_records import write_record
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
+from gc_ray.store_format import prepare
 from gc_ray.study import digest
 from gc_ray.tables import SCAN_KEY
 
@@ -47,6 +49,7 @@ def ingest(features: str, feature_set: str, store: Store, run: str) -> Ingested:
     keys, values = read_features_table(features, name)
     if not NAME.fullmatch(feature_set):
         raise TableError(f"feature set {feature_set}: wanted letters, digits, _ . and - only; take another name")
+    prepare(store)
     names = tuple(values.columns)
     settings = {"made": "elsewhere", "names": names}
     settings_hash = digest(settings)
@@ -61,7 +64,7 @@ def ingest(features: str, feature_set: str, store: Store, run: str) -> Ingested:
     ledger.compact(store)
     done = Ingested(feature_set, len(keys), names, added, int(np.isnan(values.to_numpy()).sum()))
     record = {"run": run, "command": "ingest", "exit_code": 0, "table": name, **asdict(done)}
-    sealed.put(store, f"runs/{run}.json", record)
+    write_record(store, run, record)
     return done
 
 

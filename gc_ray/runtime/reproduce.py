@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 
-from gc_ray import sealed
 from gc_ray.cohort.findings import some
 from gc_ray.errors import StudyError, TableError
 from gc_ray.ledger import read_ledger
@@ -18,6 +17,7 @@ from gc_ray.report.inputs import from_store
 from gc_ray.report.paper import read_paper
 from gc_ray.report.publish import publish
 from gc_ray.report.reproduction import reproduction_of, shown_areas, shown_items
+from gc_ray.run_records import write_record
 from gc_ray.runtime.embed import Request as Embedding
 from gc_ray.runtime.embed import embed
 from gc_ray.runtime.extract import Request as Extraction
@@ -111,7 +111,7 @@ def reproduce(request: Request, way: Way) -> Reproduced:
         done = _artefacts(request, tuned, judged, (way.named("reproduce"), tuple(over)))
     record = {"command": "reproduce", "exit_code": 3 if over or done.failed else 0, **asdict(done)}
     record |= {"paper": request.paper, "seconds": way.clock() - begin, "study": study.model_dump(mode="json")}
-    sealed.put(store, f"runs/{done.run}.json", record)
+    write_record(store, done.run, record)
     return done
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gc_ray import ledger, sealed
+from gc_ray import ledger
 from gc_ray.cohort.manifest import STRETCH, ScanRow, Scans, join_manifests
 from gc_ray.errors import StudyError, TableError
 from gc_ray.joins import places
@@ -20,6 +20,8 @@ from gc_ray.models.bundle import Bundle
 from gc_ray.models.domain import REFUSED, geometry_of, judge
 from gc_ray.models.frozen_sites import freed, known_sites
 from gc_ray.models.scoring import INTERVAL, Scored, score
+from gc_ray.probe import probe
+from gc_ray.run_records import write_record
 from gc_ray.runtime import audit, cluster
 from gc_ray.runtime.bundled import Computed, check_codes, compute_networks, products_of
 from gc_ray.runtime.clinical_table import fetch_clinical
@@ -35,6 +37,7 @@ from gc_ray.runtime.scan_work import Job, process_scan
 from gc_ray.runtime.survey import Survey
 from gc_ray.source import joint_stamp, list_source
 from gc_ray.store import Store
+from gc_ray.store_format import prepare
 from gc_ray.study import ExtractSettings, digest, load_study
 from gc_ray.study_cohort import ScansSettings
 from gc_ray.tables import SCAN_KEY
@@ -106,6 +109,8 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     """
     bundle, store = request.bundle, request.store
     check_codes(bundle)
+    probe(store)
+    prepare(store)
     rows, waiting = _rows(request)
     text = fetch_clinical(request.clinical) if request.clinical else None
     ready, more = _ready(request, rows, text)
@@ -122,7 +127,7 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
         (*waiting, *more), (*failed, *lost), drifted,
     )  # fmt: skip
     record = {"command": "rescore", "exit_code": 3 if found.failed else 0, **asdict(found)}
-    sealed.put(store, f"runs/{run}.json", record)
+    write_record(store, run, record)
     return found
 
 

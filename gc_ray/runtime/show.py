@@ -16,6 +16,7 @@ from gc_ray.runtime import audit
 from gc_ray.runtime.split import ORDER
 from gc_ray.runtime.summary import LOST
 from gc_ray.store import Store
+from gc_ray.store_format import refuse_newer
 from gc_ray.tables import SCAN_KEY
 
 RUNS = 10  # latest run records that are read; a scheduled service leaves thousands
@@ -144,6 +145,7 @@ class Contents:
 
 def show(store: Store) -> Contents:
     """What is in the store; TableError when nothing of ours is there, or a split was spoilt by hand."""
+    refuse_newer(store)
     records = _latest(store, "")
     outlines, products, reasons = _results(store)
     found = Contents(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 import pyarrow as pa
 
-from gc_ray import sealed, tables
+from gc_ray import tables
 from gc_ray.cohort.clinical import check_clinical
 from gc_ray.cohort.coding import ARROW, coding_of
 from gc_ray.cohort.eligibility import Eligibility, Step, apply_rules
@@ -15,8 +15,10 @@ from gc_ray.cohort.findings import SHOWN, Finding
 from gc_ray.cohort.splits import draw_cohorts, draw_folds
 from gc_ray.cohort_tables import CohortTables, clinical_table, store_cohort
 from gc_ray.errors import StudyError, TableError
+from gc_ray.run_records import write_record
 from gc_ray.runtime.clinical_table import fetch_clinical
 from gc_ray.store import Store
+from gc_ray.store_format import prepare
 from gc_ray.study import Study
 
 ORDER = ("train", "internal", "external", "source")
@@ -55,11 +57,12 @@ def split(clinical: str, study: Study, store: Store, run: str) -> Split:
     values, findings = check_clinical(text, study.clinical)
     _refuse(name, findings)
     cohort, eligibility = divide(values, site_of(text), study)
+    prepare(store)
     digest, new = store_cohort(store, study.name, cohort)
     groups = _groups(cohort.splits.to_pandas().set_index("patient_id"), values[study.clinical.outcome])
     done = Split(study.name, digest, new, tuple(findings), eligibility.flow, groups)
     record = {"run": run, "command": "split", "exit_code": 0, **asdict(done), "study": study.model_dump(mode="json")}
-    sealed.put(store, f"runs/{run}.json", record)
+    write_record(store, run, record)
     return done
 
 

@@ -14,14 +14,16 @@ import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
-from gc_ray import sealed, tables
+from gc_ray import tables
 from gc_ray.errors import ClusterError, StoreError, StudyError
 from gc_ray.models.checkpoints import StoredCheckpoints, forget
 from gc_ray.models.fit import Fit, FitSettings, Fitted, Objective, Point, fit
 from gc_ray.models.model_folder import Model, model_id, read_card, write_model
 from gc_ray.models.world import ALONE, World, process_group, repeatable
+from gc_ray.run_records import write_record
 from gc_ray.runtime import cluster
 from gc_ray.store import Store
+from gc_ray.store_format import prepare
 from gc_ray.study import TrainSettings
 
 POLL_S = 0.5  # how often the ranks' news are fetched; a person does not read faster
@@ -73,13 +75,14 @@ def train(task: Task, place: Place, tell: Tell, run: str, watch: Watch = unwatch
     ClusterError when a GPU or a CPU is asked for that no node has, or when ranks died too often; StudyError when the
     settings do not lead to finite numbers; what a rank raised, when it is a fault of the input.
     """
+    prepare(place.store)
     new = read_card(place.store, task.model_id) is None
     if new:
         _bring_about(task, place, tell, run, watch)
     card = read_card(place.store, task.model_id)
     record = {"run": run, "command": "train", "exit_code": 0, "model": task.model_id, "new": new}
     record |= {"facts": card["facts"], "train": place.settings.model_dump(mode="json")}
-    sealed.put(place.store, f"runs/{run}.json", record)
+    write_record(place.store, run, record)
     return card, new
 
 

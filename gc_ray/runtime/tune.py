@@ -27,12 +27,14 @@ from gc_ray.models.signature_tables import (
     selection_rows,
 )
 from gc_ray.models.sites import TRANSDUCTIVE
+from gc_ray.run_records import write_record
 from gc_ray.runtime import cluster
 from gc_ray.runtime.gather import Gathered, gather
 from gc_ray.runtime.search import WHOLE_AT, At, Resampled, Run, resample, search
 from gc_ray.runtime.trials import Place, Unit, run_units
 from gc_ray.shards import parquet
 from gc_ray.store import Store
+from gc_ray.store_format import prepare
 from gc_ray.study import Study, digest
 from gc_ray.study_signatures import HEAD
 
@@ -74,6 +76,7 @@ def tune(store: Store, study: Study, workers: int | None, watch: Watch, run: str
     The same call again takes up what was cut off. workers: as for ``run_units``. watch: as for ``extract``. run: the
     run's id. TableError and StudyError as the tables deserve; a signature that cannot be fitted costs itself alone.
     """
+    prepare(store)
     gathered = gather(store, study)
     tune_id = identity(store, study, gathered)
     folder = f"signatures/{study.name}/{tune_id}"
@@ -87,7 +90,7 @@ def tune(store: Store, study: Study, workers: int | None, watch: Watch, run: str
     lines = tuple(Line(**line | {"warnings": tuple(line["warnings"])}) for line in card["lines"])
     done = Tuned(study.name, tune_id, new, lines, card["failed"], gathered.left_out)
     record = {"run": run, "command": "tune", "exit_code": 3 if done.failed else 0, **asdict(done)}
-    sealed.put(store, f"runs/{run}.json", record | {"study": study.model_dump(mode="json")})
+    write_record(store, run, record | {"study": study.model_dump(mode="json")})
     return done
 
 
