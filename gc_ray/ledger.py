@@ -35,9 +35,30 @@ from gc_ray.joins import first_of_each
 from gc_ray.store import Store
 
 __all__ = [
-    "COMMITS", "CONTENTS", "KEY", "MARKS", "SHARDS", "USABLE", "commit", "commit_name", "compact", "is_whole",
-    "known_contents", "note_content", "read_commit", "read_commits", "read_deep", "read_features",
-    "read_features_of", "read_ledger", "read_staged", "read_volume", "settings_folder", "stage_features",
+    "COMMITS",
+    "CONTENTS",
+    "KEY",
+    "MARKS",
+    "SHARDS",
+    "USABLE",
+    "commit",
+    "commit_lost",
+    "commit_name",
+    "compact",
+    "is_whole",
+    "known_contents",
+    "lost_row",
+    "note_content",
+    "read_commit",
+    "read_commits",
+    "read_deep",
+    "read_features",
+    "read_features_of",
+    "read_ledger",
+    "read_staged",
+    "read_volume",
+    "settings_folder",
+    "stage_features",
     "stage_volume",
 ]  # fmt: skip
 
@@ -61,6 +82,20 @@ def commit(store: Store, row: dict) -> bool:
     name = commit_name(row)
     store.put(_mark(name), b"")  # before it: a commit without its mark would go unseen
     return sealed.create(store, name, row)
+
+
+def lost_row(row: dict, why: str) -> dict:
+    """The row that says of the next generation of ``row`` that it has to be computed anew: status ``failed``."""
+    reason = f"{row['feature_set']}: {why}; run this again to compute it anew"
+    lost = {"status": "failed", "stage": "store", "reason": reason, "object": "", "seconds": 0.0}
+    return row | lost | {"generation": row["generation"] + 1}
+
+
+def commit_lost(store: Store, row: dict) -> str:
+    """Commit that a ledger row's object is lost, and give back the reason; the next run computes its scan anew."""
+    lost = lost_row(row, f"its object {row['object']} is gone or damaged")
+    commit(store, lost)
+    return lost["reason"]
 
 
 def read_commit(store: Store, row: dict) -> dict | None:

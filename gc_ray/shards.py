@@ -156,6 +156,35 @@ def advance(store: Store, folder: str, before: Listed, rows: dict[str, int]) -> 
     return True
 
 
+def renew(store: Store, kind: tables.Table, folder: str, good: dict[str, int], fresh: pa.Table | None) -> None:
+    """Make a next list of some shards and, in new ones, some rows, whatever became of the lists before.
+
+    Parameters
+    ----------
+    good : dict
+        Rows by name of the shards that stay.
+    fresh : pyarrow.Table, optional
+        Rows that go into new shards.
+    """
+    written = _write(store, kind, folder, fresh) if fresh is not None else {}
+    numbers = list_numbers(store, folder)
+    number = numbers[-1] + 1 if numbers else 1
+    if _replaced(store, folder, number - 1):
+        number += 1  # the list that came after was deleted: its number is not used again
+    content = {
+        "number": number,
+        "shards": {name.rpartition("/")[2]: n for name, n in sorted((good | written).items())},
+    }
+    if not sealed.create(store, list_name(folder, number), content):
+        raise StoreError(
+            f"store {store.uri}: another run compacts {folder}; run the same command again when it ended"
+        )
+    for before in numbers:
+        sealed.put(store, list_name(folder, before), {"number": before, "replaced": True})
+    for between in range(numbers[-1] + 1 if numbers else number, number):
+        sealed.create(store, list_name(folder, between), {"number": between, "replaced": True})
+
+
 def add_marked(store: Store, kind: tables.Table, folder: str, fresh: pa.Table, marks: Sequence[str]) -> None:
     """Write rows as shards, then remove the marks, which said that no shard holds these rows."""
     if fresh.num_rows > SHARD_ROWS:  # a crash after the first of several shards must not hide what is left
@@ -258,6 +287,13 @@ def _write(store: Store, kind: tables.Table, folder: str, merged: pa.Table) -> d
         store.create(f"{name}.parquet", data)
         written[f"{name}.parquet"] = part.num_rows
     return written
+
+
+def _replaced(store: Store, folder: str, number: int) -> bool:
+    try:
+        return bool(sealed.read(store, list_name(folder, number)).get("replaced"))
+    except (FileNotFoundError, DamagedError):
+        return False
 
 
 def _is_latest(store: Store, folder: str, number: int) -> bool:

@@ -5,6 +5,7 @@ As in the ledger, a mark beside each result that no shard holds yet spares the l
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import pyarrow as pa
@@ -21,6 +22,13 @@ MARKS = "scores/loose/"  # an empty object for each result that no shard holds y
 def audit_name(bundle_id: str, row: ScanRow, input_hash: str) -> str:
     """The object whose creation commits a result: one for each bundle, scan key and content of the inputs."""
     return f"audit/{bundle_id}/{row.key_id}.{input_hash}.json"
+
+
+def name_of(result: dict) -> str:
+    """The object of a result, a row of RESCORES."""
+    key = "\x1f".join(str(result[name]) for name in tables.SCAN_KEY)
+    key_id = hashlib.sha256(key.encode()).hexdigest()[:24]
+    return f"audit/{result['bundle_id']}/{key_id}.{result['input_hash']}.json"
 
 
 def committed(store: Store, bundle_id: str) -> set[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gc_ray import sealed
+from gc_ray.errors import DamagedError
 from gc_ray.models.backbone import backbone_input, backbone_network
 from gc_ray.models.head import head_network
 from gc_ray.models.heatmap import Score, grad_cam, map_changed, sanity_check
@@ -33,9 +34,12 @@ def draw_heatmaps(store: Store, study: Study, head: str) -> bool | None:
     if not study.train.heatmaps:
         return None
     folder = f"models/{head}/heatmaps"
-    if f"{folder}/sanity.png" not in {entry.key for entry in store.list(folder)}:
-        sealed.put_files(store, folder, _draw(store, study, head))
-    data = sealed.get_listed(store, f"{folder}/sanity.csv", sealed.files_of(store, folder))
+    try:
+        data = sealed.get_listed(store, f"{folder}/sanity.csv", sealed.files_of(store, folder))
+    except (FileNotFoundError, DamagedError):
+        files = _draw(store, study, head)
+        sealed.put_files(store, folder, files)
+        data = files["sanity.csv"]
     return map_changed(pd.read_csv(io.BytesIO(data)))
 
 

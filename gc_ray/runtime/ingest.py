@@ -125,7 +125,7 @@ def _commit(
 ) -> bool:
     """Stage and commit one row; False when the store has it with these values."""
     content, old = digest(values.tolist()), before.get(_key(identity))
-    if old is not None and old["source_sha256"] == content:
+    if old is not None and old["source_sha256"] == content and old["status"] in ledger.USABLE:
         return False
     row = identity | {"generation": old["generation"] + 1 if old else 1}
     gaps = {names[i]: "no value in the table" for i in np.flatnonzero(np.isnan(values))}

@@ -261,7 +261,7 @@ def _latest(store: Store, command: str) -> list[dict]:
     names = [entry.key for entry in store.list("runs") if entry.key.startswith(f"runs/{command}")]
     names.sort(key=lambda name: (*WHEN.findall(name), name))
     found = [_json(store, name) for name in names[-RUNS:] if name.endswith(".json")]
-    return [record for record in found if record is not None]
+    return [record for record in found if record is not None and "lost" not in record]
 
 
 def _run(record: dict) -> StoredRun:

@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from gc_ray import cohort_tables, ledger, tables
+from gc_ray import cohort_tables, ledger
+from gc_ray.cohort.manifest import ScanRow
 from gc_ray.cohort.synthetic.spec import CohortSpec
 from gc_ray.cohort.synthetic.write import write_cohort
 from gc_ray.models.model_folder import Model, write_model
@@ -92,7 +93,8 @@ def fill(store: Store, folder: Path) -> None:
     tune(store, study, 0, unwatched, "tune-1")
     write_model(store, "autoencoder-old", Model({"w": torch.arange(6.0).reshape(2, 3)}, {"latent": 3}), {"kind": "m"})
     for i in range(4):
-        audit.commit(store, f"audit/bundle/scan{i}.inputs.json", score(i))
+        row = ScanRow(f"scan{i}", "R1", 0, "", f"p{i}", "a", "pv", "image", "mask", "", "image", "mask")
+        audit.commit(store, audit.audit_name("bundle", row, "inputs"), score(i))
         if i == 2:
             audit.compact(store, "bundle")
     job = job_of(store, folder)
@@ -113,19 +115,21 @@ def score(i: int) -> dict:
     }  # fmt: skip
 
 
+READERS = {
+    "ledger": ledger.read_ledger,
+    "ours": lambda store: ledger.read_features(store, "ours"),
+    "quick": lambda store: ledger.read_features(store, "quick"),
+    "splits": lambda store: cohort_tables.read_splits(store, "old"),
+    "flow": lambda store: cohort_tables.read_flow(store, "old"),
+    "clinical": lambda store: pa.Table.from_pandas(cohort_tables.read_clinical(store, "old")),
+    "rescores": lambda store: audit.read_scores(store, "bundle"),
+    "scores": lambda store: pq.read_table(Path(store.root, next(e.key for e in store.list("scores/old")))),
+}
+
+
 def read(store: Store) -> dict[str, pa.Table]:
     """Everything that a reader of tables gives of that store, by name."""
-    tuned = pq.read_table(Path(store.root, next(e.key for e in store.list("scores/old"))))
-    return {
-        "ledger": ledger.read_ledger(store),
-        "ours": ledger.read_features(store, "ours"),
-        "quick": ledger.read_features(store, "quick"),
-        "splits": cohort_tables.read_splits(store, "old"),
-        "flow": cohort_tables.read_flow(store, "old"),
-        "clinical": pa.Table.from_pandas(cohort_tables.read_clinical(store, "old")),
-        "rescores": audit.read_scores(store, "bundle"),
-        "scores": tables.check(tables.SCORES, tuned),
-    }
+    return {name: reader(store) for name, reader in READERS.items()}
 
 
 def main(data: Path) -> None:

@@ -61,12 +61,12 @@ def test_a_report_that_was_changed_is_neither_taken_for_whole_nor_copied(tmp_pat
     publish(made, store, "")
     key = f"{made.report_id}/{spoilt}"
     store.put(key, made.files[spoilt] + b" ")
-    assert (whole_index(store, "", made.report_id) is None) == (spoilt != INDEX)
+    assert whole_index(store, "", made.report_id) is None
     store.put(key, made.files[spoilt][:-1])
     assert whole_index(store, "", made.report_id) is None
     store.put(key, made.files[spoilt][:-1] + b"?")
     if spoilt != INDEX:
-        with pytest.raises(StoreError, match="was changed; delete that report|is damaged"):
+        with pytest.raises(StoreError, match=r"was changed; delete that report|is damaged"):
             read_report(store, "", made.report_id)
     with pytest.raises(StoreError, match="holds other content"):
         publish(made, store, "")
