@@ -6,6 +6,7 @@ As in the ledger, a mark beside each result that no shard holds yet spares the l
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from gc_ray.cohort.manifest import ScanRow
 from gc_ray.errors import DamagedError, TableError
 from gc_ray.store import Store
 
+Keep = Callable[[Store, dict[str, dict | None]], dict[str, dict]]  # which rows of loose results are taken
 COLUMNS = {column.name for column in tables.RESCORES.columns}
 MARKS = "scores/loose/"  # an empty object for each result that no shard holds yet
 
@@ -51,12 +53,16 @@ def commit(store: Store, name: str, result: dict) -> bool:
 
 
 def read_scores(store: Store, bundle_id: str, columns: tuple[str, ...] | None = None) -> pa.Table:
-    """Every result of a bundle once, sorted by key: RESCORES, or its key and ``columns``."""
-    kind = tables.RESCORES
-    if columns is not None:
-        wanted = {*kind.key, *columns}
-        kind = replace(kind, columns=tuple(c for c in kind.columns if c.name in wanted))
-    return shards.retry_when_moved(store, lambda: _read(store, bundle_id, kind))
+    """Every result of a bundle once, sorted by key: RESCORES, or its key and ``columns``.
+
+    DamagedError when a result does not hold what was written.
+    """
+    return shards.retry_when_moved(store, lambda: _read(store, bundle_id, columns, _strictly))
+
+
+def read_whole_scores(store: Store, bundle_id: str, columns: tuple[str, ...] | None = None) -> pa.Table:
+    """As ``read_scores``, without results that are damaged: for a run that scores their scans, and names them."""
+    return shards.retry_when_moved(store, lambda: _read(store, bundle_id, columns, _whole))
 
 
 def compact(store: Store, bundle_id: str) -> int:
@@ -72,13 +78,24 @@ def _mark(name: str) -> str:
     return f"{MARKS}{name.removeprefix('audit/')}"
 
 
-def _loose(store: Store, bundle_id: str) -> tuple[dict[str, dict], shards.Listed]:
+def _loose(store: Store, bundle_id: str) -> tuple[dict[str, dict | None], shards.Listed]:
     """Rows by name of the results that no shard holds yet, of all where there is none; and the shards.
 
-    A damaged result is left out: whoever scores its scan again is told.
+    None for a damaged result.
     """
     loose, held = shards.read_loose(store, f"audit/{bundle_id}", f"{MARKS}{bundle_id}", _folder(bundle_id))
-    return {name: row for name, data in loose if (row := _parsed(store, name, data)) is not None}, held
+    return {name: _parsed(store, name, data) for name, data in loose}, held
+
+
+def _whole(store: Store, loose: dict[str, dict | None]) -> dict[str, dict]:
+    return {name: row for name, row in loose.items() if row is not None}
+
+
+def _strictly(store: Store, loose: dict[str, dict | None]) -> dict[str, dict]:
+    for name, row in loose.items():
+        if row is None:
+            raise sealed.damaged(store, name)
+    return _whole(store, loose)
 
 
 def _parsed(store: Store, name: str, data: bytes) -> dict | None:
@@ -90,16 +107,21 @@ def _parsed(store: Store, name: str, data: bytes) -> dict | None:
     return row if row.keys() == COLUMNS else None
 
 
-def _read(store: Store, bundle_id: str, kind: tables.Table) -> pa.Table:
+def _read(store: Store, bundle_id: str, columns: tuple[str, ...] | None, keep: Keep) -> pa.Table:
+    kind = tables.RESCORES
+    if columns is not None:
+        wanted = {*kind.key, *columns}
+        kind = replace(kind, columns=tuple(c for c in kind.columns if c.name in wanted))
     loose, held = _loose(store, bundle_id)
     names = [column.name for column in kind.columns]
     parts = shards.read_shards(store, held.names, names, kind)
-    fresh = pa.Table.from_pylist([{n: row[n] for n in names} for row in loose.values()], schema=kind.schema())
+    rows = [{name: row[name] for name in names} for row in keep(store, loose).values()]
+    fresh = pa.Table.from_pylist(rows, schema=kind.schema())
     return tables.check(kind, shards.unique(kind, pa.concat_tables([*parts, fresh])))
 
 
 def _compact(store: Store, bundle_id: str) -> int:
-    loose, _ = _loose(store, bundle_id)
+    loose = _whole(store, _loose(store, bundle_id)[0])
     if loose:
         rows = tables.build(tables.RESCORES, list(loose.values()))
         shards.add_marked(store, tables.RESCORES, _folder(bundle_id), rows, [_mark(name) for name in loose])

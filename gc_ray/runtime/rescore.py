@@ -232,7 +232,7 @@ def _unscored(request: Request, ready: _Ready, job: Job) -> tuple[list[_Todo], l
     contents = ready.stamps if first is None else held["source_sha256"].take(first).to_pylist()
     hashes = _input_hashes(request.bundle, ready, contents)
     asked = scans.table.select(SCAN_KEY).append_column("input_hash", pa.array(hashes, pa.string()))
-    known = places(asked, audit.read_scores(store, bundle_id, ()), (*SCAN_KEY, "input_hash"))
+    known = places(asked, audit.read_whole_scores(store, bundle_id, ()), (*SCAN_KEY, "input_hash"))
     new = [i for i in pc.indices_nonzero(known.is_null()).to_pylist() if i not in reasons]
     rows = [
         ledger.read_commits(store, held.take(where.take(pa.array(new, pa.int64()))).to_pylist())

@@ -8,6 +8,7 @@ import pytest
 
 from gc_ray import sealed
 from gc_ray.errors import StoreError
+from gc_ray.report.files import without_places
 from gc_ray.report.publish import INDEX, PAGE, Report, publish, read_report, whole_index
 from gc_ray.store import open_store
 
@@ -189,3 +190,11 @@ def test_encryption_is_asked_for_with_every_object(s3_store):
     assert len(asked) == len(made.files)
     assert {one["ServerSideEncryption"] for one in asked} == {"AES256"}
     assert not any("SSEKMSKeyId" in one for one in asked)
+
+
+def test_a_published_study_shows_no_absolute_path():
+    """A parameter file's name says which it was; where it lay is nobody's business."""
+    shown = without_places(
+        {"extract": {"feature_sets": ["/home/someone/quick.yaml", "guo2025"]}, "weights": "a/b.pth"}
+    )
+    assert shown == {"extract": {"feature_sets": ["quick.yaml", "guo2025"]}, "weights": "a/b.pth"}
