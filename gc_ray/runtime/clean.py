@@ -63,7 +63,8 @@ def clean(store: Store, before: float, delete: bool) -> Cleaned:
         The store cannot be read or written, is of a newer format, or is not whole: what names an object could be what
         is damaged.
     """
-    refuse_newer(store)
+    if refuse_newer(store) is None:
+        raise StoreError(f"store {store.uri}: it is of version 0.1.0 or empty; run gc-ray repair {store.uri} first")
     problems = verify(store).problems
     if problems:
         raise StoreError(
