@@ -26,11 +26,11 @@ def probe(store: Store) -> None:
     """
     if isinstance(store, S3Store):
         store = replace(store, patience_s=FIRST_S)
-    else:
-        _check_space(store.root)
     key = f"{PROBES}{secrets.token_hex(8)}"
     try:
         store.create(key, b"probe")
+        if not isinstance(store, S3Store):
+            _check_space(store.root)
         if store.create(key, b"again") or store.get(key) != b"probe":
             raise _unfit(
                 store, "an object that was created once was replaced", "If-None-Match, and every write of it"
@@ -46,8 +46,7 @@ def probe(store: Store) -> None:
 
 
 def _check_space(root: str) -> None:
-    place = next(path for path in (Path(root), *Path(root).parents) if path.is_dir())
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(Path(root)).free
     if free < FREE_BYTES:
         raise StoreError(
             f"store {root}: {free / 1e6:.0f} MB are free on its disk, wanted at least {FREE_BYTES / 1e6:.0f} MB; "

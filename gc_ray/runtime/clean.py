@@ -43,7 +43,9 @@ def age_seconds(text: str) -> float:
     """Seconds of an age such as 7d, 12h or 30m; StudyError when it is none."""
     found = re.fullmatch(r"(\d{1,5})([dhm])", text)
     if found is None:
-        raise StudyError(f"--older-than: wanted a number with d, h or m, such as 7d, got {text!r}")
+        raise StudyError(
+            f"older than: wanted a number with d, h or m, such as 7d, got {text!r}; correct --older-than"
+        )
     return int(found[1]) * UNITS_S[found[2]]
 
 
