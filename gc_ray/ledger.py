@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gc_ray import sealed, shards, tables
+from gc_ray import older_rows, sealed, shards, tables
 from gc_ray.errors import DamagedError, TableError
 from gc_ray.feature_rows import (
     USABLE,
@@ -126,8 +126,8 @@ def whole_row(store: Store, name: str, data: bytes) -> dict:
     DamagedError when the bytes are not those that were written, or belong to another name.
     """
     row = sealed.unseal(store, name, data)
-    filled = {c.name: row.get(c.name, tables.empty(c)) for c in tables.LEDGER.columns}
-    if not all(tables.fits(c, filled[c.name]) for c in tables.LEDGER.columns) or commit_name(filled) != name:
+    filled = {c.name: row.get(c.name, older_rows.empty(c)) for c in tables.LEDGER.columns}
+    if not all(older_rows.fits(c, filled[c.name]) for c in tables.LEDGER.columns) or commit_name(filled) != name:
         raise sealed.damaged(store, name)
     return filled
 

@@ -19,7 +19,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gc_ray import sealed, tables
+from gc_ray import older_rows, sealed, tables
 from gc_ray.errors import DamagedError, StoreError
 from gc_ray.joins import first_of_each
 from gc_ray.store import Store
@@ -112,7 +112,7 @@ def read_shards(
             found = pq.ParquetFile(io.BytesIO(data)).read(columns, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise sealed.damaged(store, name) from error
-        return tables.widen(kind, found) if kind else found
+        return older_rows.widen(kind, found) if kind else found
 
     return side_by_side(read, names)
 

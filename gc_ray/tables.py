@@ -376,35 +376,6 @@ def _check_unique(table: Table, found: pa.Table) -> None:
         raise TableError(f"table {table.name}: {doubled.num_rows} keys stand more than once, the first is {first}")
 
 
-def empty(column: Column) -> object:
-    """What stands for a value that an earlier version did not write."""
-    if column.null:
-        return None
-    if pa.types.is_string(column.type):
-        return {"missing": "{}", "geometry": "{}"}.get(column.name, "")
-    return [] if pa.types.is_list(column.type) else 0
-
-
-def fits(column: Column, value: object) -> bool:
-    """Whether a JSON value is of a column's type."""
-    if value is None:
-        return column.null
-    if pa.types.is_string(column.type):
-        return isinstance(value, str)
-    if pa.types.is_list(column.type):
-        return isinstance(value, list)
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def widen(table: Table, found: pa.Table) -> pa.Table:
-    """``found``, which an earlier version may have written, with the table's fixed columns that it lacks, empty."""
-    for place, column in enumerate(table.columns):
-        if column.name not in found.column_names:
-            values = pa.array([empty(column)] * found.num_rows, column.type)
-            found = found.add_column(place, pa.field(column.name, column.type, column.null), values)
-    return found
-
-
 def sort_by_key(table: Table, found: pa.Table) -> pa.Table:
     """``found`` in the order of its key, in one chunk, so that equal content compares equal."""
     return found.sort_by([(name, "ascending") for name in table.key]).combine_chunks()

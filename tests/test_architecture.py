@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [
     {"errors", "joins", "kernels", "settings"},
     {"store", "tables", "imaging", "study_cohort", "study_signatures"},
-    {"sealed", "probe"},
+    {"sealed", "probe", "older_rows"},
     {"run_records"},
     {"shards"},
     {"feature_rows", "store_format"},

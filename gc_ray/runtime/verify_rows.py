@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from gc_ray import ledger, sealed, shards, tables
+from gc_ray import ledger, older_rows, sealed, shards, tables
 from gc_ray.errors import StoreError
 from gc_ray.runtime import audit
 from gc_ray.runtime.verify_bytes import Seen
@@ -37,7 +37,7 @@ class Rows:
 
     def row(self, content: dict) -> dict:
         """The row of a commit object; what an earlier version did not write is empty."""
-        return {c.name: content.get(c.name, tables.empty(c)) for c in self.table.columns}
+        return {c.name: content.get(c.name, older_rows.empty(c)) for c in self.table.columns}
 
 
 @dataclass(frozen=True)
