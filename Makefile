@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
+JOBS ?= 2
 AUDIT := build/audit
 
 .PHONY: setup demo test test-fast test-slow lint format docs clean profile audit sbom
@@ -24,8 +25,9 @@ demo: $(READY)
 
 test: lint test-fast test-slow
 
+# two processes at a time: each loads torch
 test-fast: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(JOBS)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

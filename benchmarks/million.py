@@ -110,14 +110,14 @@ def plan(folder: Path, store: str) -> None:
 
 def rescoring(folder: Path) -> None:
     """What ``rescore`` does of a cohort that is scored, but for looking at sources, drift and the run record."""
-    from gc_ray.runtime import rescore
+    from gc_ray.runtime import rescore, rescore_input
     from gc_ray.runtime.manifests import read_manifests
 
     job, scans = job_of(folder / "store"), read_manifests((str(folder / "scans.csv"),))
-    ready = rescore._Ready(scans, [STAMP] * len(scans), None)
+    ready = rescore_input.Ready(scans, [STAMP] * len(scans), None)
     request = SimpleNamespace(bundle=SimpleNamespace(bundle_id=BUNDLE, harmonisation={}), store=job.store)
-    to_extract = rescore._plans(job.store, ready, job)
-    todo, failed, already = rescore._unscored(request, ready, job)
+    to_extract = rescore_input._plans(job.store, ready, job)
+    todo, failed, already = rescore._unscored(request, ready, tuple(job.products))
     print(len(to_extract), "to extract,", len(todo) + len(failed), "to score,", already, "scored already")
 
 

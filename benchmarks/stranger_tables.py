@@ -65,7 +65,7 @@ class Case:
 
     def features(self) -> list[str]:
         """The names of the features in the store."""
-        settings = [json.loads(path.read_text()) for path in self.store.glob("radiomics/*/settings.json")]
+        settings = [json.loads(path.read_text()) for path in self.store.glob("radiomics/*/*/settings.json")]
         return [name for one in settings for name in one["names"]]
 
     def _study(self) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from generators.command_line import commands
 from generators.errors import faults_page
+from generators.input_tables import input_tables
 from generators.inputs import clinical, manifest
 from generators.methods import methods
 from generators.recipes import feature_sets
@@ -22,6 +23,7 @@ REFERENCE = Path(__file__).resolve().parent / "reference"
 
 PAGES: dict[str, Callable[[], str]] = {
     "commands": commands,
+    "input-tables": input_tables,
     "manifest": manifest,
     "clinical": clinical,
     "study": study_file,

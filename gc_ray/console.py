@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,14 +13,18 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gc_ray.runtime.check_lines import features_lines
+from gc_ray.runtime.demo_lines import demo_lines
 from gc_ray.runtime.progress import Epochs, Progress, duration
 from gc_ray.runtime.show_lines import contents_lines
 from gc_ray.runtime.store_lines import cleaned_lines, repaired_lines, verified_lines
 
 if TYPE_CHECKING:  # every command loads this module; torch and the like only those that need them
+    from gc_ray.cohort.findings import Finding
     from gc_ray.models.bundle import Bundle
     from gc_ray.report.evaluate import Outcome
     from gc_ray.runtime.check import CohortCheck
+    from gc_ray.runtime.check_features import FeaturesCheck
     from gc_ray.runtime.clean import Cleaned
     from gc_ray.runtime.controls import Controlled
     from gc_ray.runtime.demo import Ended, Result, Step
@@ -39,20 +43,6 @@ LINE_EVERY_S = 20.0  # in a log, where every show is new lines
 STATUSES = ("ok", "repaired", "refused", "failed")
 SHOWN = 3  # scans named for a reason; the others are counted
 REASONS = 10  # reasons printed after a run; all are in the ledger
-DEMO_WORTH = (
-    "The cohort is simulated and its effects were put in: no number here says anything about patients.",
-    "With 40 patients an interval holds almost any AUC; a study wants hundreds.",
-    "The backbone saw ten simulated patients for a few epochs: what it sees is hardly more than chance.",
-)
-DEMO_NEXT = "your own scans: gc-ray check --help, then the commands above with your own study file"
-DEMO_PLACES = {
-    "the cohort, as hospitals would send it": "cohort",
-    "what is true of it, and what was spoilt": "cohort/truth.json, defects.csv",
-    "every outline's fate, with its reason": "store/ledger/shards/*.parquet",
-    "1,925 features a row": "store/radiomics/guo2025/*/shard-*.parquet",
-    "frozen models": "bundles",
-    "risks of the new scans": "scored/scores/bundles/*/shard-*.parquet",
-}
 Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
 COLOURS = {"refused": "red", "error": "red", "repaired": "yellow", "warning": "yellow"}
 
@@ -99,9 +89,21 @@ def _showing() -> Iterator[tuple[Callable[[list[str]], None], float]]:
         yield redraw, REDRAW_S
 
 
+def show_notes(notes: Iterable[str]) -> None:
+    """Print what the reader of a table decided or left out."""
+    _lines(_console(), [f"note: {note}" for note in notes])
+
+
+def show_findings(findings: Iterable[Finding]) -> None:
+    """Print what is wrong with a table, or worth knowing."""
+    for finding in findings:
+        say(_console(), f"{finding.level:<8}  {finding.text}", COLOURS.get(finding.level))
+
+
 def show_summary(summary: Summary, store: str) -> None:
     """Print a run's counts per site, the commonest reasons, and where the results are."""
     console = _console()
+    show_notes(summary.notes)
     table = Table("site", *STATUSES, "all", title="results: one for each outline and table", title_justify="left")
     for site in sorted({site for site, _ in summary.counts}):
         numbers = [summary.counts.get((site, status), 0) for status in STATUSES]
@@ -125,8 +127,7 @@ def show_check(found: CohortCheck) -> None:
         if v.text:
             whose = f"{v.scan_id} {v.reader}" + (f" repeat {v.repeat}" if v.repeat else "")
             say(console, f"{v.verdict:<8}  {v.site}  {whose}  {v.text}", COLOURS.get(v.verdict))
-    for finding in found.findings:
-        say(console, f"{finding.level:<8}  {finding.text}", COLOURS[finding.level])
+    show_findings(found.findings)
     verdicts = [v.verdict for v in found.verdicts]
     counts = (
         "  ".join(f"{name} {verdicts.count(name)}" for name in ("ok", "repaired", "refused")) or "no file was read"
@@ -134,11 +135,19 @@ def show_check(found: CohortCheck) -> None:
     _lines(console, [f"{found.outlines} outlines: {counts if verdicts else 'tables only, no file was read'}"])
 
 
+def show_features_check(found: FeaturesCheck) -> None:
+    """Print what a features table holds, then what is wrong with it for the study."""
+    show_lines(*features_lines(found))
+    show_findings(found.findings)
+    levels = [finding.level for finding in found.findings]
+    show_lines(f"{levels.count('error')} error(s), {levels.count('warning')} warning(s); nothing was written")
+
+
 def show_split(found: Split, store: str) -> None:
     """Print warnings on the table, the flow of patients, the size of every cohort and fold, and where they are."""
     console = _console()
-    for finding in found.findings:
-        say(console, f"{finding.level:<8}  {finding.text}", COLOURS[finding.level])
+    show_notes(found.notes)
+    show_findings(found.findings)
     _lines(console, [f"{'removed':>8} {'left':>7}  step"])
     for step in found.flow:
         about = f" ({step.reason})" if step.reason and step.n_removed else ""
@@ -207,27 +216,8 @@ def show_step_ended(ended: Ended, seconds: float) -> None:
 
 def show_demo(results: tuple[Result, ...], out: str) -> None:
     """Print the three numbers of each study, what they are worth, and where to look."""
-    console = _console()
-    for result in results:
-        say(console, f"\n{result.study}, model {result.model}", "bold")
-        for row in result.areas:
-            how = "out of fold" if row["kind"] == "oof" else "never used before"
-            size = f"{row['events']} events among {row['n']}, {how}"
-            _lines(console, [f"  {'AUC, ' + row['cohort']:<16} {_estimate(row):<22} {size}"])
-        if not result.areas:
-            say(console, "  it could not be fitted: the step of the signatures says why", "yellow")
-        fates = ", ".join(f"{n} {status}" for status, n in sorted(result.new_scans.items(), reverse=True))
-        _lines(console, [f"  {'new scans':<16} {fates or 'none'}", f"  {'report':<16} {result.report}"])
-    places = [f"{what:<44}{out}/{where}" for what, where in DEMO_PLACES.items()]
-    _lines(console, ["", *DEMO_WORTH, "", *places, "", f"what failed and why: gc-ray show {out}/store", DEMO_NEXT])
-
-
-def _estimate(row: dict) -> str:
-    if row["estimate"] is None:
-        return "not estimable"
-    if row["lower"] is None:
-        return f"{row['estimate']:.2f}, no interval"
-    return f"{row['estimate']:.2f} ({row['lower']:.2f} to {row['upper']:.2f})"
+    for line, style in demo_lines(results, out):
+        say(_console(), line, style)
 
 
 def show_model(card: dict, new: bool, store: str) -> None:
@@ -258,6 +248,7 @@ def show_report(done: Outcome, dry_run: bool, store: str, published: str | None)
     store, published: the addresses as they were given.
     """
     console = _console()
+    show_notes(done.notes)
     places = [f"{store.rstrip('/')}/reports/{done.report_id}"]
     if published is not None:
         places.append(f"{published.rstrip('/')}/{done.report_id}")
@@ -284,7 +275,13 @@ def show_tuned(found: Tuned, store: str) -> None:
     """Print every signature in a line with its warnings, those that could not be fitted, and where the tables are."""
     console = _console()
     for lost in found.left_out:
-        _lines(console, [f"{lost['patients']} patients left out, {lost['train']} of them training: {lost['reason']}"])
+        of = ", ".join(f"{name} {n} of {size}" for name, (n, size) in lost.cohorts.items())
+        say(console, f"{lost.patients} patients left out ({of}): {lost.reason}", "yellow")
+    for one in found.unscored:
+        text = f"{one.patients} of {one.of} {one.cohort} patients have no score of {one.model_id}: {one.reason}"
+        say(console, text, "yellow")
+    for note in found.notes:
+        say(console, f"note: {note}", "yellow")
     _lines(console, [f"{'model':<24} {'AUC':>5} {'pooled':>6} {'n':>6} {'events':>6} {'kept':>5}  chosen"])
     for line in found.lines:
         numbers = f"{line.auc:>5.3f} {line.pooled:>6.3f} {line.n:>6} {line.events:>6} {line.features:>5}"
@@ -301,6 +298,7 @@ def show_tuned(found: Tuned, store: str) -> None:
 def show_reproduced(found: Reproduced) -> None:
     """Print what stands for each table and figure of a paper, what could not be fitted, and where to look."""
     console = _console()
+    show_notes(found.notes)
     for name, why in found.failed.items():
         say(console, f"{name}: not fitted: {why}", "red")
     for item in found.items:
@@ -324,12 +322,16 @@ def show_bundle(bundle_id: str, made: Bundle, out: str) -> None:
     _lines(console, [f"  {'cutoff':<20} {made.cutoff['cutoff']:.4g} ({made.cutoff['rule']})"])
     for warning in made.card["warnings"]:
         say(console, f"  warning: {warning}", "yellow")
+    if elsewhere := made.features.get("elsewhere"):
+        took = f"{len(elsewhere['names'])} of the {elsewhere['features']} columns of {elsewhere['name']}"
+        _lines(console, [f"  {'features':<20} {took}, made elsewhere: score new rows by gc-ray rescore --features"])
     _lines(console, [f"bundle {bundle_id} of {made.model}, {len(made.card['feature_order'])} predictors: {out}"])
 
 
 def show_rescored(found: Rescored, store: str) -> None:
     """Print what became of the scans; those that wait or failed by name, with the reason."""
     console = _console()
+    show_notes(found.notes)
     for kind, scans in (("waiting", found.waiting), ("failed", found.failed)):
         for scan in scans[:REASONS]:
             say(console, f"  {kind}: {scan.scan_id}: {scan.reason}", "yellow")

@@ -8,7 +8,10 @@ manifest and never repeat a DICOM header value other than a UID or an ROI name.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
+SHOWN = 3  # ids, values or findings that a message names; the rest are counted
+LONGEST_NAME = 100  # characters of one of them; longer ones are cut
 LONGEST = 2000  # characters of a message; a list of a foreign file's names could fill a terminal
 UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode's controls, lone surrogates, line and paragraph separators
 
@@ -18,6 +21,14 @@ def one_line(text: str) -> str:
     if len(text) > LONGEST:
         text = f"{text[: LONGEST * 3 // 4]} ... {text[-LONGEST // 5 :]}"  # the end says what to do
     return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in UNPRINTABLE else c for c in text)
+
+
+def some(names: Iterable) -> str:
+    """The first few of them, and a sign that there are more."""
+    names = list(names)
+    texts = map(str, names[:SHOWN])
+    shown = [text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}.." for text in texts]
+    return one_line(", ".join(shown)) + (", .." if len(names) > SHOWN else "")
 
 
 class InputError(ValueError):
@@ -46,7 +57,7 @@ class MaskError(InputError):
 class TableError(InputError):
     """A table does not have the columns, types, keys or values that its schema asks for.
 
-    Raised before any work. Mended in the CSV or Parquet file that is named; where a table of the store is named, by
+    Raised before any work. Mended in the file that is named; where a table of the store is named, by
     running the command that writes it.
     """
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gc_ray import older_rows, sealed, shards, tables
-from gc_ray.errors import DamagedError, TableError
+from gc_ray.errors import DamagedError, TableError, some
 from gc_ray.feature_rows import (
     USABLE,
     compact_rows,
@@ -164,13 +164,19 @@ def read_features(store: Store, feature_set: str, settings_hash: str | None = No
     were computed by different versions of code or libraries, or when the values of a row are nowhere.
     """
     held = read_ledger(store, ("status", "settings_hash", "code_version", "object"))
+    there = sorted(set(held["feature_set"].to_pylist()) - {feature_set})
     rows = held.filter((pc.field("feature_set") == feature_set) & pc.field("status").isin(USABLE))
     hashes = sorted(rows["settings_hash"].unique().to_pylist())
     chosen = settings_hash or (hashes[0] if len(hashes) == 1 else None)
+    if not hashes:
+        more = f"; it has {some(there)}" if there else ""
+        raise TableError(
+            f"store {store.uri}: no usable scan of feature set {feature_set}{more}; name one, or compute it"
+        )
     if chosen not in hashes:
         raise TableError(
             f"store {store.uri}: wanted one settings hash of feature set {feature_set}, "
-            f"found {', '.join(hashes) or 'no usable scan'}; name one of them, or compute it first"
+            f"found {', '.join(hashes)}; name one of them, or compute it first"
         )
     rows = rows.filter(pc.field("settings_hash") == chosen)
     versions = sorted(rows["code_version"].unique().to_pylist())

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from gc_ray import ledger, sealed, tables
 from gc_ray.errors import StoreError
 from gc_ray.feature_rows import names_its_own
+from gc_ray.patients import several_sites, several_sites_text
 from gc_ray.store import Store
 from gc_ray.store_format import prepare, refuse_newer
 
 SAME = ("status", "settings_hash", "code_version", "source_sha256")  # what makes two rows of one key the same result
+WHOSE = ("patient_id", "phase")  # what two manifests must say alike of one scan, beside its site
 
 
 @dataclass(frozen=True)
@@ -21,17 +23,21 @@ class Merged:
     present: int
 
 
-def merge(sources: list[Store], into: Store) -> Merged:
+def merge(sources: list[Store], into: Store, shared: bool = False) -> Merged:
     """Copy what ``into`` lacks from ``sources``; running it again adds nothing.
 
-    StoreError, before anything is written, when two stores hold different results for one outline, or computed one
-    feature set with different settings or library versions: such rows must not stand in one table.
+    shared: patients were referred, so that one patient id may be at several sites. StoreError, before anything is
+    written, when two stores hold different results for one outline, or say different things of whose it is, when they
+    computed one feature set with different settings or library versions, or when a patient id is at two sites.
     """
     for source in sources:
         refuse_newer(source)
     present = {_key(row): row for row in ledger.read_ledger(into).to_pylist()}
     incoming = [(source, row) for source in sources for row in ledger.read_ledger(source).to_pylist()]
-    _check_agreement([*((into, row) for row in present.values()), *incoming])
+    every = [*((into, row) for row in present.values()), *incoming]
+    _check_agreement(every)
+    if not shared:
+        _check_sites(every)
     fresh = {_key(row): (source, row) for source, row in incoming if _key(row) not in present}
     prepare(into)
     for source in sources:
@@ -50,12 +56,27 @@ def _check_agreement(rows: list[tuple[Store, dict]]) -> None:
                 f"scan {row['scan_id']} reader {row['reader']} ({row['feature_set']}) has different results in "
                 f"{other.uri} and {store.uri}; scan ids must be unique over sites"
             )
+        for name in WHOSE:
+            if row[name] != before[name]:
+                raise StoreError(
+                    f"scan {row['scan_id']} reader {row['reader']} ({row['feature_set']}) has {name} "
+                    f"'{before[name]}' in {other.uri} and '{row[name]}' in {store.uri}; correct one manifest, and "
+                    "extract it again"
+                )
         other, before = recipes.setdefault(row["feature_set"], (store, row))
         if any(row[name] != before[name] for name in ("settings_hash", "code_version")):
             raise StoreError(
                 f"feature set {row['feature_set']} was computed with different settings or library versions in "
                 f"{other.uri} and {store.uri}; extract one of them again"
             )
+
+
+def _check_sites(rows: list[tuple[Store, dict]]) -> None:
+    pairs: dict[str, set[tuple[str, str]]] = {}
+    for store, row in rows:
+        pairs.setdefault(f"store {store.uri}", set()).add((row["patient_id"], row["site"]))
+    if text := several_sites_text(several_sites({name: sorted(of) for name, of in pairs.items()})):
+        raise StoreError(f"{text} in a study file and name it by --study")
 
 
 def _copy(source: Store, rows: list[dict], into: Store) -> None:

@@ -28,7 +28,14 @@ def offered(names: Callable[[], tuple[str, ...]]) -> Callable[[str], list[str]]:
 
 
 Scans = Annotated[
-    list[str], typer.Option("--scans", help="Scans table: CSV or Parquet, local or s3://; once per site.")
+    list[str], typer.Option("--scans", help="Scans table: CSV, Excel or Parquet, local or s3://; once per site.")
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        "--encoding",
+        help="Encoding of tables that are not UTF-8 or UTF-16: gb18030, big5, shift_jis, euc-kr, windows-1252, ..",
+    ),
 ]
 StoreUri = Annotated[str, typer.Option("--store", help="Where tables are kept: a folder or s3://bucket/prefix.")]
 _STUDY = typer.Option(

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gc_ray.errors import StoreError
+from gc_ray.imaging.detached import HEADER_BYTES, beside, files_of, voxel_files
 from gc_ray.store import Entry, LocalStore, Store, open_store
 
-DETACHED = (".nhdr", ".mhd")  # headers whose voxels lie in a second file beside them, of the same stem
+DETACHED = (".nhdr", ".mhd", ".hdr")  # headers whose voxels lie in other files beside them
+ATTACHED = (".nrrd", ".mha")  # headers before their voxels, which may yet lie in other files
 FETCHES = 8  # slices fetched side by side for one scan: latency is what they cost; eight are in memory at a time
 CHUNK = 1 << 20  # bytes hashed at a time; keeps memory flat for a file of any size
 
@@ -39,14 +41,27 @@ class Source:
 
 
 def list_source(uri: str) -> Source:
-    """What is at ``uri`` now; a source without parts when nothing is there."""
+    """What is at ``uri`` now, with the files that hold its voxels; a source without parts when nothing is there."""
     store, key = _place(uri)
     parts = tuple(store.list(key))
-    if key.lower().endswith(DETACHED) and parts:
-        folder, _, name = key.rpartition("/")
-        stem = f"{folder}/{name.rpartition('.')[0]}." if folder else f"{name.rpartition('.')[0]}."
-        parts = tuple(part for part in store.list(folder) if part.key.startswith(stem))
-    return Source(uri, parts)
+    if key.lower().endswith(".img") and parts:
+        stem = key.rpartition(".")[0]
+        parts += tuple(part for ending in (".hdr", ".HDR") for part in store.list(stem + ending))
+    elif key.lower().endswith(DETACHED) and parts:
+        folder, _, _ = key.rpartition("/")
+        stem = key.rpartition(".")[0] + "."
+        named = {f"{folder}/{other}" if folder else other for other in _voxel_files(store, key)}
+        parts = tuple(part for part in store.list(folder) if part.key.startswith(stem) or part.key in named)
+    return Source(uri, tuple(sorted(parts, key=lambda part: part.key)))
+
+
+def _voxel_files(store: Store, key: str) -> list[str]:
+    """Bare names of the files that a detached header names beside itself; what is wrong with it its reader says."""
+    try:
+        names = voxel_files(store.head(key, HEADER_BYTES))
+    except (OSError, ValueError):
+        return []
+    return [bare for name in names if (bare := beside(name)) is not None]
 
 
 def joint_stamp(sources: list[Source]) -> str:
@@ -87,12 +102,25 @@ def localise(source: Source, into: Path) -> Path:
 
 
 def content_sha256(paths: list[Path]) -> str:
-    """A digest of the content of files and folders; names and order do not matter, so that a moved copy is equal."""
+    """A digest of the content of files and folders; names and order do not matter, so that a moved copy is equal.
+
+    A volume file whose voxels lie in other files counts with them.
+    """
     digests = []
     for path in paths:
-        files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+        files = _with_voxels(path) if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
         digests.append(sorted(_file_sha256(file) for file in files))
     return hashlib.sha256(repr(digests).encode()).hexdigest()
+
+
+def _with_voxels(path: Path) -> list[Path]:
+    """A file and those that hold its voxels."""
+    if path.suffix.lower() in (".hdr", ".img"):
+        return sorted({path, *(part for part in files_of(path) if part.is_file())})
+    if not path.name.lower().endswith((*DETACHED, *ATTACHED)):
+        return [path]
+    store, key = LocalStore(str(path.parent)), path.name
+    return [path, *(other for name in _voxel_files(store, key) if (other := path.parent / name).is_file())]
 
 
 def parent_of(uri: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import re
@@ -15,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from gc_ray.errors import StudyError
 from gc_ray.settings import Settings as _Settings
 from gc_ray.study_cohort import ClinicalSettings, ScansSettings, SplitSettings
-from gc_ray.study_signatures import TUNED, SignatureSettings, TuneSettings, faults
+from gc_ray.study_signatures import TUNED, SignatureSettings, TuneSettings, faults, set_name
 
 MAX_STUDY_BYTES = 1 << 20  # the packaged studies have 10 KB
 KEY_PARTS = 32  # of a dotted key; the parser's time grows with the square of them
@@ -222,6 +223,12 @@ class Study(_Settings):
     signature: tuple[SignatureSettings, ...] = Field((), description="the signatures, each after those it builds on")
     tune: TuneSettings = Field(default_factory=TuneSettings)
 
+    @property
+    def own_sets(self) -> frozenset[str]:
+        """The names in the ledger of the feature sets and network inputs that the study names."""
+        named = {self.tune.feature_set, *map(set_name, (*self.extract.feature_sets, self.tune.feature_set))} - {""}
+        return frozenset(named | {f"volumes/{recipe}" for recipe in self.extract.volumes})
+
     @model_validator(mode="after")
     def _signatures_fit(self) -> Study:
         for fault in faults(self.signature, self.clinical.predictors):
@@ -316,8 +323,12 @@ def _text(path: Path, name: str) -> str:
     if path.stat().st_size > MAX_STUDY_BYTES:
         raise StudyError(f"study {name}: wanted a study file, it has more than {MAX_STUDY_BYTES >> 20} MiB")
     try:
-        return path.read_text(encoding="utf-8")
-    except ValueError as error:
+        with path.open("rb") as file:
+            head = file.read(2)
+        if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or b"\0" in head:
+            raise StudyError(f"study {name}: wanted TOML in UTF-8, it is in UTF-16; save it as UTF-8")
+        return path.read_text(encoding="utf-8-sig")  # editors on Windows write a mark before UTF-8
+    except UnicodeDecodeError as error:
         raise StudyError(
             f"study {name}: wanted TOML in UTF-8, it is in another encoding; save it as UTF-8"
         ) from error

@@ -13,6 +13,7 @@ from gc_ray.settings import Settings
 
 Operator = Literal["==", "!=", "<", "<=", ">", ">="]
 Levels = Annotated[tuple[str, ...], Field(min_length=2)]
+Group = Annotated[tuple[str, ...], Field(min_length=2)]
 
 
 class _Declared(Settings):
@@ -118,6 +119,16 @@ class ClinicalSettings(Settings):
     )
     columns: dict[str, Column] = Field({}, description="what each column holds; one that nothing names is not read")
     rules: tuple[Rule, ...] = Field((), description="eligibility, applied and counted in this order")
+    patient_ids: Literal["unique", "shared"] = Field(
+        "unique",
+        description="unique = a patient id belongs to one site, in every table; shared = patients were referred: one "
+        "id may have scans of several sites, and the clinical table's site counts",
+    )
+    different_patients: Literal["all"] | tuple[Group, ...] = Field(
+        (),
+        description="groups of patient ids that are different people although ten or more of their values are equal; "
+        '"all" = do not look for the same person under two ids',
+    )
 
     @property
     def declared(self) -> dict[str, Column]:

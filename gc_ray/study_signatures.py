@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
@@ -13,7 +14,9 @@ Family = Literal["clinical", "radiomics", "deep"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 HEAD = "head"  # among scores: that of the trained network head
 SCORE = "score"  # the family of scores in tables
+PARAMETER_FILES = (".yaml", ".yml", ".json")  # endings of feature sets that are files
 TUNED = "_tuned"  # ends the name of a signature as the search has it
+INTER, INTRA = DESIGNS = ("inter", "intra")  # of an ICC: several readers of one scan, or one reader again
 Plain = bool | int | float | str
 
 
@@ -24,10 +27,15 @@ class _Step(Settings):
 
 
 class Stability(_Step):
-    """Keeps what readers, and one reader's repeats, agree on; a feature whose ICC cannot be computed leaves."""
+    """Keeps features on which readers, and the repeats of one reader, agree; one whose ICC has no value leaves."""
 
     step: Literal["stability"]
-    icc: Share = Field(0.8, description="both ICC(2,1) between readers and ICC(3,1) within one must exceed it")
+    icc: Share = Field(0.8, description="the ICC of every design used must exceed it")
+    designs: tuple[Literal["inter", "intra"], ...] = Field(
+        (),
+        description="inter: ICC(2,1) between readers, intra: ICC(3,1) between repeats of the study's reader; empty = "
+        "every design that the outlines allow, and tune says which; a design that is named and not there is an error",
+    )
 
 
 class CommonScale(_Step):
@@ -143,6 +151,11 @@ class TuneSettings(Settings):
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of folds drawn here and of the choices tried")
 
 
+def set_name(given: str) -> str:
+    """The name in the ledger of a feature set that a study names: a parameter file's without its ending."""
+    return PurePath(given).stem if given.endswith(PARAMETER_FILES) else given
+
+
 def changed(signature: SignatureSettings, choice: dict[str, Plain | tuple[str, ...]]) -> SignatureSettings:
     """The signature with some of its settings replaced, by the names that ``search`` uses.
 
@@ -197,6 +210,8 @@ def _faults_of(signature: SignatureSettings, earlier: list[str]) -> Iterator[str
     for step in signature.steps:
         if set(step.families) - set(signature.families):
             yield f"step {step.step} concerns families that the signature does not have"
+        if isinstance(step, Stability):
+            yield from _faults_of_stability(step, step.families or signature.families)
         if isinstance(step, Univariable) and (step.families or signature.families) != ("clinical",):
             yield 'step univariable tests clinical factors; set its families to ["clinical"]'
     alone = len(signature.scores_of) == 1 and not (signature.families or signature.predictors_of)
@@ -205,6 +220,13 @@ def _faults_of(signature: SignatureSettings, earlier: list[str]) -> Iterator[str
     last = signature.steps[-1].step if signature.steps else ""
     if signature.model == "lasso" and (last != "lasso" or signature.scores_of or signature.predictors_of):
         yield "model lasso wants the step lasso last, and no further inputs"
+
+
+def _faults_of_stability(step: Stability, families: tuple[Family, ...]) -> Iterator[str]:
+    if len(set(step.designs)) < len(step.designs):
+        yield f"step stability names a design twice in {', '.join(step.designs)}; name each once"
+    if "clinical" in families:
+        yield 'step stability compares outlines; set its families to "radiomics", "deep" or both'
 
 
 def _unknown(field: str, names: tuple[str, ...], known: list[str]) -> Iterator[str]:

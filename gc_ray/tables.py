@@ -217,7 +217,7 @@ RESAMPLING = Table(
         Column("fold", pa.int32(), "0, 1, .. the part that was left out while every step was repeated"),
         Column("n_train", pa.int64(), "patients fitted on"),
         Column("events_train", pa.int64(), "events among them"),
-        Column("n", pa.int64(), "patients left out"),
+        Column("n", pa.int64(), "patients left out who have a score"),
         Column("events", pa.int64(), "events among them"),
         _text("chosen", "JSON: the outer choices that this fold's training part led to"),
         Column("features", pa.list_(pa.string()), "predictors of the signature fitted here"),

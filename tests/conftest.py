@@ -21,6 +21,11 @@ def missing(reason: str) -> None:
     pytest.skip(reason)
 
 
+def pytest_make_parametrize_id(config, val, argname) -> str | None:
+    """Name a parameter of bytes by its argument: content such as a gzip header changes from run to run."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with the reference data (``../shared``), which is not part of the repository."""

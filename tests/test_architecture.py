@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # lower may be imported by higher, never the other way round
 LEVELS = [
     {"errors", "joins", "kernels", "settings"},
-    {"store", "tables", "imaging", "study_cohort", "study_signatures"},
+    {"store", "tables", "imaging", "patients", "study_cohort", "study_signatures"},
     {"sealed", "probe", "older_rows"},
     {"run_records"},
     {"shards"},

@@ -76,6 +76,21 @@ def test_manifest_only_reads_no_file(manifest):
     assert (done.returncode, done.stdout) == (0, "1 outlines: tables only, no file was read\n")
 
 
+@pytest.mark.parametrize("arguments", [["check", "--manifest-only"], ["extract", "--store=/proc/none"]])
+def test_a_table_in_another_encoding_is_read_where_it_is_named(tmp_path, arguments):
+    """Without the option the refusal names it; with it a note says what was read."""
+    path = tmp_path / "scans.csv"
+    path.write_bytes((HEAD + "1,P1,北京,pv,ct,seg.dcm\n").encode("gbk"))
+    refused = gc_ray(*arguments, f"--scans={path}")
+    assert refused.returncode == 2
+    assert "scans.csv: wanted UTF-8, row 2 is in another encoding" in refused.stderr
+    assert "--encoding gb18030" in refused.stderr
+    read = gc_ray(*arguments, f"--scans={path}", "--encoding=gb18030")
+    assert "wanted UTF-8" not in read.stderr
+    if "check" in arguments:
+        assert read.stdout.splitlines()[0] == "note      scans.csv: read as gb18030"
+
+
 def test_a_clinical_table_is_checked_for_the_study(manifest, tmp_path):
     """An unmapped column is an error with exit code 2 and its name."""
     clinical = tmp_path / "clinical.csv"

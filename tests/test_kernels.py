@@ -10,7 +10,7 @@ from gc_ray.kernels import compiled
 
 CODE = """
 import numpy as np
-from gc_ray.features.kernels_shape import hull_corners
+from gc_ray.features.kernels_shape import _hull_corners as hull_corners
 one = np.zeros(1, np.int64)
 assert hull_corners(one, one, one).all()
 print(sum(hull_corners.stats.cache_hits.values()))

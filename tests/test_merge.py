@@ -18,7 +18,7 @@ def site(tmp_path):
 
     def make(name: str, scan: str, value: float = 1.0, **changes):
         store = open_store(str(tmp_path / name))
-        row = {"scan_id": scan, "reader": "R1", "repeat": 0, "roi": "", "patient_id": "p", "site": name}
+        row = {"scan_id": scan, "reader": "R1", "repeat": 0, "roi": "", "patient_id": f"p-{name}", "site": name}
         row |= {"generation": 1, "feature_set": "test"}
         folder = ledger.settings_folder("test", changes.get("settings_hash", HASH))
         store.put(f"{folder}/settings.json", json.dumps({"names": ["x"]}).encode())
@@ -81,3 +81,29 @@ def test_values_that_are_damaged_at_the_site_are_not_taken(site, tmp_path):
     store.put(name, store.get(name)[:-1] + b"x")
     with pytest.raises(StoreError, match="the values of 1 test rows are gone or damaged; run gc-ray repair"):
         merge([store], open_store(str(tmp_path / "all")))
+
+
+def test_one_number_at_two_sites_is_two_patients_unless_ids_are_shared(site, tmp_path):
+    """Rows of two hospitals' patients 7 never stand under one id; referred patients do where the caller says so."""
+    into = open_store(str(tmp_path / "all"))
+    stores = [site("a", "s1", patient_id="7", site="A"), site("b", "s2", patient_id="7", site="B")]
+    with pytest.raises(StoreError, match=r"1 are at several: 7 \(A in store .*a, B in store .*b\); correct the site"):
+        merge(stores, into)
+    assert list(into.list("")) == []
+    assert merge(stores, into, shared=True).added == 2
+
+
+def test_a_store_that_holds_the_number_already_refuses_another_sites(site, tmp_path):
+    """Merged one after the other they are no less two patients; a site typed in another way is the same site."""
+    into = open_store(str(tmp_path / "all"))
+    merge([site("a", "s1", patient_id="7", site="A")], into)
+    assert merge([site("a2", "s3", patient_id="7", site="a ")], into).added == 1
+    with pytest.raises(StoreError, match=r"7 \(A in store"):
+        merge([site("b", "s2", patient_id="7", site="B")], into)
+
+
+def test_a_scan_that_two_stores_give_to_two_patients_is_refused(site, tmp_path):
+    """The one that comes second would be dropped without a word."""
+    stores = [site("a", "s1", patient_id="7", site="A"), site("b", "s1", patient_id="8", site="A")]
+    with pytest.raises(StoreError, match=r"scan s1 reader R1 \(test\) has patient_id '7' in .* and '8' in"):
+        merge(stores, open_store(str(tmp_path / "all")))

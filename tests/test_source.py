@@ -70,6 +70,62 @@ def test_a_detached_header_brings_its_data_file(any_store, tmp_path):
     assert path.with_name("a.raw").exists()
 
 
+HEADERS = {
+    "a.mhd": b"NDims = 3\nElementDataFile = CT 01.raw\n",
+    "b.nhdr": "NRRD0004\ntype: short\ndata file: ./图像.raw.gz\n".encode(),
+    "c.nhdr": b"NRRD0004\ndata file: LIST\nCT 01.raw\nother.raw\n",
+    "d.mhd": b"NDims = 3\nElementDataFile = s%02d.raw 1 2 1\n",
+}
+NAMED = {"a.mhd": {"CT 01.raw"}, "b.nhdr": {"图像.raw.gz"}, "c.nhdr": {"CT 01.raw", "other.raw"}}
+NAMED["d.mhd"] = {"s01.raw", "s02.raw"}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_detached_header_brings_the_files_that_it_names(any_store, tmp_path, name):
+    """Whatever their names: they are stamped and localised with the header, and others are not."""
+    for other in ("CT 01.raw", "图像.raw.gz", "other.raw", "s01.raw", "s02.raw", "s03.raw", "x.raw"):
+        any_store.put(f"scan/{other}", b"x")
+    any_store.put(f"scan/{name}", HEADERS[name])
+    source = list_source(f"{any_store.uri}/scan/{name}")
+    assert {part.key.rpartition("/")[2] for part in source.parts} == {name, *NAMED[name]}
+    path = localise(source, tmp_path / "near")
+    assert all(path.with_name(other).exists() for other in NAMED[name])
+    any_store.put(f"scan/{sorted(NAMED[name])[0]}", b"other content")
+    assert list_source(f"{any_store.uri}/scan/{name}").stamp != source.stamp
+
+
+@pytest.mark.parametrize("name", ["m.hdr", "m.img"])
+def test_a_pair_is_one_source_by_either_name(any_store, tmp_path, name):
+    """NIfTI in two files; a lone DICOM slice named .img stays alone."""
+    for other in ("m.hdr", "m.img", "mm.img", "lone.img"):
+        any_store.put(f"scan/{other}", b"x")
+    source = list_source(f"{any_store.uri}/scan/{name}")
+    assert [part.key.rpartition("/")[2] for part in source.parts] == ["m.hdr", "m.img"]
+    assert localise(source, tmp_path / "near").with_name("m.img").exists()
+    assert len(list_source(f"{any_store.uri}/scan/lone.img").parts) == 1
+
+
+@pytest.mark.parametrize("target", ["../a.raw", "/etc/passwd", "LIST", "%d", ""])
+def test_a_header_that_names_no_file_beside_it_is_a_source_all_the_same(any_store, target):
+    """Its reader says what is wrong."""
+    any_store.put("scan/a.mhd", f"NDims = 3\nElementDataFile = {target}\n".encode())
+    (part,) = list_source(f"{any_store.uri}/scan/a.mhd").parts
+    assert part.key.endswith("a.mhd")
+
+
+@pytest.mark.parametrize("name", ["a.mhd", "a.nhdr", "a.nrrd", "a.mha", "a.hdr", "a.img"])
+def test_the_content_of_a_detached_volume_is_that_of_its_voxels_too(tmp_path, name):
+    """A changed voxel file under an equal header is another scan."""
+    nrrd = name in ("a.nhdr", "a.nrrd")
+    header = b"NRRD0004\ndata file: x y.raw\n" if nrrd else b"NDims = 3\nElementDataFile = x y.raw\n"
+    voxels = tmp_path / {"a.hdr": "a.img", "a.img": "a.hdr"}.get(name, "x y.raw")
+    (tmp_path / name).write_bytes(header)
+    voxels.write_bytes(b"1")
+    before = content_sha256([tmp_path / name])
+    voxels.write_bytes(b"2")
+    assert content_sha256([tmp_path / name]) != before
+
+
 def test_content_is_what_a_hash_sees(tmp_path):
     """A copy under other names and times has the same hash; one flipped byte does not; image and mask do not swap."""
     for folder, names in (("a", "12"), ("b", "xy")):

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -88,26 +89,46 @@ def test_a_taking_over_that_was_cut_off_is_taken_up(tmp_path, writes):
     assert ledger.read_ledger(open_store(folder)).equals(expected)
 
 
-def test_an_extraction_over_a_store_of_0_1_0_does_nothing_twice(old, recipe, tmp_path):
-    """The same scans, copied: their content is hashed, found equal, and nothing is computed."""
+def planned(old, recipe, tmp_path, features=None):
+    """(plans, job) of the scans of the store of 0.1.0, written anew; features: other than today's code would ask."""
     from gc_ray.cohort.synthetic.spec import CohortSpec
     from gc_ray.cohort.synthetic.write import write_cohort
     from gc_ray.runtime.manifests import read_manifests
     from gc_ray.runtime.plan import plan_scan, read_history
-    from gc_ray.runtime.scan_work import process_scan
+    from gc_ray.runtime.products import Radiomics
     from gc_ray.runtime.survey import survey_scan
 
-    prepare(old)
-    write_cohort(tmp_path / "cohort", CohortSpec(**recipe.COHORT))
-    scans, job = read_manifests((str(tmp_path / "cohort" / "scans.csv"),)), recipe.job_of(old, tmp_path)
-    commits = [entry.key for entry in old.list("ledger/commits")]
+    manifest = tmp_path / "cohort" / "scans.csv"
+    if not manifest.exists():
+        write_cohort(manifest.parent, CohortSpec(**recipe.COHORT))
+    scans, job = read_manifests((str(manifest),)), recipe.job_of(old, tmp_path)
+    job = replace(job, products={"quick": Radiomics(features)}) if features else job
     history = read_history(old, scans, job).part(0, 2)
-    plans = [plan_scan(row, survey_scan(row), history, job, False) for row in scans]
+    return [plan_scan(row, survey_scan(row), history, job, False) for row in scans], job
+
+
+def test_an_extraction_over_a_store_of_0_1_0_does_nothing_twice(old, recipe, tmp_path):
+    """The same scans, copied, and the same settings: contents are hashed, found equal, and nothing is computed."""
+    from gc_ray.features.feature_set import FeatureSet
+    from gc_ray.runtime.scan_work import process_scan
+
+    prepare(old)
+    commits = [entry.key for entry in old.list("ledger/commits")]
+    (name,) = (entry.key for entry in old.list("radiomics/quick") if entry.key.endswith("/settings.json"))
+    told = sealed.read(old, name)
+    features = FeatureSet("quick", told["settings"], tuple(told["names"]))
+    plans, job = planned(old, recipe, tmp_path, features)
     outcomes = [outcome["status"] for plan in plans for outcome in process_scan(plan.task, job)]
     assert outcomes == ["unchanged", "unchanged"]
     assert [entry.key for entry in old.list("ledger/commits")] == commits
-    history = read_history(old, scans, job).part(0, 2)
-    assert [plan_scan(row, survey_scan(row), history, job, False) for row in scans] == [None, None]
+    assert planned(old, recipe, tmp_path, features)[0] == [None, None]
+
+
+def test_code_of_another_version_computes_the_rows_of_0_1_0_anew(old, recipe, tmp_path):
+    """As the next generation of the same outlines; the rows of 0.1.0 are not lost before."""
+    prepare(old)
+    plans, _ = planned(old, recipe, tmp_path)
+    assert [wanted.generation for plan in plans for wanted in plan.task.wanted] == [2, 2]
 
 
 def test_an_object_of_0_1_0_that_changes_after_it_was_taken_over_is_refused(old):

@@ -158,6 +158,22 @@ def test_a_study_file_that_would_keep_a_parser_busy_is_refused_at_once(tmp_path,
     assert time.process_time() - began < 5
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_byte_order_mark_before_a_study_file_is_read_over(tmp_path, end):
+    """Editors on Windows write one, and end lines in two signs."""
+    path = tmp_path / "study.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + f'name = "s"{end}[clinical]{end}outcome = "复发"{end}'.encode())
+    assert (load_study(str(path)).name, load_study(str(path)).clinical.outcome) == ("s", "复发")
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_study_file_in_utf16_is_named(tmp_path, codec):
+    """With and without a mark."""
+    (tmp_path / "s.toml").write_bytes('name = "x"\n'.encode(codec))
+    with pytest.raises(StudyError, match="wanted TOML in UTF-8, it is in UTF-16; save it as UTF-8"):
+        load_study(str(tmp_path / "s.toml"))
+
+
 def test_a_study_file_in_another_encoding_says_so(tmp_path):
     """Umlauts of an old editor."""
     (tmp_path / "x.toml").write_bytes('title = "Übersicht"'.encode("latin-1"))
@@ -176,3 +192,25 @@ def test_an_override_that_is_no_toml_is_text(value):
     """And text does not fit a number."""
     with pytest.raises(StudyError, match="split"):
         load_study(None, (f"split.seed={value}",))
+
+
+@pytest.mark.parametrize(
+    ("families", "step", "message"),
+    [
+        ('["radiomics"]', 'designs = ["between"]', "designs.0: Input should be 'inter' or 'intra'"),
+        ('["radiomics"]', 'designs = "inter"', r"designs: Input should be a valid array"),
+        ('["radiomics"]', 'designs = ["inter", "inter"]', "step stability names a design twice in inter, inter"),
+        ('["clinical", "radiomics"]', "icc = 0.8", "step stability compares outlines; set its families"),
+        (
+            '["clinical", "radiomics"]',
+            'families = ["clinical"]',
+            "step stability compares outlines; set its families",
+        ),
+    ],
+)
+def test_a_step_stability_that_cannot_be_is_an_error(tmp_path, families, step, message):
+    """Its designs are inter and intra, each once, and it concerns features of outlines."""
+    path = tmp_path / "mine.toml"
+    path.write_text(f'[[signature]]\nname = "a"\nfamilies = {families}\nsteps = [{{ step = "stability", {step} }}]')
+    with pytest.raises(StudyError, match=message):
+        load_study(str(path))

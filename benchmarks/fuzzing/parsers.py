@@ -11,20 +11,27 @@ from pathlib import Path
 
 import numpy as np
 from fuzzing import seeds
+from fuzzing.against_pyradiomics import read_region
 from fuzzing.bundles import spoil_bundle
+from fuzzing.contours import draw_contours
 from fuzzing.dicom import spoil_dicom
 from fuzzing.mutate import Files, Rng, pick
+from fuzzing.regions import random_region, region_seeds
+from fuzzing.slow_contours import BorderlineError, read_slowly
 from fuzzing.tables import spoil_table, spoil_toml
-from fuzzing.voxels import spoil_volume
+from fuzzing.voxels import spoil_segments, spoil_volume
 
-from gc_ray.cohort.clinical import check_clinical, parse_clinical
+from gc_ray.cohort.clinical import check_clinical, read_clinical
+from gc_ray.cohort.coding import number_columns
 from gc_ray.errors import MaskError
 from gc_ray.imaging.read import list_rois, open_ct, read_mask, survey_mask
 from gc_ray.imaging.scan import Notes, ScanGeometry
+from gc_ray.runtime.ingest import read_features_table
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.study import load_study
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+ENCODING = "gb18030"  # of tables that are not UTF-8
 DATA = SHARED if SHARED.is_dir() else None
 
 
@@ -76,6 +83,10 @@ def _small_ct() -> ScanGeometry:
     return _geometry(seeds.named(seeds.ct_datasets()))
 
 
+def _contours_drawn(files: Files, rng: Rng) -> Files:
+    return draw_contours(files, rng, seeds.volume().grid)
+
+
 @cache
 def _shared_ct() -> tuple[ScanGeometry, ...]:
     """The CT of the shared structure sets."""
@@ -114,9 +125,23 @@ def _kept(refusals: MaskError | None, error: MaskError) -> MaskError:
     return error if refusals is None or str(error) in str(refusals) else MaskError(f"{refusals} | {error}")
 
 
+def _read_contours(folder: Path) -> Notes:
+    """A region of random contours, against a slow reading of the same file by the same rules."""
+    path, ct = folder / "rs.dcm", _small_ct()
+    found = read_mask(path, None, ct)
+    assert survey_mask(path, None, ct).repairs == found.notes.repairs
+    try:
+        truth = read_slowly(path, np.array(ct.grid.origin_mm), np.array(ct.grid.spacing_mm), ct.grid.size)
+    except BorderlineError:
+        return found.notes
+    wrong = int(((found.mask.array != truth.inside) & truth.sure).sum())
+    assert wrong == 0, f"{wrong} voxels differ from a slow reading"
+    return found.notes
+
+
 def _read_volume(folder: Path) -> Notes:
     """A volume file as CT; when it is none, as a mask."""
-    (path,) = (p for p in folder.iterdir() if p.suffix != ".raw")
+    (path,) = (p for p in folder.iterdir() if p.suffix not in (".raw", ".img"))
     try:
         ct = open_ct(path)
         scan = ct.read()
@@ -136,16 +161,36 @@ def _mask_or_refusal(path: Path) -> Notes:
 
 def _read_manifest(folder: Path) -> Notes:
     (path,) = folder.iterdir()
-    rows = read_manifests((str(path),))
+    rows = read_manifests((str(path),), ENCODING)
     assert all(row.key_id and row.image_uri for row in rows)
-    return Notes()
+    return Notes(remarks=rows.notes)
 
 
 def _read_clinical(folder: Path) -> Notes:
     (path,) = folder.iterdir()
-    table = parse_clinical(path.read_bytes(), path.name)
-    _, findings = check_clinical(table, load_study("recurrence").clinical, {"P00001"})
-    return Notes(remarks=tuple(finding.text for finding in findings))
+    settings = load_study("recurrence").clinical
+    table = read_clinical(path.read_bytes(), path.name, ENCODING, number_columns(settings))
+    _, findings = check_clinical(table.cells, settings, {"P00001"})
+    return Notes(remarks=(*table.notes, *(finding.text for finding in findings)))
+
+
+def _read_features(folder: Path) -> Notes:
+    (path,) = folder.iterdir()
+    table = read_features_table(str(path), ENCODING)
+    assert not np.isinf(table.values.to_numpy()).any()
+    assert (table.keys["patient_id"] != "").all()
+    assert not {"Image", "diagnostics_Mask-original_VoxelNum", *table.keys} & set(table.values)
+    return Notes(remarks=table.notes)
+
+
+def _read_scores(folder: Path) -> Notes:
+    from gc_ray.report.inputs import from_file
+
+    (path,) = folder.iterdir()
+    found = from_file(str(path), None, load_study(None), ENCODING)
+    assert found.scores["score"].between(0, 1).all()
+    assert found.patients["outcome"].dropna().isin((0, 1)).all()
+    return Notes(remarks=found.notes)
 
 
 def _read_study(folder: Path) -> Notes:
@@ -166,10 +211,15 @@ PARSERS = {
     "series": Parser(seeds.series_seeds, spoil_dicom, _read_series),
     "seg": Parser(seeds.seg_seeds, spoil_dicom, lambda folder: _read_mask(folder / "seg.dcm")),
     "rtstruct": Parser(seeds.rtstruct_seeds, spoil_dicom, lambda folder: _read_mask(folder / "rs.dcm")),
+    "contours": Parser(seeds.contour_seeds, _contours_drawn, _read_contours),
     "nifti": Parser(seeds.nifti_seeds, spoil_volume, _read_volume),
     "nrrd-mha": Parser(seeds.text_header_seeds, spoil_volume, _read_volume),
+    "seg-nrrd": Parser(seeds.segmentation_seeds, spoil_segments, lambda folder: _read_mask(folder / "m.seg.nrrd")),
     "manifest": Parser(seeds.manifest_seeds, spoil_table, _read_manifest, personal=False),
     "clinical": Parser(seeds.clinical_seeds, spoil_table, _read_clinical, personal=False),
+    "features": Parser(seeds.features_seeds, spoil_table, _read_features, personal=False),
+    "scores": Parser(seeds.scores_seeds, spoil_table, _read_scores, personal=False),
     "study": Parser(seeds.study_seeds, spoil_toml, _read_study, personal=False),
     "bundle": Parser(seeds.bundle_seeds, spoil_bundle, _read_bundle, personal=False),
+    "numbers": Parser(region_seeds, random_region, read_region, personal=False),
 }

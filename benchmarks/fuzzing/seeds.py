@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import tempfile
@@ -11,11 +12,12 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pydicom
 from fuzzing.mutate import SECRET, Files
-from fuzzing.voxels import nifti
+from fuzzing.voxels import nifti, pair_header
 from pydicom.dataset import Dataset
 
 from gc_ray.cohort.synthetic.ct_dicom import ct_series, to_bytes
@@ -133,6 +135,11 @@ def rtstruct_seeds(data: Path | None) -> list[Files]:
     return found
 
 
+def contour_seeds(data: Path | None) -> list[Files]:
+    """A structure set on the small CT."""
+    return rtstruct_seeds(None)
+
+
 def nifti_seeds(data: Path | None) -> list[Files]:
     """NIfTI volumes of integers, floats and labels, plain and gzipped."""
     array = volume().array
@@ -141,6 +148,7 @@ def nifti_seeds(data: Path | None) -> list[Files]:
     labels = nifti(SIZE, mask().array.tobytes(), 2, 8)
     found = [{"v.nii": plain}, {"v.nii": real}, {"v.nii": labels}]
     found += [{"v.nii.gz": gzip.compress(held, 1, mtime=0)} for held in (plain, real, labels)]
+    found.append({"v.hdr": pair_header(labels), "v.img": labels[352:]})
     if data is not None:
         small = sorted((data / "totalseg_abdomen_nifti").rglob("*EMPTY.nii.gz")) + sorted(
             (data / "ibsi").rglob("mask.nii.gz")
@@ -172,15 +180,87 @@ def text_header_seeds(data: Path | None) -> list[Files]:
     return found
 
 
+def segmentation_seeds(data: Path | None) -> list[Files]:
+    """3D Slicer's segmentations: with values and layers, as before 4.11 without, cropped, in bzip2, minimal."""
+    labels = mask().array
+    overlapping = np.stack([labels, np.roll(labels, 1, 1)], -1)
+    size, steps = " ".join(map(str, SIZE)), "(0.8,0,0) (0,0.8,0) (0,0,5)"
+    new = "Segment{0}_LabelValue:=1\nSegment{0}_Layer:={0}\n"
+    keys = "Segment{0}_ID:=Segment_{0}\nSegment{0}_Name:=region {0}\nSegment{0}_Extent:=0 39 0 35 0 3\n"
+    own = f"Segmentation_ReferenceImageExtentOffset:=0 0 0\nwho:={SECRET}\n"
+    both = (keys + new).format(0) + (keys + new).format(1) + own
+    old = keys.format(0) + keys.format(1) + own
+
+    def head(sizes: str, place: str, encoding: str = "gzip", kinds: str = "list domain domain domain") -> str:
+        first = f"NRRD0004\ntype: uchar\ndimension: {len(sizes.split())}\nspace: left-posterior-superior\n"
+        return f"{first}sizes: {sizes}\nspace directions: {place}\nkinds: {kinds}\nencoding: {encoding}\n"
+
+    layered, origin = head(f"2 {size}", f"none {steps}"), "space origin: (-16,-14,100)\n"
+    one = {"kinds": "domain domain domain"}
+    texts = [
+        (f"{layered}{origin}{both}", gzip.compress(overlapping.tobytes(), 1, mtime=0)),
+        (f"{layered}{origin}{old}", gzip.compress(overlapping.tobytes(), 1, mtime=0)),
+        (f"{head(size, steps, 'bzip2', **one)}{origin}{keys.format(0)}", bz2.compress(labels.tobytes(), 1)),
+        (f"{head(size, steps, 'raw', **one)}{origin}Segment0_Name:=region\n", labels.tobytes()),
+    ]
+    part = labels[1:3, 4:34, 2:38]
+    cropped = head("36 30 2", steps, "raw", **one) + "space origin: (-14.4,-10.8,105)\n" + keys.format(0)
+    texts.append((cropped, part.tobytes()))
+    return [{"m.seg.nrrd": f"{text}\n".encode() + voxels} for text, voxels in texts]
+
+
 def manifest_seeds(data: Path | None) -> list[Files]:
-    """A scans table of four rows as CSV and as Parquet."""
-    return [{"scans.csv": MANIFEST.encode()}, {"scans.parquet": _parquet(MANIFEST)}]
+    """A scans table of four rows in every form that is read."""
+    return _forms("scans", MANIFEST)
 
 
 def clinical_seeds(data: Path | None) -> list[Files]:
-    """A clinical table of the packaged study on recurrence, from the simulated cohort, as CSV and as Parquet."""
+    """A clinical table of the packaged study on recurrence, from the simulated cohort, in every form that is read."""
     text = draw(CohortSpec(patients=12, sites=2)).clinical.to_csv(index=False, lineterminator="\n")
-    return [{"clinical.csv": text.encode()}, {"clinical.parquet": _parquet(text)}]
+    return _forms("clinical", text)
+
+
+def features_seeds(data: Path | None) -> list[Files]:
+    """A features table of twelve outlines, with what PyRadiomics writes beside the features."""
+    rng = np.random.default_rng(0)
+    head = (
+        "patient_id,scan_id,reader,repeat,Image,diagnostics_Mask-original_VoxelNum,original_a,original_b,original_b.1"
+    )
+    rows = [
+        f"P{i},S{i},R1,0,/d/{i}.nrrd,{rng.integers(9999)},{rng.normal()!r},{rng.normal():.3f},{'NA' if i % 5 else 1}"
+        for i in range(12)
+    ]
+    return _forms("features", "\n".join([head, *rows]) + "\n")
+
+
+def scores_seeds(data: Path | None) -> list[Files]:
+    """A table of scores with outcome and follow-up."""
+    rng = np.random.default_rng(1)
+    head = "patient_id,score,outcome,cohort,site,time_months,event,age"
+    rows = [
+        f"P{i},{rng.random()!r},{i % 2},{'train' if i % 3 else 'internal'},A,{rng.random() * 60:.2f},{i % 2},{40 + i}"
+        for i in range(24)
+    ]
+    return _forms("scores", "\n".join([head, *rows]) + "\n")
+
+
+def _forms(name: str, text: str) -> list[Files]:
+    """A table as CSV, with semicolons and in UTF-16, as a workbook and as Parquet."""
+    rows = [line.split(",") for line in text.splitlines()]
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append([float(cell) if cell.replace(".", "", 1).isdigit() else cell for cell in row])
+    sheet = io.BytesIO()
+    book.save(sheet)
+    german = (
+        text.replace(".", "\0").replace(",", ";").replace("\0", ",") if name != "scans" else text.replace(",", ";")
+    )
+    plain = [text.encode(), text.encode(), german.encode(), text.encode("utf-16")]
+    return [
+        *({f"{name}.csv": form} for form in plain),
+        {f"{name}.xlsx": sheet.getvalue()},
+        {f"{name}.parquet": _parquet(text)},
+    ]
 
 
 def _parquet(text: str) -> bytes:

@@ -1,14 +1,60 @@
-"""Mutations that know tables (CSV, Parquet) and study files (TOML)."""
+"""Mutations that know tables (CSV, Excel, Parquet) and study files (TOML)."""
 
 from __future__ import annotations
 
+import datetime
+import gzip
 import io
+import zipfile
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fuzzing.mutate import LONG, NUMBERS, TEXT, WORDS, Files, Rng, pick, spoil
 
 COLUMNS = 1_000_000  # in the widest header; a table of this project has at most a few thousand
+SEPARATORS = (b",", b",", b";", b"\t", b"|", b", ", "\N{FULLWIDTH COMMA}".encode(), b",,", b"")
+ENCODINGS = ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be", "utf-8-sig", "utf-7", "gb18030", "cp1252")
+XML = (  # what a sheet may hold in the place of a cell, a row or a value
+    *(
+        b"<f>A1</f><v></v>",
+        b'<c r="ZZZ9999999"><v>1</v></c>',
+        b'<row r="99999999999">',
+        b'<c t="s"><v>999999999</v></c>',
+    ),
+    *(b'<c r="A1" t="d"><v>2017-99-99</v></c>', b'<c s="99999"><v>1e999</v></c>', b'<c t="n"><v>NaN</v></c>', b"<v>"),
+    *(b'<c r="A1048577" t="e"><v>#REF!</v></c>', b'<c t="inlineStr"><is><t>x</t></is></c>', b"<v>1e2147483648</v>"),
+    *(b'</sheetData><mergeCells><mergeCell ref="A1:B9"/></mergeCells>', b'<row hidden="1" r="2">', b"&#0;", b"&x;"),
+    *(b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>', b"_x0000_", b"_xD800_", b'<c r="-1">'),
+)
+VALUES = (
+    None,
+    "",
+    " ",
+    "NA",
+    "#N/A",
+    "#REF!",
+    "=A1",
+    "=1/0",
+    True,
+    7,
+    7.5,
+    -1e300,
+    1e17,
+    2**60,
+    "1e999",
+    "0,5",
+    "1.234,5",
+)
+VALUES += (
+    datetime.datetime(2017, 1, 31),
+    datetime.time(8),
+    datetime.timedelta(1),
+    "x" * 32_000,
+    "a\nb",
+    "\u200b",
+    "007",
+)
 DEPTHS = (10, 200, 5_000, 100_000)  # of nested brackets and dotted keys
 TYPES = (pa.string(), pa.large_string(), pa.int64(), pa.float64(), pa.bool_(), pa.binary(), pa.null())
 TYPES += (pa.date32(), pa.timestamp("ns"), pa.decimal128(30, 2), pa.list_(pa.string()), pa.duration("s"))
@@ -21,21 +67,82 @@ def spoil_table(files: Files, rng: Rng) -> Files:
     data = files[name]
     if name.endswith(".parquet"):
         return {name: spoil(data, rng) if rng.random() < 0.5 else _retyped(data, rng)}
+    if name.endswith(".xlsx"):
+        return {name: pick(rng, (spoil, _part_spoilt, _cells_changed, _cells_changed))(data, rng)}
     if rng.random() < 0.3:
         return {name: spoil(data, rng, TEXT)}
     cells = [line.split(b",") for line in data.rstrip(b"\n").split(b"\n")]
     for _ in range(int(rng.integers(1, 4))):
         row = pick(rng, cells) if rng.random() < 0.8 else cells[0]
         _spoil_row(row, cells, rng)
-    out = b"\n".join(b",".join(row) for row in cells) + b"\n"
+    out = b"\n".join(pick(rng, SEPARATORS).join(row) for row in cells) + b"\n"
+    if rng.random() < 0.9:
+        out = b"\n".join(b",".join(row) for row in cells).replace(b",", pick(rng, SEPARATORS)) + b"\n"
     ends = rng.random()
     if ends < 0.05:
-        out = out.decode("utf-8", "replace").encode(pick(rng, ("utf-16", "utf-32", "utf-8-sig", "utf-7")))
+        out = _encoded(out, rng)
     elif ends < 0.1:
         out = out.replace(b"\n", pick(rng, (b"\r", b"\r\n", b"\n\n", b"\x0b", b"\n\0")))
     elif ends < 0.105:
         out = b",".join(b"c%d" % i for i in range(COLUMNS)) + b"\n" + out
-    return {name: out}
+    return {name: gzip.compress(out, 1, mtime=0) if rng.random() < 0.05 else out}
+
+
+def _encoded(data: bytes, rng: Rng) -> bytes:
+    """The text in another encoding, in one of ten with its last byte lost."""
+    out = data.decode("utf-8", "replace").encode(pick(rng, ENCODINGS), "replace")
+    return out[:-1] if rng.random() < 0.1 else out
+
+
+def _cells_changed(data: bytes, rng: Rng) -> bytes:
+    """The workbook with cells of other kinds, merged, hidden, moved, or with a second sheet."""
+    book = openpyxl.load_workbook(io.BytesIO(data))
+    sheet = book.active
+    for _ in range(int(rng.integers(1, 4))):
+        row, column = (int(rng.integers(1, size + 2)) for size in (sheet.max_row, sheet.max_column))
+        way = int(rng.integers(10))
+        if way < 5:
+            sheet.cell(row, column).value = pick(rng, VALUES)
+        elif way == 5:
+            sheet.merge_cells(start_row=row, end_row=row + 1, start_column=column, end_column=column)
+        elif way == 6:
+            sheet.row_dimensions[row].hidden = True
+        elif way == 7:
+            sheet.insert_rows(row)
+        elif way == 8:
+            sheet.cell(row, column).number_format = pick(rng, ("0000", "0%", "yyyy-mm-dd", "@", "[h]:mm"))
+        else:
+            another = book.create_sheet()
+            another.append(pick(rng, ([], ["x"])))
+            another.sheet_state = pick(rng, ("visible", "hidden"))
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def _part_spoilt(data: bytes, rng: Rng) -> bytes:
+    """The workbook with one of its parts spoilt, and a sound checksum again."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
+        names = source.namelist()
+        sheets = [name for name in names if "sheet1" in name or "sharedStrings" in name]
+        chosen = pick(rng, sheets if rng.random() < 0.7 else names)
+        for name in names:
+            part = source.read(name)
+            target.writestr(name, _xml_spoilt(part, rng) if name == chosen else part)
+    return out.getvalue()
+
+
+def _xml_spoilt(part: bytes, rng: Rng) -> bytes:
+    way = rng.random()
+    if way < 0.4:
+        return spoil(part, rng, TEXT)
+    if way < 0.7:  # a value or an attribute that is one no more
+        pieces = part.split(pick(rng, (b'"', b">")))
+        at = int(rng.integers(len(pieces)))
+        pieces[at] = pick(rng, (*NUMBERS, *WORDS, *XML)) + (b"" if rng.random() < 0.5 else pieces[at])
+        return b'"'.join(pieces) if b">" in pieces[0] else b">".join(pieces)
+    return part.replace(pick(rng, (b"<v>", b"</row>", b"</sheetData>", b"<c ", b"<row ")), pick(rng, XML), 1)
 
 
 def _spoil_row(row: list[bytes], cells: list[list[bytes]], rng: Rng) -> None:

@@ -46,9 +46,36 @@ def nifti(shape: tuple[int, int, int], voxels: bytes, code: int = 4, bits: int =
     struct.pack_into("<3f", head, 108, 352, 1, 0)
     head[148 : 148 + len(SECRET)] = SECRET.encode()
     struct.pack_into("<hh", head, 252, 1, 1)
+    struct.pack_into("<6f", head, 256, 0, 0, 0, -10, 5, 20)
     struct.pack_into("<12f", head, 280, 2, 0, 0, -10, 0, 2, 0, 5, 0, 0, 3, 20)
     head[344:348] = b"n+1\0"
     return bytes(head) + voxels
+
+
+def pair_header(single: bytes) -> bytes:
+    """The .hdr of a pair, from a NIfTI-1 file of one piece; its voxels begin the .img."""
+    head = bytearray(single[:348])
+    struct.pack_into("<f", head, 108, 0)
+    head[344:348] = b"ni1\0"
+    return bytes(head)
+
+
+def spoil_segments(files: Files, rng: Rng) -> Files:
+    """A segmentation with the keys of its segments left out, repeated or of other values, or spoilt as any volume."""
+    if rng.random() < 0.4:
+        return spoil_volume(files, rng)
+    ((name, data),) = files.items()
+    head, end, voxels = data.partition(b"\n\n")
+    lines = head.split(b"\n")
+    marks = (b"Segment",) if rng.random() < 0.8 else (b"kinds", b"space", b"sizes")
+    keyed = [i for i, line in enumerate(lines) if line.startswith(marks)]
+    for _ in range(int(rng.integers(1, 5))):
+        at = pick(rng, keyed)
+        key, mark, _ = lines[at].partition(b":=" if b":=" in lines[at] else b": ")
+        value = pick(rng, (str(pick(rng, EDGES)).encode(), b"0 5 0 5 0 5", b"1e3", b"-1", b"", b"x" * 900, b"none"))
+        way = rng.random()
+        lines[at] = b"" if way < 0.3 else key + mark + value if way < 0.8 else lines[at] + b"\n" + lines[at]
+    return {name: b"\n".join(line for line in lines if line) + end + voxels}
 
 
 def bomb(data: bytes, zeros_mb: int) -> bytes:

@@ -53,12 +53,11 @@ def judge(name: str, number: int, folder: Path) -> Outcome:
 
 def _tried(parser, folder: Path) -> tuple[str, str]:
     """(verdict, what there is to say) of reading a folder."""
-    from gc_ray import errors
+    from gc_ray.errors import InputError
 
-    own = tuple(e for e in vars(errors).values() if isinstance(e, type))
     try:
         notes = parser.read(folder)
-    except own as error:
+    except InputError as error:
         fault = _unfit(str(error), folder, parser.personal)
         return ("finding", f"{fault}: {str(error)[:300]!r}") if fault else ("refused", str(error)[:300])
     except BaseException as error:  # noqa: BLE001 - whatever comes out is what is looked for

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 
 from gc_ray import tables
-from gc_ray.cohort.clinical import NOT_RECORDED
 from gc_ray.cohort.manifest import DEFAULTS, REQUIRED
 from gc_ray.study import Study, load_study, packaged_studies
 from gc_ray.study_cohort import Binary, Categorical, ClinicalSettings, Column, Date, Number, Ordinal
@@ -14,9 +13,9 @@ from generators.settings import fields_of
 from generators.source import messages_of
 
 MANIFEST = """
-One CSV (UTF-8, comma) or Parquet table, local or `s3://`, one row for each outline: a region of a scan, drawn once.
-Several manifests together are one cohort; one for each site is usual. Every cell is read as text, so `007` keeps its
-zeros.
+One [table](input-tables.md) (CSV, Excel or Parquet), local or `s3://`, one row for each outline: a region of a
+scan, drawn once. Several manifests together are one cohort; one for each site is usual. Every cell is read as text,
+so `007` keeps its zeros.
 
 ```
 scan_id,patient_id,site,phase,image,mask,roi,reader,repeat
@@ -41,13 +40,13 @@ The whole table is turned down, with exit code 2 and before any scan is read, wh
 for what is named in your case; rows are counted as a spreadsheet shows them, the header being row 1.
 """
 
-CLINICAL = f"""
-One CSV (UTF-8, comma) or Parquet table, local or `s3://`, one row for each patient. Which columns it must have is
-decided by the study file: it maps columns to roles and declares what each holds. Columns that nothing names are not
-read.
+CLINICAL = """
+One [table](input-tables.md) (CSV, Excel or Parquet), local or `s3://`, one row for each patient. Which columns it
+must have is decided by the study file: it maps columns to roles and declares what each holds. Columns that nothing
+names are not read.
 
-Always there: **`patient_id`**, the key, as the manifest writes it, and `site`. A cell that is empty or says
-{", ".join(code(word) for word in NOT_RECORDED[1:])} says nothing, unless the column has a level of that name.
+Always there: **`patient_id`**, the key, as the manifest writes it, and `site`. A cell that is empty or holds one of
+the [words for a gap](input-tables.md#words-for-a-gap) has no value, unless the column has a level of that name.
 `gc-ray check` and `gc-ray split` apply the same rules and list every value that does not fit.
 """
 
@@ -70,7 +69,7 @@ WRITTEN = {
     Binary: "`0`, `1`",
     Ordinal: "a level's name, letter by letter",
     Categorical: "a level's name, letter by letter",
-    Number: "`12.5`; no thousands separator, no `<`",
+    Number: "`12.5`, or `12,5` in a table of semicolons or tabs; no thousands separator, no `<`",
     Date: "`2017-01-31`",
 }
 

@@ -26,7 +26,10 @@ PARAMETER_FILE = """
 
 `--feature-set lung.yaml` is read and checked as PyRadiomics does it; the table is called after the file. What
 PyRadiomics would pass over in silence, such as a filter whose library is missing, is an error. Beside PyRadiomics'
-sections it may have `gc_ray` (`pixel_type`, `clip_hu`, `window_hu`, as `guo2025` has them) or [`ibsi`](../ibsi.md).
+sections it may have `gc_ray` (`pixel_type`, `clip_hu`, `window_hu`, as `guo2025` has them, and `max_grey_levels`) or
+[`ibsi`](../ibsi.md). A scan with more than `max_grey_levels` grey levels in one image is refused: 2,000 unless given,
+since a matrix of all their pairs in 13 directions then takes 0.4 GB
+([what is refused](../readers.md#grey-values-far-beyond-tissue)).
 """
 
 

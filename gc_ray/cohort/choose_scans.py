@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Collection
+from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +14,7 @@ from gc_ray.cohort.findings import some
 from gc_ray.errors import TableError
 from gc_ray.study_cohort import ScansSettings
 
+MOST_SHOWN = 10  # readers, phases and the like that a message names
 USABLE = pa.array(["ok", "repaired"])
 
 
@@ -34,12 +38,51 @@ def choose_scans(rows: pa.Table, settings: ScansSettings) -> pa.Table:
     return kept.take(pa.array(chosen, pa.int64()))
 
 
+def why_absent(rows: pa.Table, settings: ScansSettings, patients: Collection[str]) -> dict[str, str]:
+    """Why some patients have no outline that ``choose_scans`` could choose, in words, by patient.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        As for ``choose_scans``, of every status.
+    settings : ScansSettings
+        Of the study.
+    patients : collection of str
+        Those who were not chosen.
+    """
+    rows = rows.filter(pc.is_in(rows["patient_id"], pa.array(sorted(patients), pa.string())))
+    why = dict.fromkeys(patients, "not in the store")
+    passed = rows
+    for name, wanted in asked_of(settings):
+        if name not in rows.column_names:
+            continue
+        why |= dict.fromkeys(passed["patient_id"].to_pylist(), f"no outline of {name} {wanted}")
+        passed = passed.filter(pc.equal(passed[name], wanted))
+    return why | dict.fromkeys(passed["patient_id"].to_pylist(), "its outlines were refused or failed")
+
+
+def nobody_text(rows: pa.Table, settings: ScansSettings) -> str:
+    """What was wanted of outlines none of which could be chosen, and what there is."""
+    for name, wanted in asked_of(settings):
+        if name not in rows.column_names:
+            continue
+        there = Counter(map(str, rows[name].to_pylist()))
+        rows = rows.filter(pc.equal(rows[name], wanted))
+        if not rows.num_rows:
+            held = ", ".join(f"{value or 'none stated'} ({n})" for value, n in sorted(there.items())[:MOST_SHOWN])
+            return f"wanted outlines of {name} {wanted} (scans.{name}), there are outlines of {name} {held}"
+    return "every outline was refused or failed; gc-ray show says why"
+
+
+def asked_of(settings: ScansSettings) -> list[tuple[str, str | int]]:
+    """(column, wanted value) of what a study asks of an outline."""
+    asked = [(name, getattr(settings, name)) for name in ("reader", "repeat", "roi", "phase")]
+    return [(name, wanted) for name, wanted in asked if wanted != ""]
+
+
 def _wanted(rows: pa.Table, settings: ScansSettings) -> pa.ChunkedArray:
-    wanted = pc.and_(pc.equal(rows["reader"], settings.reader), pc.equal(rows["repeat"], settings.repeat))
-    if settings.roi:
-        wanted = pc.and_(wanted, pc.equal(rows["roi"], settings.roi))
-    if settings.phase and "phase" in rows.column_names:
-        wanted = pc.and_(wanted, pc.equal(rows["phase"], settings.phase))
+    asked = [(name, value) for name, value in asked_of(settings) if name != "phase" or name in rows.column_names]
+    wanted = reduce(pc.and_, (pc.equal(rows[name], value) for name, value in asked))
     if "status" in rows.column_names:
         wanted = pc.and_(wanted, pc.is_in(rows["status"], USABLE))
     return wanted

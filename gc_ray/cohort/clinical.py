@@ -2,41 +2,82 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Collection
+from dataclasses import dataclass
+
 import pandas as pd
 
 from gc_ray.cohort.coding import code_table
 from gc_ray.cohort.findings import Finding, some, whose
-from gc_ray.cohort.table_bytes import check_doubled, open_parquet, read_csv, reading
+from gc_ray.cohort.table_files.cells import gaps_in
+from gc_ray.cohort.table_files.read import read_table
 from gc_ray.errors import TableError
-from gc_ray.study_cohort import ClinicalSettings
+from gc_ray.patients import alike, change_text, meet, meeting_text
+from gc_ray.study_cohort import ClinicalSettings, Column, Date, Number
 
 FEW_EVENTS = 10  # events per predictor below which logistic coefficients are unstable (Peduzzi 1996)
-NOT_RECORDED = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "<NA>", "None")  # unless a study names it as a level
 
 
-def parse_clinical(data: bytes, name: str) -> pd.DataFrame:
-    """The clinical table as text (None where a cell says nothing), indexed by patient_id in sorted order.
+@dataclass(frozen=True, eq=False)
+class ClinicalTable:
+    """A clinical table as it was written.
 
-    data: CSV or Parquet by the ending of ``name``. TableError when it cannot be read, or a patient has no id or
-    stands twice.
+    Attributes
+    ----------
+    cells : pd.DataFrame
+        Text, empty where a cell is empty, indexed by patient_id in sorted order.
+    name : str
+        The file's name, for messages.
+    notes : tuple of str
+        What the reader decided or left out, for the user.
     """
-    frame = _read_text(data, name)
-    if "patient_id" not in frame:
-        raise TableError(
-            f"{name}: column patient_id is missing, found {', '.join(map(str, frame.columns[:8]))}; add it"
-        )
+
+    cells: pd.DataFrame
+    name: str
+    notes: tuple[str, ...] = ()
+
+
+def read_clinical(
+    data: bytes, name: str, encoding: str | None = None, numbers: Collection[str] = ()
+) -> ClinicalTable:
+    """A clinical table, one row for each patient.
+
+    Parameters
+    ----------
+    data : bytes
+        The file, read as ``read_table`` does.
+    name : str
+        The file's name, for messages.
+    encoding : str, optional
+        Of a table that is neither UTF-8 nor UTF-16.
+    numbers : collection of str
+        The columns that are to hold numbers; in those a decimal comma is read.
+
+    Raises
+    ------
+    TableError
+        The table cannot be read, or a patient has no id or more than one row.
+    """
+    table = read_table(data, name, "clinical", encoding, lambda column: column in numbers)
+    table.require(("patient_id",))
+    frame = table.cells
     doubled = frame[frame["patient_id"].duplicated(keep=False) & (frame["patient_id"] != "")]
-    empty = int((frame["patient_id"] == "").sum())
-    if len(doubled) or empty:
+    empty = frame.index[frame["patient_id"] == ""]
+    if len(doubled) or len(empty):
         ids = doubled["patient_id"].unique()
         sites = doubled.groupby("patient_id")["site"].nunique() if "site" in frame else pd.Series(dtype=int)
         where = f", {int((sites > 1).sum())} of them at two sites" if (sites > 1).any() else ""
+        rows = f" (row {some(empty)})" if len(empty) else ""
         raise TableError(
             f"{name}: wanted one row per patient_id, {len(ids)} stand more than once ({some(ids)}){where}, and "
-            f"{empty} are empty; a patient belongs to one cohort, mend the table"
+            f"{len(empty)} are empty{rows}; a patient belongs to one cohort, mend the table"
         )
-    return frame.set_index("patient_id").sort_index()
+    return ClinicalTable(frame.astype(object).set_index("patient_id").sort_index(), name, table.notes)
+
+
+def parse_clinical(data: bytes, name: str) -> pd.DataFrame:
+    """The cells of a clinical table, as ``read_clinical`` has them."""
+    return read_clinical(data, name).cells
 
 
 def check_clinical(
@@ -46,9 +87,8 @@ def check_clinical(
 
     scanned: the patients with a scan, where they are known.
     """
-    # a word for 'nothing' may be a level: none of the others can be
-    levels = {name: getattr(column, "levels", ()) for name, column in settings.declared.items()}
-    text = text.apply(lambda cells: cells.mask(cells.isin(set(NOT_RECORDED) - set(levels.get(cells.name, ()))), None))
+    declared = settings.declared
+    text = text.apply(lambda cells: cells.mask(_gaps(cells, declared.get(cells.name)), None))
     values, findings = code_table(text, settings)
     unfit = values.isna() & text[values.columns].notna()
     findings = _patients(text.index, scanned) + _like_ids(text.index) + findings
@@ -64,25 +104,8 @@ def source_patients(values: pd.DataFrame, settings: ClinicalSettings) -> pd.Seri
     return values[settings.source_label].notna() & values[settings.outcome].isna()
 
 
-def _read_text(data: bytes, name: str) -> pd.DataFrame:
-    with reading(name, "clinical"):
-        if name.lower().endswith(".parquet"):
-            frame = open_parquet(data, name).read().to_pandas(integer_object_nulls=True, timestamp_as_object=True)
-            frame = frame.astype(object).map(_as_text)
-        else:
-            frame = read_csv(data, name)
-    check_doubled(frame.columns, name)
-    return frame.fillna("").apply(lambda cells: cells.str.strip()).astype(object)
-
-
-def _as_text(value: object) -> str:
-    if value is None or value is pd.NaT:
-        return ""
-    if isinstance(value, bool | np.bool_):
-        return str(int(value))
-    if isinstance(value, float | np.floating):
-        return "" if np.isnan(value) else repr(float(value))
-    return value.date().isoformat() if hasattr(value, "hour") else str(value)
+def _gaps(cells: pd.Series, column: Column | None) -> pd.Series:
+    return gaps_in(cells, getattr(column, "levels", ()), isinstance(column, Number | Date))
 
 
 def _patients(listed: pd.Index, scanned: set[str] | None) -> list[Finding]:
@@ -90,8 +113,12 @@ def _patients(listed: pd.Index, scanned: set[str] | None) -> list[Finding]:
         return []
     without_row, without_scan = sorted(scanned - set(listed)), sorted(set(listed) - scanned)
     found = []
+    meeting = meet(scanned, listed)
+    if not meeting.both:
+        return [Finding("error", meeting_text(meeting, "the scans table", "the clinical table"))]
     if without_row:
-        text = f"{len(without_row)} scanned patients have no clinical row ({some(without_row)}); add rows"
+        hint = change_text(meeting) or "add rows"
+        text = f"{len(without_row)} scanned patients have no clinical row ({some(without_row)}); {hint}"
         found.append(Finding("error", text))
     if without_scan:
         text = f"{len(without_scan)} clinical rows have no scan ({some(without_scan)}); they will not be analysed"
@@ -107,10 +134,16 @@ def _like_ids(listed: pd.Index) -> list[Finding]:
 
 
 def _sites(text: pd.DataFrame) -> list[Finding]:
-    empty = text.index[text["site"].isna()] if "site" in text else ()
-    return (
+    if "site" not in text:
+        return []
+    empty, counts = text.index[text["site"].isna()], text["site"].value_counts()
+    found = (
         [Finding("error", f"site: {len(empty)} values are empty {whose(empty)}; fill them in")] if len(empty) else []
     )
+    for labels in alike(counts.index):
+        named = ", ".join(f"'{label}' ({counts[label]} patients)" for label in labels)
+        found.append(Finding("error", f"site: {named} differ only in case, blanks or Unicode form; write one label"))
+    return found
 
 
 def _one_class(values: pd.DataFrame, settings: ClinicalSettings) -> list[Finding]:

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from gc_ray.cohort.findings import Finding, some, whose
+from gc_ray.cohort.table_files.cells import number_or_nan
 from gc_ray.study_cohort import Binary, Categorical, ClinicalSettings, Column, Date, Number, Ordinal
 
 ARROW = {
@@ -47,6 +48,11 @@ def coding_of(settings: ClinicalSettings) -> dict[str, dict]:
     return {name: _design(name, column, settings) for name, column in settings.declared.items()}
 
 
+def number_columns(settings: ClinicalSettings) -> frozenset[str]:
+    """The declared columns whose cells are numbers."""
+    return frozenset(name for name, column in settings.declared.items() if isinstance(column, Number | Binary))
+
+
 def _code(text: pd.Series, column: Column) -> tuple[pd.Series, list[str]]:
     if isinstance(column, Binary):
         return _binary(text)
@@ -58,14 +64,14 @@ def _code(text: pd.Series, column: Column) -> tuple[pd.Series, list[str]]:
 
 
 def _binary(text: pd.Series) -> tuple[pd.Series, list[str]]:
-    values = text.map(_float).astype("float64")
+    values = text.map(number_or_nan).astype("float64")
     good = values.isin((0, 1))
     faults = _faults(text, text.notna() & ~good, "wanted 0 (no) and 1 (yes)", "recode")
     return values.where(good), faults
 
 
 def _number(text: pd.Series, column: Number) -> tuple[pd.Series, list[str]]:
-    values = text.map(_float).astype("float64")
+    values = text.map(number_or_nan).astype("float64")
     finite = values.notna() & np.isfinite(values)
     wanted = f"wanted a number in {column.unit}, with a decimal point and without signs such as <"
     faults = _faults(text, text.notna() & ~finite, wanted, "recode")
@@ -73,14 +79,6 @@ def _number(text: pd.Series, column: Number) -> tuple[pd.Series, list[str]]:
     limits = f"wanted {column.low:g} to {column.high:g} {column.unit}"
     faults += _faults(text, finite & ~inside, limits, "correct the value or its unit, or the study file's limits")
     return values.where(finite & inside), faults
-
-
-def _float(cell: str | None) -> float:
-    try:
-        # Python's own reading: exact to the last bit, which pandas' is not
-        return float(cell) if isinstance(cell, str) and "_" not in cell else np.nan
-    except ValueError:
-        return np.nan
 
 
 def _date(text: pd.Series, column: Date) -> tuple[pd.Series, list[str]]:

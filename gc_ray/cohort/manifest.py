@@ -13,13 +13,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gc_ray.cohort.table_bytes import check_doubled, open_parquet, read_csv, reading
+from gc_ray.cohort.table_files.read import InputTable, read_table, reading
 from gc_ray.errors import TableError
 from gc_ray.tables import SCANS
 
 STRETCH = 10_000  # rows turned into Python objects at a time
 REQUIRED = ("scan_id", "patient_id", "site", "phase", "image", "mask")
-TEXT = pd.StringDtype("pyarrow")  # a third of the memory of Python's strings
 SCHEMES = ("s3://", "file://")
 DEFAULTS = {"reader": "R1", "repeat": "0", "roi": "", "series_uid": ""}
 
@@ -62,10 +61,11 @@ COLUMNS = pa.schema([(f.name, pa.int32() if f.name == "repeat" else pa.string())
 class Scans(Sequence[ScanRow]):
     """Rows of the scans table in file order, kept as columns: a million take 200 MB, objects are made when asked for.
 
-    table: the columns of ``COLUMNS``.
+    table: the columns of ``COLUMNS``. notes: what the reader of the table decided or left out, for the user.
     """
 
     table: pa.Table
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, rows: Iterable[ScanRow]) -> Scans:
@@ -85,7 +85,7 @@ class Scans(Sequence[ScanRow]):
     def __getitem__(self, place: int | slice) -> ScanRow | Scans:
         if isinstance(place, slice):
             first, last, _ = place.indices(len(self))
-            return Scans(self.table.slice(first, max(last - first, 0)))
+            return Scans(self.table.slice(first, max(last - first, 0)), self.notes)
         return ScanRow(**self.table.slice(range(len(self))[place], 1).to_pylist()[0])
 
     def __iter__(self) -> Iterator[ScanRow]:
@@ -104,78 +104,63 @@ class Scans(Sequence[ScanRow]):
         return {found["values"]: found["counts"] for found in pc.value_counts(self.table[column]).to_pylist()}
 
 
-def parse_manifest(data: bytes, name: str, folder: str) -> Scans:
+def parse_manifest(data: bytes, name: str, folder: str, encoding: str | None = None) -> Scans:
     """The rows of one manifest, in file order.
 
-    data: the file's bytes, CSV or Parquet by the ending of ``name``. folder: the address that relative paths start
-    from. TableError when a column is missing or misspelt, a value is empty or of the wrong kind, or a key is doubled.
+    data: the file's bytes, read as ``read_table`` does. folder: the address that relative paths start from. encoding:
+    of a table that is neither UTF-8 nor UTF-16. TableError when a column is missing or misspelt, a value is empty or
+    of the wrong kind, or a key is doubled.
     """
-    frame = _read_frame(data, name)
-    _check_columns(list(frame.columns), name)
+    table = read_table(data, name, "scans", encoding)
+    _check_columns(table)
+    frame = table.cells
     for column, default in DEFAULTS.items():
         if column not in frame:
             frame[column] = default
         elif column in {"reader", "repeat"}:
             frame[column] = frame[column].where(frame[column] != "", default)
+    frame["repeat"] = frame["repeat"].str.removesuffix(".0")
     if frame.empty:
         raise TableError(f"{name}: wanted at least one scan, the table has no rows")
     _check_values(frame, name)
-    columns = {c.name: pa.array(frame.pop(c.name), pa.string()) for c in SCANS.columns}
+    with reading(name, "scans"):
+        columns = {c.name: pa.array(frame.pop(c.name), pa.string()) for c in SCANS.columns}
     columns |= {"repeat": columns["repeat"].cast(pa.int32())}
     columns |= {f"{name}_uri": _resolve(columns[name], folder) for name in ("image", "mask")}
-    return _checked(Scans(pa.table(columns).select(COLUMNS.names).cast(COLUMNS)), name)
+    return _checked(Scans(pa.table(columns).select(COLUMNS.names).cast(COLUMNS), table.notes), name)
 
 
 def join_manifests(manifests: list[Scans]) -> Scans:
     """The rows of several manifests (one per site) as one cohort; TableError when two of them share a scan key."""
     if len(manifests) == 1:
         return manifests[0]
-    return _checked(Scans(pa.concat_tables([scans.table for scans in manifests])), "the manifests together")
+    notes = tuple(note for scans in manifests for note in scans.notes)
+    return _checked(Scans(pa.concat_tables([scans.table for scans in manifests]), notes), "the manifests together")
 
 
-def _read_frame(data: bytes, name: str) -> pd.DataFrame:
-    with reading(name, "scans"):
-        if name.lower().endswith(".parquet"):
-            frame = open_parquet(data, name).read().to_pandas(types_mapper={pa.string(): TEXT}.get)
-            frame = frame.apply(_as_text)
-        else:
-            frame = read_csv(data, name, TEXT)
-    check_doubled(frame.columns, name)
-    with reading(name, "scans"):  # Parquet's text need not be UTF-8
-        return frame.apply(lambda column: column.str.strip())
-
-
-def _as_text(column: pd.Series) -> pd.Series:
-    if column.dtype != TEXT:
-        column = column.astype(object).where(column.notna(), "").astype(str).astype(TEXT)
-    return column.fillna("")
-
-
-def _check_columns(found: list[str], name: str) -> None:
-    known = [c.name for c in SCANS.columns]
+def _check_columns(table: InputTable) -> None:
+    known, found = [c.name for c in SCANS.columns], list(table.cells.columns)
     for column in found:
         near = difflib.get_close_matches(column.lower(), known, n=1, cutoff=0.75)
         if column not in known and near and near[0] not in found:
-            raise TableError(f"{name}: unknown column '{column}', did you mean '{near[0]}'? rename it")
-    lost = [c for c in REQUIRED if c not in found]
-    if lost:
-        raise TableError(f"{name}: column(s) {', '.join(lost)} missing, found {', '.join(map(str, found))}; add them")
+            raise TableError(f"{table.name}: unknown column '{column}', did you mean '{near[0]}'? rename it")
+    table.require(REQUIRED)
 
 
 def _check_values(frame: pd.DataFrame, name: str) -> None:
     for column in (*REQUIRED, "reader"):
         empty = frame.index[frame[column] == ""]
         if len(empty):
-            raise TableError(f"{name}: {column} is empty in {len(empty)} row(s), the first is row {empty[0] + 2}")
+            raise TableError(f"{name}: {column} is empty in {len(empty)} row(s), the first is row {empty[0]}")
         broken = frame.index[frame[column].str.contains(r"[\x00-\x1f]", regex=True)]
         if len(broken):
-            raise TableError(f"{name}: {column} holds a control character in row {broken[0] + 2}; remove it")
+            raise TableError(f"{name}: {column} holds a control character in row {broken[0]}; remove it")
     for column in ("image", "mask"):
         _check_places(frame[column], name)
     wrong = frame.index[~frame["repeat"].str.fullmatch(r"\d{1,4}")]
     if len(wrong):
         value = frame["repeat"][wrong[0]]
-        raise TableError(f"{name}: repeat must be 0, 1, 2, .., row {wrong[0] + 2} has '{value}'")
+        raise TableError(f"{name}: repeat must be 0, 1, 2, .., row {wrong[0]} has '{value}'")
 
 
 def _resolve(text: pa.Array, folder: str) -> pa.Array:
@@ -190,12 +175,12 @@ def _check_places(column: pd.Series, name: str) -> None:
     climbs = column.index[column.str.contains(r"(?:^|[/\\])\.\.(?:[/\\]|$)", regex=True)]
     if len(climbs):
         raise TableError(
-            f"{name}: {column.name} of row {climbs[0] + 2} leaves its folder by '..'; write the whole path, or put "
+            f"{name}: {column.name} of row {climbs[0]} leaves its folder by '..'; write the whole path, or put "
             "the manifest above its scans"
         )
     strange = column.index[column.str.contains("://", regex=False) & ~column.str.startswith(SCHEMES)]
     if len(strange):
-        raise TableError(f"{name}: {column.name} of row {strange[0] + 2}: wanted a path, s3:// or file://, no other")
+        raise TableError(f"{name}: {column.name} of row {strange[0]}: wanted a path, s3:// or file://, no other")
 
 
 def _checked(scans: Scans, name: str) -> Scans:

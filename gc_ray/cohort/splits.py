@@ -7,6 +7,7 @@ import pandas as pd
 
 from gc_ray.cohort.findings import some
 from gc_ray.errors import TableError
+from gc_ray.patients import same_label
 from gc_ray.study_cohort import SplitSettings
 
 COHORTS = ("train", "internal", "external")
@@ -23,9 +24,12 @@ def draw_cohorts(outcome: pd.Series, site: pd.Series, settings: SplitSettings) -
     """
     lost = sorted(set(settings.external_sites) - set(site))
     if lost:
+        there = sorted(set(site))
+        meant = [label for label in there if same_label(label) in set(map(same_label, lost))]
+        hint = f"write {some(meant)} as the table does" if meant else "mend split.external_sites"
         raise TableError(
             f"site: split.external_sites names {some(lost)}, of which no patient is eligible; the table's sites are "
-            f"{some(sorted(set(site)))}; mend split.external_sites"
+            f"{some(there) if any(there) else 'not stated'}; {hint}"
         )
     cohort = pd.Series("external", index=outcome.index.sort_values(), dtype=object)
     inside = outcome[~site.isin(settings.external_sites)]

@@ -15,6 +15,8 @@ EXAMPLES = {
 gc-ray check --scans cohort/scans_site_A.csv \\
   --scans cohort/scans_site_B.csv --clinical cohort/clinical.csv \\
   --study liver_metastasis
+gc-ray check --features features.csv --clinical clinical.csv \\
+  --study study.toml
 """,
     "extract": """
 gc-ray extract --scans cohort/scans.csv --study liver_metastasis \\
@@ -53,6 +55,8 @@ gc-ray bundle --study liver_metastasis --store results --model fused \\
 """,
     "rescore": """
 gc-ray rescore --bundle bundle --scans new/scans.csv \\
+  --clinical new/clinical.csv --store scored
+gc-ray rescore --bundle bundle --features new/features.csv \\
   --clinical new/clinical.csv --store scored
 """,
 }

@@ -14,6 +14,7 @@ from gc_ray.options import (
     DONE,
     OVER_BUDGET,
     AsJson,
+    Encoding,
     FeatureSets,
     Overrides,
     Scans,
@@ -75,25 +76,45 @@ def synth(
 
 def check(
     *,
-    scans: Scans,
-    clinical: Annotated[str | None, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")] = None,
+    scans: Annotated[
+        list[str] | None,
+        typer.Option("--scans", help="Scans table: CSV, Excel or Parquet, local or s3://; once per site."),
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option(help="Instead of scans: a table of features made elsewhere, as ingest takes it.")
+    ] = None,
+    clinical: Annotated[
+        str | None, typer.Option(help="Clinical table: CSV, Excel or Parquet, local or s3://.")
+    ] = None,
     study: StudyName = None,
     overrides: Overrides = None,
     manifest_only: Annotated[bool, typer.Option("--manifest-only", help="Read the tables and no scan.")] = False,
     workers: Workers = None,
     as_json: AsJson = False,
+    encoding: Encoding = None,
 ) -> None:
-    """Look at a cohort before any pixel is read: a verdict for every outline, and what to mend.
+    """Look at a cohort before any pixel is read: a verdict for every outline, and what to fix.
 
     A scans table has a row for each outline: scan_id, patient_id, site, phase, image, mask and, where they are known,
-    roi, reader, repeat and series_uid.
+    roi, reader, repeat and series_uid. With --features no scan is needed: what the table holds, whether its patients
+    are in the clinical table, and whether it can serve the study.
     """
     with faults():
         from gc_ray import console
+
+        if bool(scans) == bool(features):
+            got = "both" if scans else "neither"
+            raise StudyError(f"check: wanted --scans or --features, got {got}; give one of them, and run it for each")
+        settings = load_study(study, tuple(overrides or ()))
+        if features:
+            from gc_ray.runtime.check_features import check_features
+
+            table = check_features(features, clinical, settings, encoding)
+            (console.show_json if as_json else console.show_features_check)(table)
+            raise typer.Exit(BAD_INPUT if any(one.level == "error" for one in table.findings) else DONE)
         from gc_ray.runtime.check import check as run
 
-        settings = load_study(study, tuple(overrides or ()))
-        found = run(tuple(scans), clinical, settings, manifest_only, workers)
+        found = run(tuple(scans), clinical, settings, manifest_only, workers, encoding)
         (console.show_json if as_json else console.show_check)(found)
         refused = sum(v.verdict == "refused" for v in found.verdicts)
         over = refused > settings.extract.failure_budget * found.outlines
@@ -118,6 +139,7 @@ def extract(
     failure_budget: Annotated[
         float | None, typer.Option(help="Share of refused or failed results above which the exit code is 3.")
     ] = None,
+    encoding: Encoding = None,
 ) -> None:
     """Turn scans and masks into features: a ledger row for every outline, radiomics and volumes in the store.
 
@@ -131,7 +153,7 @@ def extract(
         chosen = {"feature_sets": feature_set, "volumes": volumes, "failure_budget": failure_budget}
         flags = [f"extract.{name}={value}" for name, value in chosen.items() if value is not None]
         settings = load_study(study, (*(overrides or ()), *flags))
-        request = Request(tuple(scans), open_store(store), settings, workers, limit, verify)
+        request = Request(tuple(scans), open_store(store), settings, workers, limit, verify, encoding)
         with console.watching() as watch:
             summary = run(request, watch, run_id("extract"), time.monotonic)
         console.show_summary(summary, store)
@@ -141,10 +163,12 @@ def extract(
 def ingest(
     *,
     features: Annotated[
-        str, typer.Option(help="Features table, CSV or Parquet: patient_id, and a number in every other column.")
+        str,
+        typer.Option(help="Features table, CSV, Excel or Parquet: patient_id, and a number in every other column."),
     ],
     feature_set: Annotated[str, typer.Option(help="The name that the study file will call these features by.")],
     store: StoreUri,
+    encoding: Encoding = None,
 ) -> None:
     """Bring a table of features made elsewhere into the store, as if they had been extracted here.
 
@@ -155,10 +179,11 @@ def ingest(
         from gc_ray import console
         from gc_ray.runtime.ingest import ingest as run
 
-        done = run(features, feature_set, open_store(store), run_id("ingest"))
+        done = run(features, feature_set, open_store(store), run_id("ingest"), encoding)
+        console.show_notes(done.notes)
         console.show_lines(
             f"{done.rows} rows of {len(done.features)} features, {done.features[0]} to {done.features[-1]}, "
-            f"{done.gaps} values missing; {done.added} rows new in {store}",
+            f"{done.gaps} values missing; {done.added - done.changed} rows new, {done.changed} changed in {store}",
             f"in the study file: tune.feature_set = {done.feature_set}, extract.feature_sets = []",
         )
 
@@ -167,11 +192,17 @@ def merge(
     *,
     store: Annotated[list[str], typer.Option("--store", help="A site's store; once per site.")],
     into: Annotated[str, typer.Option(help="The store that takes all of them: a folder or s3://bucket/prefix.")],
+    study: StudyName = None,
 ) -> None:
-    """Join the stores of several sites into one."""
+    """Join the stores of several sites into one.
+
+    A patient id at two sites is refused: two hospitals may give one number. Where patients were referred, name the
+    study file that says so by clinical.patient_ids = "shared".
+    """
     with faults():
         from gc_ray import console
         from gc_ray.merge import merge as run
 
-        merged = run([open_store(uri) for uri in store], open_store(into))
+        shared = load_study(study).clinical.patient_ids == "shared"
+        merged = run([open_store(uri) for uri in store], open_store(into), shared)
         console.show_lines(f"{merged.added} results added to {into}, which held {merged.present}")

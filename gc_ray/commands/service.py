@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from gc_ray.options import DONE, OVER_BUDGET, Overrides, SealKey, SiteKey, StoreUri, StudyGiven, faults, run_id
+from gc_ray.options import (
+    DONE,
+    OVER_BUDGET,
+    Encoding,
+    Overrides,
+    SealKey,
+    SiteKey,
+    StoreUri,
+    StudyGiven,
+    faults,
+    run_id,
+)
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
@@ -35,17 +46,27 @@ def bundle(
 def rescore(
     *,
     bundle: Annotated[str, typer.Option("--bundle", help="Where the bundle is: a folder or s3://bucket/prefix.")],
-    scans: Annotated[
-        list[str], typer.Option("--scans", help="Scans table, or a prefix searched for new series; repeatable.")
-    ],
     store: StoreUri,
-    clinical: Annotated[str | None, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")] = None,
+    scans: Annotated[
+        list[str] | None,
+        typer.Option("--scans", help="Scans table, or a prefix searched for series; repeatable."),
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option("--features", help="Instead: a features table, for a bundle of features made elsewhere."),
+    ] = None,
+    clinical: Annotated[
+        str | None, typer.Option(help="Clinical table: CSV, Excel or Parquet, local or s3://.")
+    ] = None,
     site_key: SiteKey = None,
-    site: Annotated[str, typer.Option(help="Site of the series below prefixes; one run for each site.")] = "",
+    site: Annotated[
+        str, typer.Option(help="Site of the series below prefixes, or of rows without one; one run for each site.")
+    ] = "",
     seal_key: SealKey = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Scans at a time; 0 = in this process; all CPUs when left out.")
     ] = None,
+    encoding: Encoding = None,
 ) -> None:
     """Score new scans with a bundle: risk, group, interval and a domain verdict, each scan once for its content."""
     with faults():
@@ -56,8 +77,9 @@ def rescore(
         from gc_ray.runtime.secret import read_key
 
         request = Request(
-            read_bundle(open_store(bundle), read_key(seal_key)), tuple(scans), open_store(store),
-            datetime.now(UTC).isoformat(timespec="seconds"), clinical, read_key(site_key), workers, site,
+            read_bundle(open_store(bundle), read_key(seal_key)), tuple(scans or ()), open_store(store),
+            datetime.now(UTC).isoformat(timespec="seconds"), clinical, read_key(site_key), workers, site, encoding,
+            features,
         )  # fmt: skip
         with console.watching() as watch:
             found = run(request, watch, run_id("rescore"))

@@ -12,6 +12,7 @@ from gc_ray.options import (
     DONE,
     FAILED,
     OVER_BUDGET,
+    Encoding,
     Overrides,
     Scans,
     StoreUri,
@@ -28,9 +29,10 @@ from gc_ray.study import load_study
 def split(
     *,
     study: StudyGiven,
-    clinical: Annotated[str, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")],
+    clinical: Annotated[str, typer.Option(help="Clinical table: CSV, Excel or Parquet, local or s3://.")],
     store: StoreUri,
     overrides: Overrides = None,
+    encoding: Encoding = None,
 ) -> None:
     """Check the clinical table, count who is eligible, and store cohorts and folds: once, for every later command."""
     with faults():
@@ -38,7 +40,7 @@ def split(
         from gc_ray.runtime.split import split as run
 
         settings = load_study(study, tuple(overrides or ()))
-        console.show_split(run(clinical, settings, open_store(store), run_id("split")), store)
+        console.show_split(run(clinical, settings, open_store(store), run_id("split"), encoding), store)
 
 
 def tune(
@@ -81,7 +83,7 @@ def evaluate(
     store: StoreUri,
     study: StudyName = None,
     scores: Annotated[
-        str | None, typer.Option(help="Scores made anywhere, CSV or Parquet; the store's own when left out.")
+        str | None, typer.Option(help="Scores made anywhere: CSV, Excel or Parquet; the store's own when left out.")
     ] = None,
     clinical: Annotated[str | None, typer.Option(help="Clinical table with the outcome of --scores.")] = None,
     tune: Annotated[
@@ -95,22 +97,23 @@ def evaluate(
         bool, typer.Option("--dry-run", help="Compute, say what would be written, write nothing.")
     ] = False,
     overrides: Overrides = None,
+    encoding: Encoding = None,
 ) -> None:
     """Judge scores: metrics with intervals, figures, checklists, and a report of one page that needs no network."""
     with faults():
         from gc_ray import console
         from gc_ray.report.evaluate import Request
         from gc_ray.report.evaluate import evaluate as run
-        from gc_ray.report.inputs import tunings
 
         if study is None and scores is None:
             raise StudyError("evaluate: wanted --study, whose scores the store has, or --scores; name one of them")
         settings, where = load_study(study, tuple(overrides or ())), open_store(store)
-        if scores is None and tune is None and len(known := tunings(where, settings.name)) > 1:
-            from gc_ray.runtime.tune import tuned_with
+        doubts = ()
+        if scores is None:
+            from gc_ray.runtime.fresh import tuning_to_judge
 
-            tune = tuned_with(where, settings, known)
-        request = Request(settings, where, scores, clinical, tune, publish, dry_run)
+            tune, doubts = tuning_to_judge(where, settings, tune)
+        request = Request(settings, where, scores, clinical, tune, publish, dry_run, encoding, doubts)
         console.show_report(run(request, run_id("evaluate"), console.show_figures), dry_run, store, publish)
 
 
@@ -118,11 +121,12 @@ def reproduce(
     *,
     paper: Annotated[Literal["recurrence", "liver_metastasis"], typer.Argument(help="The study whose paper it is.")],
     scans: Scans,
-    clinical: Annotated[str, typer.Option(help="Clinical table, CSV or Parquet, local or s3://.")],
+    clinical: Annotated[str, typer.Option(help="Clinical table: CSV, Excel or Parquet, local or s3://.")],
     store: StoreUri,
     study: StudyName = None,
     overrides: Overrides = None,
     workers: Workers = None,
+    encoding: Encoding = None,
 ) -> None:
     """Run a paper's study on your cohort, each table and figure beside the paper's.
 
@@ -143,7 +147,7 @@ def reproduce(
         from gc_ray.runtime.reproduce import reproduce as run
 
         settings = load_study(study or paper, tuple(overrides or ()))
-        request = Request(paper, settings, open_store(store), tuple(scans), clinical, workers)
+        request = Request(paper, settings, open_store(store), tuple(scans), clinical, workers, encoding)
         found = run(request, Way(console.step, console.show_figures, run_id, time.monotonic))
         console.show_reproduced(found)
     raise typer.Exit(OVER_BUDGET if found.over_budget or found.failed else DONE)

@@ -79,9 +79,12 @@ def _continuous(
     name: str, column: pd.Series, codes: np.ndarray, groups: list, kind: str
 ) -> tuple[list[dict], list[dict]]:
     try:
-        values = pd.to_numeric(column).to_numpy(dtype=float, na_value=np.nan)
+        # not pd.to_numeric: it ends the process on text such as 1e2147483648
+        values = column.to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise TableError(f"table one: {name} is {kind} and wanted numbers, got {column.dtype}; convert it") from error
+    if np.isinf(values).any():
+        raise TableError(f"table one: {name} holds an infinite number; leave the value out")
     known = ~np.isnan(values)
     parts = [values[known & (codes == k)] for k in range(len(groups))]
     normal = kind == "normal" or (kind == "continuous" and all(map(_looks_normal, parts)))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -17,15 +18,25 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from gc_ray.errors import StudyError
+from gc_ray.features.discretise import LARGEST_LIMIT, MAX_GREY_LEVELS, checked_level_limit, level_limit
 from gc_ray.features.ibsi_sets import IBSI_SETS, ibsi_settings, recipe_of, settings_of
 from gc_ray.features.messages import collected_messages, one_line
 from gc_ray.features.names import column_names, enabled_features
 
 # Raise it whenever a change of this package changes any value: stored results then count as out of date.
-CODE_VERSION = 2
+CODE_VERSION = 3
 
 PRESETS = {"pyradiomics-ct": "pyradiomics_ct.yaml", "guo2025": "guo2025.yaml"}
 PARAMETER_FILES = (".yaml", ".yml", ".json")
+
+OWN_FIELDS = {
+    "pixel_type": "pixel_type: float32",
+    "clip_hu": "clip_hu: [low, high]",
+    "window_hu": "window_hu: {level: L, width: W}",
+    "max_grey_levels": f"max_grey_levels: 1 to {LARGEST_LIMIT}",
+}
+
+TEXT_SETTINGS = ("interpolator", "resegmentMode", "wavelet", "weightingNorm", "lbp2DMethod")
 
 # Settings that change no value here: a Mask has one region, and nothing but features is returned.
 WITHOUT_EFFECT = ("label", "label_channel", "additionalInfo")
@@ -64,7 +75,8 @@ def feature_set(name_or_yaml_path: str) -> FeatureSet:
     """The feature set of a preset (``PRESETS``, ``IBSI_SETS``) or of a PyRadiomics parameter file (YAML or JSON).
 
     A file may hold, besides PyRadiomics' sections, a section ``gc_ray`` with ``pixel_type: float32`` (cast before
-    resampling), ``clip_hu: [low, high]`` and ``window_hu: {level, width}`` (after resampling, in this order).
+    resampling), ``clip_hu: [low, high]`` and ``window_hu: {level, width}`` (after resampling, in this order), and
+    ``max_grey_levels`` (of one image type, 2,000 unless given: a scan with more is refused).
     A file with a section ``ibsi`` holds nothing else: the fields of ``ibsi_sets.Recipe``.
     Raises StudyError, in one line, for an unknown name, an unreadable file, a setting that PyRadiomics' schema
     refuses, voxel-based extraction, and a library that is missing.
@@ -84,6 +96,12 @@ def ibsi_feature_set(name: str, settings: dict[str, Any]) -> FeatureSet:
     """The feature set of settings from ``ibsi_sets.settings_of``."""
     versioned = _versioned(settings)
     return FeatureSet(name, versioned, column_names(versioned))
+
+
+def in_float32(wanted: FeatureSet) -> FeatureSet:
+    """The same feature set with ``pixel_type: float32``, for a scan whose integer type is too narrow."""
+    own = wanted.settings["gc_ray"] | {"pixel_type": "float32"}
+    return replace(wanted, settings=wanted.settings | {"gc_ray": own})
 
 
 def check_libraries(wanted: FeatureSet) -> None:
@@ -140,6 +158,9 @@ def _resolved(text: str) -> dict[str, Any]:
         "setting": {key: setting[key] for key in sorted(setting) if key not in WITHOUT_EFFECT},
         "gc_ray": own,
     }
+    for given in (settings["setting"], *settings["imageType"].values()):
+        _check_numbers(given)
+    _check_bins(settings)
     return _versioned(settings)
 
 
@@ -181,21 +202,21 @@ def _check_setting(setting: dict[str, Any]) -> None:
 
 
 def _own_section(given: Any) -> dict[str, Any]:
-    """The section ``gc_ray``, empty when it is absent."""
-    allowed = "pixel_type: float32, clip_hu: [low, high], window_hu: {level: L, width: W}"
+    """The section ``gc_ray`` with its defaults; empty or absent means the defaults alone."""
     own = {} if given is None else given
-    if not isinstance(own, dict) or set(own) - {"pixel_type", "clip_hu", "window_hu"}:
-        raise StudyError(f"section gc_ray wants only {allowed}; remove what is not among them")
+    if not isinstance(own, dict) or set(own) - set(OWN_FIELDS):
+        raise StudyError(f"section gc_ray wants only {', '.join(OWN_FIELDS.values())}; remove what is not among them")
     try:
         checked = _own_values(own)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        allowed = ", ".join(OWN_FIELDS.values())
         raise StudyError(f"section gc_ray wants {allowed}; a value is of another kind") from error
     return checked
 
 
 def _own_values(own: dict[str, Any]) -> dict[str, Any]:
     """The section's values as numbers; KeyError, TypeError or ValueError when one is not what it should be."""
-    checked: dict[str, Any] = {}
+    checked: dict[str, Any] = {"max_grey_levels": checked_level_limit(own.get("max_grey_levels", MAX_GREY_LEVELS))}
     if "pixel_type" in own:
         checked["pixel_type"] = own["pixel_type"]
     if "clip_hu" in own:
@@ -203,7 +224,31 @@ def _own_values(own: dict[str, Any]) -> dict[str, Any]:
     if "window_hu" in own:
         checked["window_hu"] = {key: float(own["window_hu"][key]) for key in ("level", "width")}
     low, high = checked.get("clip_hu", (0, 1))
-    width = checked.get("window_hu", {}).get("width", 1)
-    if checked.get("pixel_type", "float32") != "float32" or not low < high or not width > 0:
+    window = checked.get("window_hu", {"level": 0, "width": 1})
+    if checked.get("pixel_type", "float32") != "float32" or not low < high or not window["width"] > 0:
+        raise ValueError
+    if not all(math.isfinite(v) for v in (low, high, *window.values())):
         raise ValueError
     return checked
+
+
+def _check_numbers(given: dict[str, Any]) -> None:
+    """StudyError when a setting that PyRadiomics' schema lets pass is text or not finite where it wants a number."""
+    for name, value in given.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str) and name not in TEXT_SETTINGS:
+                raise StudyError(f"{name} wants a number, got text; remove the quotes")
+            if isinstance(one, float) and not math.isfinite(one):
+                raise StudyError(f"{name} wants a finite number, got {one}; give another one")
+
+
+def _check_bins(settings: dict[str, Any]) -> None:
+    """StudyError when a number of bins is above the limit of grey levels."""
+    limit = level_limit(settings)
+    for image_type, of_type in settings["imageType"].items():
+        own = settings["setting"] | of_type
+        if (own.get("binCount") or 0) > limit:
+            raise StudyError(
+                f"binCount of {image_type} wants at most {limit:,} (max_grey_levels), got {own['binCount']:,}; "
+                "give fewer bins"
+            )

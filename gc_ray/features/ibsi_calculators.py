@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import radiomics
 
+from gc_ray.features.glcm import Glcm
 from gc_ray.features.ibsi import grey_levels
 
 # Features that PyRadiomics has and IBSI-1 does not define.
@@ -36,7 +37,7 @@ def standard_features(merged: bool) -> dict[str, list[str]]:
 
 def calculator_class(name: str, settings: dict[str, Any]) -> type:
     """PyRadiomics' class of this name; the standard's when the settings hold a ``discretisation``."""
-    upstream = radiomics.getFeatureClasses()[name]
+    upstream = Glcm if name == "glcm" else radiomics.getFeatureClasses()[name]
     if "discretisation" not in settings:
         return upstream
     parts = (*_DEVIATIONS.get(name, (_GivenLevels,)), upstream)

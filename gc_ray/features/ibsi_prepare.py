@@ -13,7 +13,7 @@ from gc_ray.features.ibsi_sets import LINEAR
 from gc_ray.features.prepare import Prepared, checked_box, mask_on_scan
 from gc_ray.imaging.grid import Box, Grid
 from gc_ray.imaging.itk import image_of
-from gc_ray.imaging.resample import SPLINE_MARGIN_VOXELS, padded_part
+from gc_ray.imaging.resample import SPLINE_MARGIN_VOXELS, check_size, padded_part
 from gc_ray.imaging.volume import Mask, Slab, Volume
 
 
@@ -64,6 +64,7 @@ def _part_around(full: Grid, mask: Mask, setting: dict) -> _Part:
     low = np.floor(index_on(new, full, start - 0.5)).astype(int)
     high = np.ceil(index_on(new, full, start + size - 0.5)).astype(int)
     grid = padded_part(new, (tuple(low), tuple(high - low + 1)), pad)
+    check_size(grid, full)
     first = np.maximum(low - pad, 0)
     ends = index_on(full, new, np.stack([first, first + np.asarray(grid.size) - 1]))
     begin = np.maximum(np.floor(ends[0]).astype(int) - SPLINE_MARGIN_VOXELS, 0)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
+from gc_ray.features.discretise import MAX_GREY_LEVELS, checked_level_limit
 from gc_ray.features.ibsi_calculators import standard_features
 
 LINEAR, CUBIC = 1, 3  # spline orders
@@ -36,6 +37,7 @@ class Recipe:
     None: 32 bins between the region's extremes. slicewise: texture within slices, merged over them (2.5D).
     filters: also the images of ``FILTERS``, in 32 bins each: their values have no unit and no range, for which the
     manual (discretisation, recommendations) wants a fixed number of bins.
+    max_grey_levels: of one image; a scan with more is refused.
     """
 
     spacing_mm: tuple[float, float, float] | None = None
@@ -45,6 +47,7 @@ class Recipe:
     bin_hu: float | None = None
     slicewise: bool = False
     filters: bool = False
+    max_grey_levels: int = MAX_GREY_LEVELS
 
     def __post_init__(self) -> None:
         """Raises ValueError when a field is not what it should be, or fixed bins have no range to count from."""
@@ -60,6 +63,7 @@ class Recipe:
             (not isinstance(self.slicewise, bool), "slicewise wants true or false"),
             (not isinstance(self.filters, bool), "filters wants true or false"),
         ]
+        checked_level_limit(self.max_grey_levels)
         if found := [what for is_wrong, what in wrong if is_wrong]:
             raise ValueError(f"IBSI recipe: {found[0]}; correct it")
 
@@ -118,7 +122,7 @@ def settings_of(recipe: Recipe, discretisation: dict[str, Any] | None = None) ->
             "voxelArrayShift": 0,
             "weightingNorm": None,
         },
-        "gc_ray": {},
+        "gc_ray": {"max_grey_levels": recipe.max_grey_levels},
         "ibsi": {
             "spline_order": recipe.spline_order,
             "range_hu": _numbers(recipe.range_hu),

@@ -67,14 +67,42 @@ def _row_samples(coefficients: np.ndarray, z: float, y: float, xs: np.ndarray, w
     return total
 
 
-@compiled
 def sphere_samples(coefficients: np.ndarray, runs: np.ndarray, points: np.ndarray) -> np.ndarray:
     """The image at each of ``points`` around each voxel: float64, shape (voxels, points); 0 outside the image.
 
     coefficients: of the cubic spline, with ``MARGIN_VOXELS`` mirrored voxels on each side. runs: int64 (n, 4), the
     voxels as runs along x: z, y, first x, length. points: offsets z, y, x in voxels.
     The sums are those of ``scipy.ndimage.map_coordinates`` in their order, for the voxels of a run side by side.
+    Raises ValueError when a run leaves the image, a point is not finite, or an array has another shape.
     """
+    if coefficients.ndim != 3 or runs.ndim != 2 or runs.shape[1] != 4 or points.ndim != 2 or points.shape[1] != 3:
+        raise ValueError("wanted coefficients (z, y, x), runs (n, 4) and points (n, 3)")
+    size = np.asarray(coefficients.shape) - 2 * MARGIN_VOXELS
+    if size.min() < 1 or runs.dtype.kind not in "iu" or not np.isfinite(points).all():
+        raise ValueError("wanted an image of one voxel or more, runs of whole numbers and finite points")
+    if not len(runs):
+        return np.zeros((0, len(points)))
+    ends = np.column_stack([runs[:, 0] + 1, runs[:, 1] + 1, runs[:, 2] + runs[:, 3]])  # z, y, x after the last voxel
+    if runs[:, :3].min() < 0 or runs[:, 3].min() < 1 or runs.max() > size.max() or np.any(ends > size):
+        raise ValueError("runs must lie in the image")
+    arrays = (coefficients, np.float64), (runs, np.int64), (points, np.float64)
+    return _sphere_samples(*(np.ascontiguousarray(array, kind) for array, kind in arrays))
+
+
+def pattern_weights(above: np.ndarray, harmonics: np.ndarray) -> np.ndarray:
+    """Each pattern's weight in each harmonic: complex, shape (voxels, harmonics).
+
+    above: bool, shape (voxels, points), the pattern. harmonics: complex, shape (points, harmonics).
+    Raises ValueError when the points are not equally many.
+    """
+    if above.ndim != 2 or harmonics.ndim != 2 or above.shape[1] != len(harmonics):
+        raise ValueError(f"patterns and harmonics must have the same points, got {above.shape} and {harmonics.shape}")
+    return _pattern_weights(np.ascontiguousarray(above, np.bool_), np.ascontiguousarray(harmonics, np.complex128))
+
+
+@compiled
+def _sphere_samples(coefficients: np.ndarray, runs: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The samples of ``sphere_samples`` for arguments that were checked."""
     nz, ny, nx = [n - 2 * MARGIN_VOXELS for n in coefficients.shape]
     samples = np.zeros((runs[:, 3].sum(), len(points)))
     weights = np.empty((4, runs[:, 3].max()))
@@ -93,11 +121,8 @@ def sphere_samples(coefficients: np.ndarray, runs: np.ndarray, points: np.ndarra
 
 
 @compiled
-def pattern_weights(above: np.ndarray, harmonics: np.ndarray) -> np.ndarray:
-    """Each pattern's weight in each harmonic: complex, shape (voxels, harmonics).
-
-    above: bool, shape (voxels, points), the pattern. harmonics: complex, shape (points, harmonics).
-    """
+def _pattern_weights(above: np.ndarray, harmonics: np.ndarray) -> np.ndarray:
+    """The weights of ``pattern_weights`` for arguments that were checked."""
     weights = np.zeros((len(above), harmonics.shape[1]), np.complex128)
     for i in range(len(above)):
         for p in range(above.shape[1]):

@@ -7,13 +7,43 @@ import numpy as np
 from gc_ray.kernels import compiled
 
 
-@compiled
 def cube_patterns(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How often each pattern of 2 x 2 x 2 voxels occurs, int64 (256,), and the sum of its places z, y, x, (256, 3).
 
     inside: bool. Bit 4 z + 2 y + x of a pattern is the voxel z, y, x of its cube. The patterns 0 and 255, which
-    have no surface, are left out.
+    have no surface, are left out. Raises ValueError unless ``inside`` is a box of bool; an empty one has no pattern.
     """
+    if inside.ndim != 3 or inside.dtype != np.bool_:
+        raise ValueError(f"a region must be bool (z, y, x), got {inside.dtype} of {inside.ndim} axes")
+    if inside.size == 0:
+        return np.zeros(256, np.int64), np.zeros((256, 3), np.int64)
+    return _cube_patterns(np.ascontiguousarray(inside))
+
+
+def hull_corners(plane: np.ndarray, line: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """Which points are corners of the convex hull of all points in their plane: bool (n,).
+
+    plane, line, along: int64 (n,), the points' coordinates, in ascending order of plane, then line, then along.
+    Source: Andrew's monotone chain. Raises ValueError unless they are whole numbers, equally many.
+    """
+    points = (plane, line, along)
+    if any(a.ndim != 1 or a.dtype.kind not in "iu" or len(a) != len(plane) for a in points):
+        raise ValueError("points must be three equally long arrays of whole numbers: plane, line, along")
+    return _hull_corners(*(np.ascontiguousarray(a, np.int64) for a in points))
+
+
+def largest_squared_distance(points: np.ndarray, plane: np.ndarray) -> float:
+    """The largest squared distance between two of ``points``, float64 (n, 3), that have the same ``plane``, (n,).
+
+    Points of one plane must follow each other. Raises ValueError when the shapes do not match.
+    """
+    if points.ndim != 2 or points.shape[1] != 3 or plane.shape != points.shape[:1] or plane.dtype.kind not in "iu":
+        raise ValueError(f"points must be (n, 3) and planes (n,) whole numbers, got {points.shape} and {plane.shape}")
+    return _largest_squared_distance(np.ascontiguousarray(points, np.float64), np.ascontiguousarray(plane, np.int64))
+
+
+@compiled
+def _cube_patterns(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     counts, places = np.zeros(256, np.int64), np.zeros((256, 3), np.int64)
     nz, ny, nx = inside.shape
     for z in range(nz - 1):
@@ -33,12 +63,7 @@ def cube_patterns(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @compiled
-def hull_corners(plane: np.ndarray, line: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """Which points are corners of the convex hull of all points in their plane: bool (n,).
-
-    plane, line, along: int64 (n,), the points' coordinates, in ascending order of plane, then line, then along.
-    Source: Andrew's monotone chain.
-    """
+def _hull_corners(plane: np.ndarray, line: np.ndarray, along: np.ndarray) -> np.ndarray:
     n = len(plane)
     corner = np.zeros(n, np.bool_)
     chain = np.empty(n, np.int64)
@@ -66,8 +91,7 @@ def hull_corners(plane: np.ndarray, line: np.ndarray, along: np.ndarray) -> np.n
 
 
 @compiled
-def largest_squared_distance(points: np.ndarray, plane: np.ndarray) -> float:
-    """The largest squared distance between two of ``points``, float64 (n, 3), that have the same ``plane``, (n,)."""
+def _largest_squared_distance(points: np.ndarray, plane: np.ndarray) -> float:
     largest = 0.0
     for i in range(len(points)):
         for j in range(i + 1, len(points)):

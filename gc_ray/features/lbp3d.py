@@ -12,6 +12,7 @@ from scipy import ndimage
 from scipy.stats import kurtosis
 
 from gc_ray.features.kernels_lbp import MARGIN_VOXELS, pattern_weights, sphere_samples
+from gc_ray.features.pixel_type import check_fits
 
 # Worked on at once: at 42 points a voxel, complex products of 2 MB, which a core's cache holds.
 PIECE_VOXELS = 1024
@@ -96,8 +97,15 @@ def _strengths(weights: np.ndarray, harmonics: np.ndarray, degree: np.ndarray) -
 
 
 def _stored_as(dtype: np.dtype, samples: np.ndarray) -> np.ndarray:
-    """The samples in the image's own type, integers rounded as ``scipy.ndimage`` does."""
+    """The samples in the image's own type, integers rounded as ``scipy.ndimage`` does.
+
+    It cuts samples off at both ends of an unsigned type and wraps them around in a signed one: then BeyondPixelType
+    is raised.
+    """
     if dtype.kind == "f":
         return samples.astype(dtype, copy=False)
-    limits = np.iinfo(dtype)
-    return np.trunc(np.clip(samples + np.copysign(0.5, samples), limits.min, limits.max)).astype(dtype)
+    rounded = samples + np.copysign(0.5, samples)
+    if dtype.kind == "u":
+        return np.trunc(np.clip(rounded, 0, np.iinfo(dtype).max)).astype(dtype)
+    check_fits((rounded.min(), rounded.max()), dtype, "a sample of LBP3D")
+    return np.trunc(rounded).astype(dtype)

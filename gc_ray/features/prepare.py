@@ -11,11 +11,13 @@ from radiomics import imageoperations
 
 from gc_ray.errors import MaskError
 from gc_ray.features.feature_set import FeatureSet
+from gc_ray.features.pixel_type import check_fits, check_range, is_integer, reaches_limits
 from gc_ray.imaging.grid import Box, Grid
 from gc_ray.imaging.intensity import clip_hu, window
 from gc_ray.imaging.itk import grid_of, image_of, volume_of
 from gc_ray.imaging.resample import (
     SAME_GRID_MM,
+    check_size,
     needed_part,
     padded_part,
     pyradiomics_grid,
@@ -93,7 +95,9 @@ def _working_grid(full: Grid, mask: Mask, wanted: FeatureSet) -> Grid:
     setting = wanted.settings["setting"]
     box = mask.bounding_box()
     if setting["interpolator"] is not None and setting["resampledPixelSpacing"] is not None:
-        return pyradiomics_grid(full, box, setting["resampledPixelSpacing"], setting["padDistance"])
+        grid = pyradiomics_grid(full, box, setting["resampledPixelSpacing"], setting["padDistance"])
+        check_size(grid, full)
+        return grid
     if setting["preCrop"]:
         return padded_part(full, box, setting["padDistance"])
     if set(wanted.settings["imageType"]) == {"Original"}:
@@ -108,16 +112,30 @@ def _on_grid(volume: Volume | Slab, grid: Grid, settings: dict[str, Any]) -> Vol
         interpolator = sitk.sitkBSpline  # never used: without an interpolator the grid is the scan's
     elif isinstance(interpolator, str):
         interpolator = getattr(sitk, interpolator)
-    pixel_type = sitk.sitkFloat32 if own.get("pixel_type") == "float32" else sitk.sitkUnknown
-    volume = resample_volume(volume, grid, interpolator, pixel_type)
+    if own.get("pixel_type") == "float32":
+        return _clipped(resample_volume(volume, grid, interpolator, sitk.sitkFloat32), own)
+    resampled = _clipped(resample_volume(volume, grid, interpolator), own)
+    if reaches_limits(resampled.array):
+        exact = resample_volume(volume, grid, interpolator, sitk.sitkFloat64).array
+        check_fits((exact.min(), exact.max()), resampled.dtype, "resampling")
+    return resampled
+
+
+def _clipped(volume: Volume, own: dict[str, Any]) -> Volume:
+    """The volume clipped and windowed, in this order; BeyondPixelType when its type holds no value in the range."""
     if "clip_hu" in own:
+        check_range(own["clip_hu"], volume.dtype, "clip_hu")
         volume = clip_hu(volume, *own["clip_hu"])
     if "window_hu" in own:
-        volume = window(volume, own["window_hu"]["level"], own["window_hu"]["width"])
+        level, width = own["window_hu"]["level"], own["window_hu"]["width"]
+        check_range((level - width / 2, level + width / 2), volume.dtype, "window_hu")
+        volume = window(volume, level, width)
     return volume
 
 
 def _resegmented(image: sitk.Image, region: sitk.Image, setting: dict[str, Any]) -> Mask:
+    if setting.get("resegmentMode") == "relative":
+        _check_shares(image, region, setting["resegmentRange"])
     try:
         kept = imageoperations.resegmentMask(image, region, **setting)
     except ValueError as error:
@@ -127,6 +145,16 @@ def _resegmented(image: sitk.Image, region: sitk.Image, setting: dict[str, Any])
         ) from error
     kept.CopyInformation(image)
     return Mask(sitk.GetArrayFromImage(kept).astype(np.uint8), grid_of(image))
+
+
+def _check_shares(image: sitk.Image, region: sitk.Image, shares: list[float]) -> None:
+    """Raises BeyondPixelType when a whole multiple of the region's maximum leaves an integer type."""
+    array = sitk.GetArrayViewFromImage(image)
+    if not is_integer(array.dtype):
+        return
+    highest = int(array[sitk.GetArrayViewFromImage(region) == 1].max())
+    whole = [share for share in shares if isinstance(share, int)]  # others make NumPy multiply in float64
+    check_fits([*whole, *(share * highest for share in whole)], array.dtype, "a threshold of resegmentRange")
 
 
 def checked_box(mask: Mask, setting: dict[str, Any]) -> np.ndarray:

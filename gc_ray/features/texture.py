@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from radiomics import imageoperations
 
-from gc_ray.features.ibsi import grey_levels
+from gc_ray.features.discretise import levels_of
 from gc_ray.features.ibsi_calculators import calculator_class
 from gc_ray.features.kernels_texture import DIRECTIONS, neighbourhoods, zones
+
+# Of the co-occurrence matrices. Features of all directions at once take eight times as much memory: above this they
+# are computed one direction after the other.
+MATRICES_BYTES = 64 << 20
+
+# A step whose neighbour touches all other neighbours that come before a voxel, for zones in space and, by the axis
+# across it, in a plane.
+BELOW = (1, 0, 0)
+BELOW_IN_PLANE = ((0, 1, 0), (1, 0, 0), (1, 0, 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +47,8 @@ class Region:
 
     def spread(self, values: np.ndarray) -> np.ndarray:
         """The flat box, int32: ``values`` in the region's voxels, 0 in all others."""
+        if len(values) and values.max() > np.iinfo(np.int32).max:
+            raise ValueError(f"grey levels must fit 32 bits, the highest is {values.max()}")
         box = np.zeros(np.prod(np.asarray(self.inside.shape) + 2), np.int32)
         box[self.at] = values
         return box
@@ -74,18 +85,19 @@ class Picture:
 
     @cached_property
     def levels(self) -> np.ndarray:
-        """The region's grey levels from 1: those of the standard if asked for, else those of ``binImage``."""
-        if "discretisation" in self.own:
-            return grey_levels(self.values, np.ones(self.values.shape, bool), self.own["discretisation"])
-        ends = np.array([self.values.min(), self.values.max()])
-        # The edges depend on the extremes alone, except that min() and max() pass over some NaNs.
-        edges = imageoperations.getBinEdges(self.values if np.isnan(ends).any() else ends, **self.own)
-        return np.digitize(self.values, edges)
+        """The region's grey levels, from 1."""
+        return levels_of(self.values, self.own)
 
     @cached_property
     def counts(self) -> np.ndarray:
         """Voxels of each grey level, from level 1 to the highest."""
         return np.bincount(self.levels)[1:]
+
+    @cached_property
+    def voxels_by_level(self) -> np.ndarray:
+        """Voxels of each grey level that occurs; 0 is one where bins are finer than the digits of the values."""
+        counts = np.bincount(self.levels)
+        return counts[counts > 0]
 
     @cached_property
     def present(self) -> np.ndarray:
@@ -99,7 +111,9 @@ class Picture:
 
     @cached_property
     def spread(self) -> np.ndarray:
-        """The grey levels in the flat box."""
+        """The grey levels in the flat box; ValueError when PyRadiomics' bins leave a voxel without a level."""
+        if self.levels.min() < 1:
+            raise ValueError(f"bins are finer than the digits of {self.values.dtype} at {self.values.max():g}")
         return self.region.spread(self.levels)
 
     @cached_property
@@ -114,9 +128,13 @@ class Picture:
         return neighbourhoods(self.spread, self.region.at, self.region.steps, len(self.counts), longest)
 
 
-def covers(own: dict[str, Any]) -> bool:
-    """Whether the counts of this package are those that the settings ask for; if not, PyRadiomics counts."""
-    return (
+def covers(name: str, own: dict[str, Any]) -> bool:
+    """Whether this package counts the matrices of a texture class as the settings ask; if not, PyRadiomics does.
+
+    Zones are always counted here: PyRadiomics' matrix has a column for each size up to the largest, gigabytes for a
+    large flat region of many levels.
+    """
+    return name == "glszm" or (
         list(own.get("distances") or [1]) == [1]
         and not own.get("force2D")
         and own.get("weightingNorm") is None
@@ -126,13 +144,36 @@ def covers(own: dict[str, Any]) -> bool:
 
 def texture_calculator(name: str, picture: Picture) -> Any:
     """PyRadiomics' calculator of one texture class (a key of ``MATRICES``), ready for its feature functions."""
+    calculator = _bare_calculator(name, picture)
+    MATRICES[name](calculator, picture)
+    return calculator
+
+
+def needs_single_directions(picture: Picture) -> bool:
+    """Whether the co-occurrence matrices are so large that features are computed one direction after the other."""
+    return len(picture.counts) ** 2 * np.count_nonzero(picture.valid) * 8 > MATRICES_BYTES
+
+
+def glcm_calculators(picture: Picture) -> Iterator[Any]:
+    """A calculator of the co-occurrence features for each direction that holds pairs of voxels.
+
+    PyRadiomics' value is the mean over these directions.
+    """
+    for a in np.flatnonzero(picture.valid):
+        if picture.neighbourhoods[0][:, :, a].any():
+            calculator = _bare_calculator("glcm", picture)
+            _fill_glcm(calculator, picture, np.array([a]))
+            yield calculator
+
+
+def _bare_calculator(name: str, picture: Picture) -> Any:
+    """A calculator without its matrix."""
     of_class = calculator_class(name, picture.own)
     calculator = of_class.__new__(of_class)  # its own __init__ would bin the image again
     calculator.logger = logging.getLogger(calculator.__module__)
     calculator.settings = picture.own
     calculator.inputImage, calculator.inputMask = picture.image, picture.roi
     calculator.coefficients = {"grayLevels": picture.present, "Ng": len(picture.counts)}
-    MATRICES[name](calculator, picture)
     return calculator
 
 
@@ -141,8 +182,12 @@ def texture_calculator(name: str, picture: Picture) -> Any:
 
 
 def _glcm(calculator: Any, picture: Picture) -> None:
+    _fill_glcm(calculator, picture, np.flatnonzero(picture.valid))
+
+
+def _fill_glcm(calculator: Any, picture: Picture, directions: np.ndarray) -> None:
     calculator.symmetricalGLCM = picture.own.get("symmetricalGLCM", True)
-    matrix = picture.neighbourhoods[0][None, :, :, picture.valid].astype(np.float64, order="C")
+    matrix = picture.neighbourhoods[0][None, :, :, directions].astype(np.float64, order="C")
     matrix = np.delete(np.delete(matrix, picture.absent, 1), picture.absent, 2)
     if calculator.symmetricalGLCM:
         matrix += np.transpose(matrix, (0, 2, 1, 3)).copy()
@@ -175,7 +220,7 @@ def _without_empty_directions(matrix: np.ndarray, sums: np.ndarray) -> tuple[np.
 
 
 def _glszm(calculator: Any, picture: Picture) -> None:
-    levels, zone_sizes = zones(picture.spread, picture.region.at, picture.region.steps)
+    levels, zone_sizes = zones(picture.spread, picture.region.at, *_connecting_steps(picture))
     sizes, columns = np.unique(zone_sizes, return_inverse=True)
     # numpy.delete leaves another order in memory when it takes a single column away than when it takes several.
     spare = 1 if sizes[-1] - len(sizes) == 1 else 0
@@ -193,6 +238,21 @@ def _glszm(calculator: Any, picture: Picture) -> None:
         "ivector": picture.present.astype(float),
         "jvector": size,
     }
+
+
+def _connecting_steps(picture: Picture) -> tuple[np.ndarray, int]:
+    """The steps to neighbours of one zone, and which of them is the one below."""
+    if not picture.own.get("force2D"):
+        return picture.region.steps, _index_of(BELOW, DIRECTIONS)
+    across = picture.own.get("force2Ddimension", 0)
+    in_plane = DIRECTIONS[:, across] == 0
+    if not picture.valid[in_plane].any():
+        raise ValueError("the region is one voxel wide in every slice: no voxel has a neighbour")
+    return picture.region.steps[in_plane], _index_of(BELOW_IN_PLANE[across], DIRECTIONS[in_plane])
+
+
+def _index_of(direction: tuple[int, int, int], directions: np.ndarray) -> int:
+    return int(np.flatnonzero((directions == direction).all(axis=1))[0])
 
 
 def _gldm(calculator: Any, picture: Picture) -> None:

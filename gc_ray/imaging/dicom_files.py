@@ -21,6 +21,7 @@ from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset, read_preamble
+from pydicom.tag import Tag
 
 from gc_ray.errors import MaskError, ScanError
 from gc_ray.imaging.pixel_span import UNDEFINED_LENGTH, PixelSpan, find_pixel_data
@@ -33,6 +34,8 @@ META_GROUP = 0x0002  # DICOM PS3.10, 7.1: the elements before the data set, whic
 MAX_INFLATED_BYTES = 1 << 27
 # Of one file: several for each element, and a structure set of 10,000 contours has 100,000 elements.
 MAX_READS = 500_000
+
+NOT_DICOM = "not a valid DICOM file (empty, cut short, or without preamble and file meta header); replace it"
 
 # Whatever a foreign file makes a parser raise; the exceptions' own words may quote header values and are dropped.
 PARSER_ERRORS = (
@@ -175,16 +178,14 @@ def _inflated(packed: bytes, name: str) -> bytes:
     )
 
 
-def open_dicom(path: Path, name: str, keywords: list[str] | None = None) -> DicomFile:
-    """One DICOM object's header (only ``keywords`` when given; SOPClassUID and Modality always).
+def open_dicom(path: Path, name: str, keywords: list[str | int] | None = None) -> DicomFile:
+    """One DICOM object's header (only ``keywords``, or tags, when given; SOPClassUID and Modality always).
 
     Raises ScanError when the file is no complete DICOM file with meta header and transfer syntax.
     """
     wanted = None if keywords is None else ["SOPClassUID", "Modality", *keywords]
     with (
-        blaming(
-            name, "not a valid DICOM file (empty, cut short, or without preamble and file meta header); replace it"
-        ),
+        blaming(name, NOT_DICOM),
         dicom_stream(path, name) as stream,
     ):
         header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=wanted)
@@ -220,6 +221,7 @@ def printable_uid(uid: str) -> str:
 def numbers(file: DicomFile, keyword: str, count: int) -> tuple[float, ...] | None:
     """A header value as ``count`` finite floats, None when missing or empty; ScanError for anything else."""
     with blaming(file.name, f"{keyword} is invalid, wanted {count} number(s)"):
+        _check_comma(file, keyword)
         value = file.header.get(keyword)
         if value is None or value == "":
             return None
@@ -227,3 +229,12 @@ def numbers(file: DicomFile, keyword: str, count: int) -> tuple[float, ...] | No
         if len(found) != count or not np.isfinite(found).all():
             raise ValueError
         return found
+
+
+def _check_comma(file: DicomFile, keyword: str) -> None:
+    """ScanError for a number that is written with a decimal comma: 1,000 could be one or a thousand."""
+    tag = Tag(keyword)
+    held = file.header.get_item(tag) if tag in file.header else None
+    value = (held.value or b"") if isinstance(held, RawDataElement) else b""
+    if b"," in value and re.fullmatch(rb"[\s\d.,+\\eE-]+", value):
+        raise ScanError(f"{file.name}: {keyword} has a decimal comma, DICOM wants a point; export it again")

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from pydicom.pixels.utils import get_j2k_parameters
+from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
+
 START, TABLES, SCAN = 0xD8, 0xC4, 0xDA  # markers of ITU-T T.81, B.1.1.3: SOI, DHT, SOS
 FRAMES = (0xC0, 0xC1, 0xC3)  # SOF of baseline, extended and lossless, the JPEG that DICOM knows
 OTHERS = (0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0))  # DQT, DRI, COM, APPn: may stand before the scan
+LS_FRAME = 0xF7  # SOF of JPEG-LS, ITU-T T.87
+# Syntaxes whose streams hold samples of their own depth; RLE holds the bytes of whole pixel cells.
+SAMPLED = frozenset((*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes))
 CODE_BITS = 16  # longest Huffman code
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a compressed stream says of its samples: bits of each, and whether signed (None: JPEG has no sign)."""
+
+    precision: int
+    signed: bool | None
 
 
 def check_jpeg(stream: bytes, shape: tuple[int, int], width: int) -> None:
@@ -55,3 +71,49 @@ def _check_tables(body: bytes) -> None:
         if kind & 0xEC or room > 1 << CODE_BITS or len(body) < 1 + CODE_BITS + sum(counts):
             raise ValueError("codes that cannot be, or more of them than the segment holds")
         body = body[1 + CODE_BITS + sum(counts) :]
+
+
+def sample_of(stream: bytes, transfer_syntax: str) -> Sample:
+    """Read what a compressed stream says of its samples.
+
+    Parameters
+    ----------
+    stream : bytes
+        One compressed frame.
+    transfer_syntax : str
+        UID of the transfer syntax, one of ``SAMPLED``.
+
+    Returns
+    -------
+    Sample
+        Bits and sign of one sample.
+
+    Raises
+    ------
+    ValueError, IndexError
+        When the stream has no frame header.
+
+    References
+    ----------
+    ITU-T T.81 B.2.2, T.87 C.2.2 (frame headers), T.800 A.5.1 (SIZ).
+    """
+    if transfer_syntax in JPEG2000TransferSyntaxes:
+        _check_boxes(stream)
+        parameters = get_j2k_parameters(stream)
+        if not parameters:
+            raise ValueError("no JPEG 2000 codestream")
+        return Sample(parameters["precision"], parameters["is_signed"])
+    at = 2
+    while stream[at + 1] not in (*FRAMES, LS_FRAME):
+        at = _past(stream, at, int.from_bytes(stream[at + 2 : at + 4], "big"))
+    return Sample(stream[at + 4], None)
+
+
+def _check_boxes(stream: bytes) -> None:
+    """ValueError for JP2 boxes without length before the codestream, among which pydicom would walk for ever."""
+    at = 12 if stream.startswith(b"\0\0\0\x0cjP  ") else len(stream)
+    while at < len(stream) and stream[at + 4 : at + 8] != b"jp2c":
+        length = int.from_bytes(stream[at : at + 4], "big")
+        if length < 8:
+            raise ValueError("a box that is none")
+        at += length

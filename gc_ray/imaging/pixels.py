@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom import Dataset
 from pydicom.encaps import get_frame
 
 from gc_ray.errors import ScanError
@@ -19,7 +20,11 @@ from gc_ray.imaging.dicom_files import (
     quiet_libraries,
     text,
 )
-from gc_ray.imaging.jpeg import check_jpeg
+from gc_ray.imaging.jpeg import SAMPLED, Sample, check_jpeg, sample_of
+from gc_ray.imaging.padding import PADDING_KEYWORDS
+from gc_ray.imaging.pixel_bits import BIT_TAGS, PixelBits, read_bits
+from gc_ray.imaging.pixel_values import pixel_values
+from gc_ray.imaging.rescale import RESCALE_KEYWORDS, fits_int16, rescale, to_hu
 
 # Transfer syntaxes that may lose information: JPEG baseline and extended, JPEG-LS near-lossless,
 # JPEG 2000 and HTJ2K in their not strictly reversible forms (DICOM PS3.5, A.4).
@@ -30,12 +35,12 @@ JPEG_LS = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (80, 81))
 
 PIXEL_KEYWORDS = [
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames"),
-    *("BitsAllocated", "BitsStored", "PixelRepresentation", "LossyImageCompression"),
-    *("RescaleSlope", "RescaleIntercept", "RescaleType"),
+    "LossyImageCompression",
+    *PADDING_KEYWORDS,
+    *BIT_TAGS,
+    *RESCALE_KEYWORDS,
 ]
-MAX_RESCALE = 1e6  # no scanner comes near it, and integer HU stay exact below it
 MAX_SIDE = 4096  # pixels; the largest CT matrix in use is 2048, and a compressed slice may promise anything
-HU_TYPES = ("", "HU", "US")  # US = unspecified, which scanners and converters write for HU
 
 
 def is_lossy(file: DicomFile) -> bool:
@@ -59,28 +64,6 @@ def matrix(file: DicomFile) -> tuple[int, int]:
     return int(rows[0]), int(columns[0])
 
 
-def rescale(file: DicomFile) -> tuple[float, float] | None:
-    """(slope, intercept) to HU, None when either is missing; raises ScanError when the result is not HU."""
-    slope, intercept = numbers(file, "RescaleSlope", 1), numbers(file, "RescaleIntercept", 1)
-    if slope is None or intercept is None:
-        return None
-    if not 0 < abs(slope[0]) < MAX_RESCALE or abs(intercept[0]) > MAX_RESCALE:
-        raise ScanError(f"{file.name}: RescaleSlope is 0 or the rescale lies beyond any HU scale; export it again")
-    if text(file, "RescaleType") not in HU_TYPES:
-        raise ScanError(f"{file.name}: RescaleType says that the values are not HU; use the HU series")
-    return slope[0], intercept[0]
-
-
-def hu_bounds(file: DicomFile, slope: float, intercept: float) -> tuple[float, float]:
-    """The lowest and the highest HU that a slice can hold, going by the bits of its header."""
-    bits, sign = numbers(file, "BitsAllocated", 1), numbers(file, "PixelRepresentation", 1)
-    if bits is None or sign is None or bits[0] not in (8, 16, 32):
-        return -np.inf, np.inf
-    lowest = -(2.0 ** (bits[0] - 1)) if sign[0] else 0.0
-    ends = [slope * stored + intercept for stored in (lowest, lowest + 2.0 ** bits[0] - 1)]
-    return min(ends), max(ends)
-
-
 def check_pixel_bytes(file: DicomFile, values: int) -> None:
     """Raises ScanError unless the file holds pixel data of ``values`` values, whole to the last byte."""
     span = file.pixels
@@ -100,36 +83,59 @@ def check_pixel_bytes(file: DicomFile, values: int) -> None:
         )
 
 
-def decode(file: DicomFile, shape: tuple[int, int]) -> np.ndarray:
-    """The stored integer values (rows, columns) of one slice."""
+def decode(file: DicomFile, shape: tuple[int, int], bits: PixelBits) -> tuple[np.ndarray, list[str]]:
+    """Decode one slice.
+
+    Parameters
+    ----------
+    file : DicomFile
+        The slice.
+    shape : tuple of int
+        (rows, columns) that its header promises.
+    bits : PixelBits
+        The bits of its pixels.
+
+    Returns
+    -------
+    values : ndarray of int, shape (rows, columns)
+        The stored values.
+    notes : list of str
+        What was unusual in these pixels and was read all the same.
+
+    Raises
+    ------
+    ScanError
+        When the slice cannot be decoded or its bits can be read in two ways.
+    """
     uid = printable_uid(file.transfer_syntax)
     with blaming(file.name, f"its pixel data cannot be decoded (transfer syntax {pydicom.uid.UID(uid).name}, {uid})"):
         with dicom_stream(file.path, file.name) as stream:
             data = pydicom.dcmread(stream)
+            sample = _sample(file, data, shape)
+            # Decoders shift, mask and extend by these, each in another way: all get whole unsigned cells.
+            data.BitsStored = bits.allocated if sample is None else sample.precision
+            data.HighBit, data.PixelRepresentation = data.BitsStored - 1, 0
             # on a damaged stream GDCM ends the process
             if file.transfer_syntax in JPEG_LS:
                 data.pixel_array_options(decoding_plugin="pyjpegls")
-            if file.transfer_syntax in JPEG:
-                check_jpeg(get_frame(data.PixelData, 0, number_of_frames=1), shape, data.BitsAllocated // 8)
-            stored = data.pixel_array
-        if stored.shape != shape or stored.dtype.kind not in "iu":
+            cells = data.pixel_array
+        if cells.shape != shape or cells.dtype.kind != "u":
             raise ValueError
-    return stored
+        cells = cells.astype(f"u{cells.itemsize}", copy=False)  # in this machine's byte order
+    return pixel_values(cells, bits, sample, file.name)
 
 
-def to_hu(stored: np.ndarray, slope: float, intercept: float) -> np.ndarray:
-    """Hounsfield units ``slope * stored + intercept``: int32 when both are whole numbers, else float64."""
-    if slope.is_integer() and intercept.is_integer():
-        hu = stored.astype(np.int64) * int(slope) + int(intercept)
-        if np.abs(hu).max() <= np.iinfo(np.int32).max:
-            return hu.astype(np.int32)
-    return slope * stored.astype(np.float64) + intercept
-
-
-def fits_int16(hu: np.ndarray) -> bool:
-    """Whether whole-numbered values survive as int16."""
-    bounds = np.iinfo(np.int16)
-    return hu.dtype.kind == "i" and hu.min() >= bounds.min and hu.max() <= bounds.max
+def _sample(file: DicomFile, data: Dataset, shape: tuple[int, int]) -> Sample | None:
+    """What the compressed stream says of its samples; ValueError when it does not go with the header."""
+    if file.transfer_syntax not in SAMPLED:
+        return None
+    stream = get_frame(data.PixelData, 0, number_of_frames=1)
+    if file.transfer_syntax in JPEG:
+        check_jpeg(stream, shape, data.BitsAllocated // 8)
+    sample = sample_of(stream, file.transfer_syntax)
+    if not 0 < sample.precision <= data.BitsAllocated:
+        raise ValueError
+    return sample
 
 
 def read_slice_hu(path: Path) -> np.ndarray:
@@ -139,9 +145,9 @@ def read_slice_hu(path: Path) -> np.ndarray:
     """
     with quiet_libraries():
         file = open_dicom(path, path.name, PIXEL_KEYWORDS)
-        shape, scale = matrix(file), rescale(file)
+        shape, scale, bits = matrix(file), rescale(file), read_bits(file)
         if scale is None:
             raise ScanError(f"{file.name}: RescaleSlope or RescaleIntercept is missing, so HU are unknown")
         check_pixel_bytes(file, shape[0] * shape[1])
-        hu = to_hu(decode(file, shape), *scale)
+        hu = to_hu(decode(file, shape, bits)[0], *scale)
     return hu.astype(np.int16) if fits_int16(hu) else hu

@@ -15,13 +15,17 @@ import numpy as np
 
 from gc_ray.errors import MaskError, ScanError
 from gc_ray.imaging.dicom_files import DicomFile, open_dicom, quiet_libraries
+from gc_ray.imaging.folder import format_fault
 from gc_ray.imaging.image_files import is_image_file, read_image, survey_image
 from gc_ray.imaging.labelmap import list_labels, read_labelmap, survey_labelmap
+from gc_ray.imaging.other_formats import READ_IMAGES, READ_MASKS, unread_format
 from gc_ray.imaging.rtstruct import RT_STRUCTURE_SET, plan_contours, read_contours, roi_names
 from gc_ray.imaging.scan import CtScan, Notes, RoiMask, ScanGeometry
 from gc_ray.imaging.segmentation import SEGMENTATION, plan_segment, read_segment, segment_names
 from gc_ray.imaging.series import Series, survey_series
 from gc_ray.imaging.voxels import header_type, read_series
+
+WANTED = "wanted a label map (NIfTI, NRRD, MetaImage), a DICOM SEG or an RTSTRUCT"  # as a mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +85,7 @@ def list_rois(path: Path) -> tuple[str, ...]:
 def survey_mask(path: Path, roi: str | None, ct: ScanGeometry) -> Notes:
     """What can be told of a mask from its headers: that it has the region and fits the CT's grid.
 
-    Arguments and refusals as ``read_mask``; whether the region holds voxels is not looked at.
+    Arguments and refusals as ``read_mask``; whether the region holds voxels is looked at in an RT structure set only.
     """
     with _mask_door(path):
         if is_image_file(path):
@@ -107,6 +111,9 @@ def read_mask(path: Path, roi: str | None, ct: ScanGeometry) -> RoiMask:
 
 
 def _open_mask(path: Path) -> DicomFile:
+    fault = format_fault(path, WANTED)
+    if fault:
+        raise MaskError(fault)
     file = open_dicom(path, path.name)
     if file.sop_class not in (*SEGMENTATION, RT_STRUCTURE_SET):
         raise MaskError(f"{file.name}: no mask (modality {file.modality}); wanted a DICOM SEG or RTSTRUCT")
@@ -117,6 +124,8 @@ def _open_mask(path: Path) -> DicomFile:
 def _ct_door(path: Path, series_uid: str | None) -> Iterator[None]:
     if not path.exists():
         raise ScanError(f"{path.name}: no such file or folder")
+    if not is_image_file(path) and (other := unread_format(path)):
+        raise ScanError(f"{path.name}: {other[0]}, wanted {READ_IMAGES}; {other[1]}")
     if series_uid is not None and is_image_file(path):
         raise ScanError(f"{path.name}: a series UID was stated but the file is no DICOM; leave it out")
     with quiet_libraries():
@@ -127,6 +136,8 @@ def _ct_door(path: Path, series_uid: str | None) -> Iterator[None]:
 def _mask_door(path: Path) -> Iterator[None]:
     if not path.is_file():
         raise MaskError(f"{path.name}: {'a folder, wanted one mask file' if path.is_dir() else 'no such file'}")
+    if not is_image_file(path) and (other := unread_format(path)):
+        raise MaskError(f"{path.name}: {other[0]}, wanted {READ_MASKS}; {other[1]}")
     try:
         with quiet_libraries():
             yield

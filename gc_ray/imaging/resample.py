@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import SimpleITK as sitk
 
 from gc_ray.errors import ScanError
-from gc_ray.imaging.grid import Box, Grid
+from gc_ray.imaging.grid import MAX_VOXELS, Box, Grid
 from gc_ray.imaging.itk import image_of
 from gc_ray.imaging.volume import Mask, Slab, Volume
 
@@ -54,6 +56,17 @@ def padded_part(full: Grid, box: Box, pad: int) -> Grid:
     start = np.maximum(np.asarray(box[0]) - pad, 0)
     stop = np.minimum(np.asarray(box[0]) + np.asarray(box[1]) + pad, np.asarray(full.size))
     return full.crop(tuple(int(v) for v in start), tuple(int(v) for v in stop - start))
+
+
+def check_size(grid: Grid, full: Grid) -> None:
+    """Raises ScanError when a new grid has more voxels than any CT, before memory is asked for them."""
+    if math.prod(grid.size) <= MAX_VOXELS:
+        return
+    size, new, old = (" x ".join(f"{v:g}" for v in of) for of in (grid.size, grid.spacing_mm, full.spacing_mm))
+    raise ScanError(
+        f"resampling from {old} mm to {new} mm makes {size} voxels of the region, wanted at most {MAX_VOXELS}; "
+        "check the scan's spacing, or resample to a larger one"
+    )
 
 
 def needed_part(full: Grid, kind: np.dtype, grid: Grid) -> Box:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -16,31 +17,96 @@ from gc_ray.imaging.volume import Mask
 MIN_ROI_VOXELS = 10  # fewer cannot fill a 3 x 3 x 3 neighbourhood by half; no surface mesh or texture has meaning
 ON_PLANE_MM = 0.1  # a contour or frame belongs to the slice this near; as far as slices may lie off their grid
 ON_PLANE_REMARK_MM = 0.01  # above it the reader is told
+LONGEST_NAME = 64  # characters of a region's name in a message
+MAX_LISTED = 60  # regions in one message; a body atlas has about 120
 
 
-def choose_roi(wanted: str | None, present: Sequence[tuple[int, str]], name: str) -> tuple[int, Notes]:
-    """The index of the region that is meant: by exact name, number, or name up to case and blanks (with a remark).
+def choose_roi(
+    wanted: str | None,
+    present: Sequence[tuple[int, str]],
+    name: str,
+    readings: Sequence[Sequence[str]] = (),
+) -> tuple[int, Notes]:
+    """The index of the region that is meant: by name, else by number, else by name in a looser form.
 
-    present: (number, name) of every region. Raises MaskError, listing them, unless exactly one fits.
+    Names are equal when they are the same text in Unicode's normal form C ("\u00f6" and "o" with a combining
+    diaeresis). The looser form, with a remark, also leaves out case, blanks at the ends, repeated blanks, format
+    characters and the width of letters; then other readings of the name's bytes are tried, with a repair note.
+
+    Parameters
+    ----------
+    wanted : str or None
+        From the manifest; None takes the only region.
+    present : sequence of (int, str)
+        Number and name of every region.
+    name : str
+        The file, for messages.
+    readings : sequence of sequence of str, optional
+        For every region, its name in other character sets than the stated one.
+
+    Raises
+    ------
+    MaskError
+        Not exactly one region fits; lists those there are.
     """
-    listing = ", ".join(f"{number} = {label!r}" for number, label in present) or "none"
+    listing = _listing(present)
     if wanted is None:
         if len(present) == 1:
             return 0, Notes()
         raise MaskError(f"{name}: {len(present)} ROIs and none was asked for; available: {listing}")
-    exact = [i for i, (_, label) in enumerate(present) if label == wanted]
-    exact = exact or [i for i, (number, _) in enumerate(present) if str(number) == wanted.strip()]
-    fits = exact or [i for i, (_, label) in enumerate(present) if _plain(label) == _plain(wanted)]
+    fits, notes = _fits(wanted, present, name, readings)
     if not fits:
-        raise MaskError(f"{name}: ROI {wanted!r} not found; available: {listing}")
+        raise MaskError(f"{name}: ROI {shown(wanted)} not found; available: {listing}")
     if len(fits) > 1:
-        raise MaskError(f"{name}: ROI {wanted!r} fits several; make it unique; available: {listing}")
-    remark = f"{name}: ROI {present[fits[0]][1]!r} taken for {wanted!r}"
-    return fits[0], Notes(remarks=() if exact else (remark,))
+        raise MaskError(
+            f"{name}: ROI {shown(wanted)} fits several; give the number of one or make its name unique; "
+            f"available: {listing}"
+        )
+    return fits[0], notes
+
+
+def _fits(
+    wanted: str, present: Sequence[tuple[int, str]], name: str, readings: Sequence[Sequence[str]]
+) -> tuple[list[int], Notes]:
+    """The regions of the closest kind of equality that any has, and what is to be said if there is only one."""
+    named = [i for i, (_, label) in enumerate(present) if _same(label) == _same(wanted)]
+    fits = named or [i for i, (number, _) in enumerate(present) if str(number) == wanted.strip()]
+    if fits:
+        return fits, Notes()
+    fits = [i for i, (_, label) in enumerate(present) if _plain(label) == _plain(wanted)]
+    if fits:
+        remark = f"{name}: ROI {shown(present[fits[0]][1])} taken for {shown(wanted)}"
+        return fits, Notes(remarks=(remark,))
+    fits = [i for i, texts in enumerate(readings) if _plain(wanted) in map(_plain, texts)]
+    if fits:
+        label = shown(present[fits[0]][1])
+        note = f"{name}: ROI {label} read as {shown(wanted)}: the file states no character set, or a wrong one"
+        return fits, Notes(repairs=(note,))
+    return [], Notes()
+
+
+def shown(label: str) -> str:
+    """A region's name for a message: in quotes, what cannot be printed as escapes, shortened when over 64 characters.
+
+    64 is the most that DICOM allows (PS3.5, 6.2, LO).
+    """
+    return repr(label if len(label) <= LONGEST_NAME else f"{label[:LONGEST_NAME]}...")
+
+
+def _listing(present: Sequence[tuple[int, str]]) -> str:
+    listed = ", ".join(f"{number} = {shown(label)}" for number, label in present[:MAX_LISTED])
+    more = f", and {len(present) - MAX_LISTED} more" if len(present) > MAX_LISTED else ""
+    return listed + more or "none"
+
+
+def _same(label: str) -> str:
+    return unicodedata.normalize("NFC", label).rstrip("\0 ")
 
 
 def _plain(label: str) -> str:
-    return " ".join(label.casefold().split())
+    wide = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
+    visible = "".join(c for c in wide if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf"))
+    return " ".join(visible.split())
 
 
 def check_reference(frame_of_reference: str, sop_uids: Iterable[str], ct: ScanGeometry, name: str) -> Notes:
@@ -97,18 +163,21 @@ def off_plane_remark(distances_mm: Iterable[float], name: str) -> Notes:
     return Notes(remarks=(remark,) if worst > ON_PLANE_REMARK_MM else ())
 
 
+def check_size(voxels: int, what: str) -> None:
+    """Raises MaskError when a region has no voxels, or fewer than MIN_ROI_VOXELS."""
+    if voxels == 0:
+        raise MaskError(f"{what} is empty: no voxels")
+    if voxels < MIN_ROI_VOXELS:
+        raise MaskError(f"{what} has {voxels} voxel{'s' * (voxels > 1)}, too small: wanted {MIN_ROI_VOXELS}")
+
+
 def finished(inside: np.ndarray, grid: Grid, notes: Notes, what: str) -> RoiMask:
     """The region of interest from a uint8 array on the CT's grid, with a remark when it has several parts.
 
     Raises MaskError when it is empty or has fewer than MIN_ROI_VOXELS.
     """
     mask = Mask(inside, grid)
-    if mask.voxels == 0:
-        raise MaskError(f"{what} is empty: no voxels")
-    if mask.voxels < MIN_ROI_VOXELS:
-        raise MaskError(
-            f"{what} has {mask.voxels} voxel{'s' * (mask.voxels > 1)}, too small: wanted {MIN_ROI_VOXELS}"
-        )
+    check_size(mask.voxels, what)
     (x, y, z), (nx, ny, nz) = mask.bounding_box()
     _, parts = ndimage.label(inside[z : z + nz, y : y + ny, x : x + nx], np.ones((3, 3, 3)))
     remark = f"{what} has {parts} parts (connected components), all kept"

@@ -9,21 +9,40 @@ import numpy as np
 from pydicom import Dataset
 
 from gc_ray.errors import MaskError
-from gc_ray.imaging.contours import fill_even_odd
+from gc_ray.imaging.contour_notes import contour_notes, dropped_notes
+from gc_ray.imaging.contour_slices import FilledSlice, Placed, Reading, fill_slice, traced_from_voxels
+from gc_ray.imaging.contours import outline
 from gc_ray.imaging.dicom_files import DicomFile, blaming, text
+from gc_ray.imaging.dicom_names import name_readings
 from gc_ray.imaging.grid import Grid
-from gc_ray.imaging.roi import check_reference, choose_roi, finished, off_plane_remark, on_plane
+from gc_ray.imaging.roi import check_reference, check_size, choose_roi, finished, off_plane_remark, on_plane, shown
 from gc_ray.imaging.scan import Notes, RoiMask, ScanGeometry
 
 RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
-CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+# Contour Geometric Type (DICOM PS3.3, C.8.8.6.1) and spellings of it that occur
+PLANAR = ("CLOSED_PLANAR", "INTERPOLATED_PLANAR")
+XOR = ("CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
 EDGE_TOLERANCE = 1e-3  # voxels; contours may touch the border of the outermost voxels, up to rounding
 
 
 @dataclass(frozen=True)
-class Contour:
-    """A drawn contour: its geometric type, its points (n, 3) in LPS millimetres, and the images it was drawn on."""
+class Roi:
+    """A region in the file's list.
 
+    readings: its name in other character sets than the stated one. frame: its frame of reference UID or empty.
+    """
+
+    number: int
+    name: str
+    readings: tuple[str, ...]
+    frame: str
+
+
+@dataclass(frozen=True)
+class Contour:
+    """A contour of a region, counted from 1: its geometric type, its points (n, 3) in LPS millimetres, its images."""
+
+    number: int
     kind: str
     points: np.ndarray
     images: tuple[str, ...]
@@ -31,61 +50,68 @@ class Contour:
 
 @dataclass(frozen=True)
 class ContourPlan:
-    """The closed contours of one region by slice index, as polygons (n, 2) in continuous x, y voxel indices."""
+    """One region by slice index; ``what`` names it in messages."""
 
-    label: str
-    polygons: dict[int, list[np.ndarray]]
+    what: str
+    slices: dict[int, np.ndarray]
     notes: Notes
 
 
 def roi_names(file: DicomFile) -> tuple[str, ...]:
     """The regions' names in the order of the file."""
-    return tuple(name for _, name, _ in _rois(file))
+    return tuple(roi.name for roi in _rois(file))
 
 
 def plan_contours(file: DicomFile, roi: str | None, ct: ScanGeometry) -> ContourPlan:
-    """The contours of one region, each on a slice of the CT.
+    """The voxels of one region, slice by slice.
 
     roi: ROI name, or ROI number as text. Raises MaskError when the ROI is absent or has no closed contour, belongs to
-    another frame of reference, or a contour lies outside the volume, between slices or oblique to them.
+    another frame of reference, mixes both types of closed contours, encloses too few voxels, or a contour lies
+    outside the volume, between slices or oblique to them.
     """
     rois = _rois(file)
-    index, notes = choose_roi(roi, [(number, label) for number, label, _ in rois], file.name)
-    number, label, frame = rois[index]
-    what = f"{file.name}: ROI {label!r}"
-    contours = _contours(file, number, what)
+    index, notes = choose_roi(roi, [(r.number, r.name) for r in rois], file.name, [r.readings for r in rois])
+    chosen = rois[index]
+    what = f"{file.name}: ROI {shown(chosen.name)}"
+    if [r.number for r in rois].count(chosen.number) > 1:
+        raise MaskError(f"{what}: several ROIs have its number {chosen.number}; export the structure set again")
+    contours = _contours(file, chosen.number, what)
     images = [uid for contour in contours for uid in contour.images]
-    notes += check_reference(frame, images, ct, file.name)
-    closed = [c for c in contours if c.kind in CLOSED and len(c.points) >= 3]
-    if not closed:
-        raise MaskError(f"{what} is empty: no closed contours, so no voxels")
-    polygons, distances, copies = _lay(closed, ct.grid, what)
-    notes += _dropped_note(contours, copies, what) + _gap_note(polygons, what)
-    return ContourPlan(label, polygons, notes + off_plane_remark(distances, file.name))
+    notes += check_reference(chosen.frame, images, ct, file.name)
+    closed = [c for c in contours if c.kind in PLANAR + XOR]
+    placed, reading, distances = _read(closed, ct.grid, what)
+    slices = _filled(placed, ct.grid.shape[1:], reading, what)
+    check_size(sum(int(np.count_nonzero(one.region)) for one in slices), what)
+    read = {one.number for one in placed}
+    notes += dropped_notes([(len(c.points), c.kind) for c in contours if c.number not in read], what)
+    notes += contour_notes(slices, reading.traced, what) + off_plane_remark(distances, file.name)
+    return ContourPlan(what, {one.slice: one.region for one in slices}, notes)
 
 
 def read_contours(file: DicomFile, roi: str | None, ct: ScanGeometry) -> RoiMask:
-    """One region on exactly the CT's grid: voxels whose centre an odd number of the slice's contours encloses.
+    """One region on exactly the CT's grid: voxels whose centre its contours enclose.
 
-    Raises MaskError as ``plan_contours`` does, and when no voxel's centre is enclosed.
+    Raises MaskError as ``plan_contours`` does.
     """
     plan = plan_contours(file, roi, ct)
     inside = np.zeros(ct.grid.shape, np.uint8)
-    for k, polygons in plan.polygons.items():
-        inside[k] = fill_even_odd(polygons, ct.grid.shape[1:])
-    return finished(inside, ct.grid, plan.notes, f"{file.name}: ROI {plan.label!r}")
+    for k, region in plan.slices.items():
+        inside[k] = region
+    return finished(inside, ct.grid, plan.notes, plan.what)
 
 
-def _rois(file: DicomFile) -> list[tuple[int, str, str]]:
-    """(number, name, frame of reference UID or empty) of every region."""
+def _rois(file: DicomFile) -> list[Roi]:
     with blaming(file.name, "its list of ROIs is missing or invalid"):
         default = text(file, "FrameOfReferenceUID")
         for item in file.header.get("ReferencedFrameOfReferenceSequence") or []:
             default = default or str(item.get("FrameOfReferenceUID") or "")
-        items = file.header.StructureSetROISequence
         return [
-            (int(i.ROINumber), str(i.get("ROIName") or ""), str(i.get("ReferencedFrameOfReferenceUID") or default))
-            for i in items
+            Roi(
+                int(item.ROINumber),
+                *name_readings(item, "ROIName", file.header),
+                str(item.get("ReferencedFrameOfReferenceUID") or default),
+            )
+            for item in file.header.StructureSetROISequence
         ]
 
 
@@ -94,18 +120,19 @@ def _contours(file: DicomFile, number: int, what: str) -> list[Contour]:
         if "ROIContourSequence" not in file.header:
             raise MaskError(f"{what} has no contours: ROIContourSequence is missing; export the structure set again")
         items = [i for i in file.header.ROIContourSequence if int(i.ReferencedROINumber) == number]
-        found = [_contour(c) for item in items for c in item.get("ContourSequence") or []]
+        drawn = [c for item in items for c in item.get("ContourSequence") or []]
+        found = [_contour(c, n) for n, c in enumerate(drawn, 1)]
     if not found:
         raise MaskError(f"{what} is empty: no contours, so no voxels")
     return found
 
 
-def _contour(item: Dataset) -> Contour:
+def _contour(item: Dataset, number: int) -> Contour:
     points = _coordinates(item).reshape(-1, 3)
     if len(points) != int(item.NumberOfContourPoints) or not np.isfinite(points).all():
         raise ValueError
     images = tuple(str(i.ReferencedSOPInstanceUID) for i in item.get("ContourImageSequence") or [])
-    return Contour(str(item.get("ContourGeometricType") or ""), points, images)
+    return Contour(number, str(item.get("ContourGeometricType") or "").strip().upper(), points, images)
 
 
 def _coordinates(item: Dataset) -> np.ndarray:
@@ -113,34 +140,54 @@ def _coordinates(item: Dataset) -> np.ndarray:
     return np.array(item.get_item("ContourData").value.decode("ascii").strip("\0 ").split("\\"), float)
 
 
-def _lay(contours: list[Contour], grid: Grid, what: str) -> tuple[dict[int, list[np.ndarray]], list[float], int]:
-    """(polygons by slice, distances from the slice planes in mm, how many exact copies were left out).
+def _read(closed: list[Contour], grid: Grid, what: str) -> tuple[list[Placed], Reading, list[float]]:
+    """(the contours that count, on their slices; how they are read; distances from the slice planes in mm).
 
-    A copy is left out because by the even-odd rule two equal contours would cancel.
+    Contours of one or two points count when all were traced from voxels: they are single voxels and lines of them.
     """
-    polygons: dict[int, list[np.ndarray]] = defaultdict(list)
-    distances, copies = [], 0
-    for n, contour in enumerate(contours, 1):
+    if not closed:
+        raise MaskError(f"{what} is empty: no closed contours, so no voxels")
+    areas = [c for c in closed if len(c.points) >= 3]
+    placed, distances = _placed(areas, grid, what)
+    if traced_from_voxels(one.line for one in placed):
+        short, off = _placed([c for c in closed if len(c.points) < 3], grid, what)
+        if traced_from_voxels(one.line for one in short):
+            both = sorted(placed + short, key=lambda one: one.number)
+            return both, Reading(_is_xor(closed, what), traced=True), distances + off
+    if not areas:
+        raise MaskError(f"{what} is empty: no closed contours, so no voxels")
+    return placed, Reading(_is_xor(areas, what), traced=False), distances
+
+
+def _is_xor(contours: list[Contour], what: str) -> bool:
+    """Whether the contours are exclusive; raises MaskError when some are and some are not."""
+    exclusive = sum(c.kind in XOR for c in contours)
+    if 0 < exclusive < len(contours):
+        raise MaskError(
+            f"{what}: {exclusive} of {len(contours)} contours are CLOSEDPLANAR_XOR, the others CLOSED_PLANAR; holes "
+            "cannot be told; export the structure set with one contour type for each ROI"
+        )
+    return exclusive > 0
+
+
+def _placed(contours: list[Contour], grid: Grid, what: str) -> tuple[list[Placed], list[float]]:
+    """(the contours on their slices, distances from the slice planes in mm)."""
+    placed, distances = [], []
+    for contour in contours:
         at = grid.mm_to_index(contour.points)
-        k, off = on_plane(at[:, 2], grid, f"{what}: contour {n} of {len(contours)}")
-        _check_inside(at, grid, f"{what}: contour {n} of {len(contours)}")
+        k, off = on_plane(at[:, 2], grid, f"{what}: contour {contour.number}")
+        _check_inside(at, grid, f"{what}: contour {contour.number}")
         distances.append(off)
-        if any(np.array_equal(at[:, :2], other) for other in polygons[k]):
-            copies += 1
-        else:
-            polygons[k].append(at[:, :2])
-    return dict(polygons), distances, copies
+        placed.append(Placed(contour.number, k, outline(at[:, :2])))
+    return placed, distances
 
 
-def _dropped_note(contours: list[Contour], copies: int, what: str) -> Notes:
-    short = sum(len(c.points) < 3 for c in contours)
-    unclosed = sum(len(c.points) >= 3 and c.kind not in CLOSED for c in contours)
-    reasons = (
-        (short, "a point or fewer than 3 points"),
-        (unclosed, "open, not closed"),
-        (copies, "an exact duplicate"),
-    )
-    return Notes(tuple(f"{what}: {n} contour(s) dropped: {why}" for n, why in reasons if n))
+def _filled(placed: list[Placed], shape: tuple[int, int], reading: Reading, what: str) -> list[FilledSlice]:
+    """The region's voxels on every slice that has contours."""
+    by_slice: dict[int, list[Placed]] = defaultdict(list)
+    for contour in placed:
+        by_slice[contour.slice].append(contour)
+    return [fill_slice(members, shape, reading, what) for _, members in sorted(by_slice.items())]
 
 
 def _check_inside(at: np.ndarray, grid: Grid, what: str) -> None:
@@ -148,10 +195,3 @@ def _check_inside(at: np.ndarray, grid: Grid, what: str) -> None:
     margin = 0.5 + EDGE_TOLERANCE
     if at[:, :2].min() < -margin or (at[:, :2].max(axis=0) > np.array(grid.size[:2]) - 1 + margin).any():
         raise MaskError(f"{what} reaches outside the volume; wanted contours drawn on this series")
-
-
-def _gap_note(polygons: dict[int, list[np.ndarray]], what: str) -> Notes:
-    span = max(polygons) - min(polygons) + 1
-    gaps = span - len(polygons)
-    note = f"{what}: contours missing on {gaps} of {span} slices (gaps), not interpolated"
-    return Notes((note,) if gaps else ())

@@ -13,42 +13,28 @@ from pydicom.pixels import iter_pixels
 
 from gc_ray.errors import MaskError
 from gc_ray.imaging.dicom_files import DicomFile, blaming, dicom_stream, numbers, printable_uid, text
+from gc_ray.imaging.dicom_names import name_readings
 from gc_ray.imaging.grid import Grid
 from gc_ray.imaging.pixels import check_pixel_bytes
-from gc_ray.imaging.roi import check_reference, choose_roi, finished, off_plane_remark, on_plane
+from gc_ray.imaging.roi import check_reference, choose_roi, finished, off_plane_remark, shown
 from gc_ray.imaging.scan import Notes, RoiMask, ScanGeometry
+from gc_ray.imaging.seg_frames import Frame, Place, Turn, covered, locate, put_frame, refuse_mismatch, turn_of
 
 # SOP classes Segmentation Storage and Label Map Segmentation Storage
 SEGMENTATION = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 
-IN_PLANE_MM = 0.01  # a frame's corners must meet voxel centres this closely; headers round to 1e-4 or finer
 HALF = 0.5  # share of the maximum from which a fractional voxel counts as inside
 
 
 @dataclass(frozen=True)
-class Frame:
-    """One frame of the file, counted from 0: its first pixel's centre (mm), cosines (2 x 3) and spacing (mm)."""
-
-    index: int
-    position: np.ndarray
-    cosines: np.ndarray
-    spacing: np.ndarray
-
-    def corners(self, shape: tuple[int, int]) -> np.ndarray:
-        """LPS coordinates of the first pixel, the last of its row, and the last of its column."""
-        along_row = self.cosines[0] * self.spacing[1] * (shape[1] - 1)
-        along_column = self.cosines[1] * self.spacing[0] * (shape[0] - 1)
-        return np.stack([self.position, self.position + along_row, self.position + along_column])
-
-
-@dataclass(frozen=True)
 class SegmentPlan:
-    """What fills one segment: frame indices, the CT voxel (x, y, z) under each one's first pixel, and the stored
-    values from ``lowest`` to ``highest`` that count as inside."""
+    """What fills one segment: frame indices, where each one lies (None: beyond the slices), and the stored values
+    from ``lowest`` to ``highest`` that count as inside."""
 
     label: str
     frames: tuple[int, ...]
-    starts: tuple[tuple[int, int, int], ...]
+    places: tuple[Place | None, ...]
+    turn: Turn
     shape: tuple[int, int]
     lowest: float
     highest: float
@@ -57,7 +43,7 @@ class SegmentPlan:
 
 def segment_names(file: DicomFile) -> tuple[str, ...]:
     """The segments' labels in the order of the file."""
-    return tuple(label for _, label in _segments(file))
+    return tuple(label for _, label, _ in _segments(file))
 
 
 def plan_segment(file: DicomFile, roi: str | None, ct: ScanGeometry) -> SegmentPlan:
@@ -67,37 +53,81 @@ def plan_segment(file: DicomFile, roi: str | None, ct: ScanGeometry) -> SegmentP
     object belongs to another frame of reference, or a frame does not lie on the grid.
     """
     segments = _segments(file)
-    index, notes = choose_roi(roi, segments, file.name)
-    number, label = segments[index]
-    what = f"{file.name}: ROI {label!r}"
+    names = [(number, label) for number, label, _ in segments]
+    index, notes = choose_roi(roi, names, file.name, [readings for _, _, readings in segments])
+    number, label = names[index]
+    what = f"{file.name}: ROI {shown(label)}"
     shape, frames, images = _frames(file, number, what)
     notes += check_reference(text(file, "FrameOfReferenceUID"), images, ct, file.name)
-    starts, distances = [], []
-    for frame in frames:
-        corners = ct.grid.mm_to_index(frame.corners(shape))
-        start, off = _locate(corners, shape, ct.grid, f"{what}: frame {frame.index + 1}")
-        starts.append(start)
-        distances.append(off)
-    if len({start[2] for start in starts}) < len(starts):
-        raise MaskError(f"{what} has several frames on one CT slice; wanted one frame per slice")
+    places, turn = _places(frames, shape, ct.grid, what)
     lowest, highest, remark = _inside_values(file, number)
-    notes += off_plane_remark(distances, file.name) + remark
+    notes += _place_notes(places, turn, shape, ct.grid, file.name) + remark
     indices = tuple(frame.index for frame in frames)
-    return SegmentPlan(label, indices, tuple(starts), shape, lowest, highest, notes)
+    return SegmentPlan(label, indices, places, turn, shape, lowest, highest, notes)
 
 
 def read_segment(file: DicomFile, roi: str | None, ct: ScanGeometry) -> RoiMask:
     """One segment on exactly the CT's grid; frames are placed by position, and only this segment's are decoded.
 
-    Raises MaskError as ``plan_segment`` does, and when the segment is empty or its frames cannot be decoded.
+    Raises MaskError as ``plan_segment`` does, when the segment is empty, its frames cannot be decoded, or it has
+    voxels outside the CT.
     """
     plan = plan_segment(file, roi, ct)
-    inside = np.zeros(ct.grid.shape, np.uint8)
-    rows, columns = plan.shape
+    inside, outside = np.zeros(ct.grid.shape, np.uint8), 0
     with blaming(file.name, f"its frames cannot be decoded (transfer syntax {printable_uid(file.transfer_syntax)})"):
-        for (x, y, z), pixels in zip(plan.starts, _decoded(file, plan), strict=True):
-            inside[z, y : y + rows, x : x + columns] = (pixels >= plan.lowest) & (pixels <= plan.highest)
-    return finished(inside, ct.grid, plan.notes, f"{file.name}: ROI {plan.label!r}")
+        for place, pixels in zip(plan.places, _decoded(file, plan), strict=True):
+            marked = ((pixels >= plan.lowest) & (pixels <= plan.highest)).astype(np.uint8)
+            outside += np.count_nonzero(marked) if place is None else put_frame(marked, place, plan.turn, inside)
+    what = f"{file.name}: ROI {shown(plan.label)}"
+    if outside:
+        raise MaskError(f"{what}: {outside} of its voxels lie outside the volume; wanted the mask of this CT")
+    return finished(inside, ct.grid, plan.notes, what)
+
+
+def _places(
+    frames: list[Frame], shape: tuple[int, int], grid: Grid, what: str
+) -> tuple[tuple[Place | None, ...], Turn]:
+    """Where frames lie; MaskError when they do not lie on the grid, or as a whole beside the CT."""
+    turns = {turn_of(frame, grid, f"{what}: frame {frame.index + 1}") for frame in frames}
+    if len(turns) > 1:
+        raise MaskError(f"{what} has frames in several orientations; wanted frames parallel to each other")
+    (turn,) = turns
+    places = [locate(frame, shape, turn, grid, f"{what}: frame {frame.index + 1}") for frame in frames]
+    found = [place for place in places if place is not None]
+    if not found:
+        raise MaskError(f"{what}: all its frames lie outside the volume; wanted the mask of this CT")
+    if len({place.start[turn.fixed] for place in found}) < len(found):
+        raise MaskError(f"{what} has several frames on one CT slice; wanted one frame per slice")
+    for place in found:
+        begin, end = covered(place, shape, turn)
+        if turn.none and ((end <= 0).any() or (begin >= grid.size).any()):
+            raise MaskError(f"{what} reaches outside the volume")
+        if _beyond(begin, end, grid) and not turn.none:
+            refuse_mismatch(what, "axes reversed or exchanged, and it reaches outside the volume")
+        if _beyond(begin, end, grid) and shape == grid.shape[1:]:
+            raise MaskError(f"{what} reaches outside the volume: of the CT's size and shifted against it")
+    return tuple(places), turn
+
+
+def _beyond(begin: np.ndarray, end: np.ndarray, grid: Grid) -> bool:
+    return bool((begin < 0).any() or (end > grid.size).any())
+
+
+def _place_notes(
+    places: tuple[Place | None, ...], turn: Turn, shape: tuple[int, int], grid: Grid, name: str
+) -> Notes:
+    found = [place for place in places if place is not None]
+    repairs = ()
+    if not turn.none:
+        repairs += (f"{name}: axes run another way than the CT's ({turn.words()}): exact index flip, values equal",)
+    if len(found) < len(places) or any(_beyond(*covered(place, shape, turn), grid) for place in found):
+        repairs += (f"{name}: reaches beyond the CT, where the region must have no voxel; cropped to the CT",)
+    across = (grid.size[turn.column], grid.size[turn.row])
+    part = (
+        f"{name}: frames of {shape[0]} x {shape[1]} pixels where the CT has {across[0]} x {across[1]}, padded with 0"
+    )
+    remarks = (part,) if shape[0] < across[0] or shape[1] < across[1] else ()
+    return Notes(repairs, remarks) + off_plane_remark([place.off_mm for place in found], name)
 
 
 def _decoded(file: DicomFile, plan: SegmentPlan) -> Iterator[np.ndarray]:
@@ -116,11 +146,12 @@ def _decoded(file: DicomFile, plan: SegmentPlan) -> Iterator[np.ndarray]:
         yield frame[skipped : skipped + bits].reshape(plan.shape)
 
 
-def _segments(file: DicomFile) -> list[tuple[int, str]]:
+def _segments(file: DicomFile) -> list[tuple[int, str, tuple[str, ...]]]:
+    """(number, label, the label in other character sets) of every segment."""
     with blaming(file.name, "its list of segments is missing or invalid"):
         items = file.header.SegmentSequence
-        found = [(int(item.SegmentNumber), str(item.get("SegmentLabel") or "")) for item in items]
-    return [(number, label) for number, label in found if number != 0]  # 0 is a label map's background
+        found = [(int(item.SegmentNumber), *name_readings(item, "SegmentLabel", file.header)) for item in items]
+    return [segment for segment in found if segment[0] != 0]  # 0 is a label map's background
 
 
 def _frames(file: DicomFile, number: int, what: str) -> tuple[tuple[int, int], list[Frame], list[str]]:
@@ -156,22 +187,6 @@ def _frame(index: int, own: Dataset, shared: Dataset) -> Frame:
     if values.shape != (11,) or not np.isfinite(values).all():
         raise ValueError
     return Frame(index, values[:3], values[3:9].reshape(2, 3), values[9:])
-
-
-def _locate(corners: np.ndarray, shape: tuple[int, int], grid: Grid, what: str) -> tuple[tuple[int, int, int], float]:
-    """The grid voxel of the first pixel, and the distance from the slice plane; MaskError when off the grid."""
-    rows, columns = shape
-    extent = np.array([[0, 0], [columns - 1, 0], [0, rows - 1]])
-    spread = np.abs((corners - corners[0])[:, :2] - extent) * grid.spacing_mm[:2]
-    if not spread.max() <= IN_PLANE_MM:  # also when it overflowed to NaN
-        raise MaskError(f"{what}: geometry mismatch, its pixel spacing or orientation is not the CT's")
-    k, off = on_plane(corners[:, 2], grid, what)
-    x, y = (round(float(v)) for v in corners[0, :2])
-    if (np.abs(corners[0, :2] - (x, y)) * grid.spacing_mm[:2]).max() > IN_PLANE_MM:
-        raise MaskError(f"{what} lies off the grid: shifted by a part of a voxel against the CT")
-    if min(x, y) < 0 or x + columns > grid.size[0] or y + rows > grid.size[1]:
-        raise MaskError(f"{what} reaches outside the volume")
-    return (x, y, k), off
 
 
 def _inside_values(file: DicomFile, number: int) -> tuple[float, float, Notes]:

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gc_ray.errors import ScanError
-from gc_ray.imaging.dicom_files import DicomFile, open_dicom, printable_uid, text
-from gc_ray.imaging.folder import counted, list_files
+from gc_ray.imaging.dicom_files import DicomFile, numbers, open_dicom, printable_uid, text
+from gc_ray.imaging.folder import Contents, advice_on_files, counted, format_fault, look_through
 from gc_ray.imaging.pixels import is_lossy
 from gc_ray.imaging.scan import Notes, ScanGeometry
 from gc_ray.imaging.slices import SLICE_KEYWORDS, Slice, check_agreement, read_slice
+from gc_ray.imaging.sop_classes import ENHANCED_CT, advice_on_objects, class_name, is_ct, is_directory
 from gc_ray.imaging.stacking import Place, Stack, stack
 
-CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+WANTED = "wanted a folder of DICOM slices or a NIfTI, NRRD or MetaImage file"
 OVERLAP = 0.01  # share of the step by which a slice's thickness may differ from it, by rounding
-ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")  # Enhanced, Legacy Converted Enhanced
 
 
 @dataclass(frozen=True)
@@ -64,35 +64,39 @@ def survey_series(path: Path, series_uid: str | None = None) -> Series:
 
 def _open_all(path: Path) -> tuple[list[DicomFile], Notes]:
     """Every CT object under ``path``, and remarks on what else lies there."""
-    root = path if path.is_dir() else path.parent
-    paths, ignored = list_files(path) if path.is_dir() else ([path], Counter())
-    opened = [open_dicom(p, p.relative_to(root).as_posix(), SLICE_KEYWORDS) for p in paths]
+    if path.is_dir():
+        root, contents = path, look_through(path)
+    else:
+        fault = format_fault(path, WANTED)
+        if fault:
+            raise ScanError(fault)
+        root, contents = path.parent, Contents((path,), Counter(), Counter())
+    opened = [open_dicom(p, p.relative_to(root).as_posix(), SLICE_KEYWORDS) for p in contents.dicom]
     for file in opened:
         _check_identity(file)
-    ct = [file for file in opened if _is_ct(file)]
-    others = Counter(file.modality for file in opened if not _is_ct(file))
+    ct, others = [f for f in opened if is_ct(f)], [f for f in opened if not is_ct(f)]
+    names = Counter(map(class_name, others))
     if not ct:
-        found = counted(others + ignored) or "no file at all"
-        raise ScanError(f"no CT images here, found: {found}; the image column must name a CT series")
+        found = counted(names + contents.others) or "no file at all"
+        fix = advice_on_objects(others) or advice_on_files(contents.kinds) or "the image column must name a CT series"
+        raise ScanError(f"no CT images here, found: {found}; {fix}")
     remarks = []
-    if others:
-        remarks.append(f"skipped DICOM objects that are no CT images: {counted(others)}")
-    if ignored:
-        remarks.append(f"ignored files that are no DICOM: {counted(ignored)}")
+    if names:
+        remarks.append(f"skipped DICOM objects that are no CT images: {counted(names)}")
+    if contents.others:
+        remarks.append(f"ignored files that are no DICOM: {counted(contents.others)}")
     return ct, Notes(remarks=tuple(remarks))
 
 
 def _check_identity(file: DicomFile) -> None:
     """Raises ScanError for an object that cannot be sorted: left out, it could be a slice lost in silence."""
+    if is_directory(file):
+        return
     missing = "SOPClassUID and Modality" if not file.sop_class and not text(file, "Modality") else ""
-    if _is_ct(file) and not text(file, "SeriesInstanceUID"):
+    if is_ct(file) and not text(file, "SeriesInstanceUID"):
         missing = "SeriesInstanceUID"
     if missing:
         raise ScanError(f"{file.name}: {missing} missing (header cut short?); copy or export it again")
-
-
-def _is_ct(file: DicomFile) -> bool:
-    return file.sop_class in (CT_IMAGE, *ENHANCED_CT) or (not file.sop_class and file.modality == "CT")
 
 
 def _is_localizer(file: DicomFile) -> bool:
@@ -100,7 +104,7 @@ def _is_localizer(file: DicomFile) -> bool:
 
 
 def _choose_series(files: list[DicomFile], series_uid: str | None) -> tuple[list[DicomFile], Notes]:
-    """The files of the one series that is meant, without localizers."""
+    """The files of the one series that is meant, without localizers and pictures that other series hold."""
     if series_uid is not None:
         present = Counter(text(file, "SeriesInstanceUID") for file in files)
         files = [file for file in files if text(file, "SeriesInstanceUID") == series_uid]
@@ -109,17 +113,43 @@ def _choose_series(files: list[DicomFile], series_uid: str | None) -> tuple[list
     images = [file for file in files if not _is_localizer(file)]
     if not images:
         raise ScanError(f"only localizer (scout) images here ({len(files)}), wanted axial CT slices")
-    series = Counter(text(file, "SeriesInstanceUID") for file in images)
+    slices, notes = _without_pictures(images)
+    series = Counter(text(file, "SeriesInstanceUID") for file in slices)
     if len(series) > 1:
         raise ScanError(f"{len(series)} CT series here and none was asked for: {_series_list(series)}; state one UID")
-    enhanced = [file.name for file in images if file.sop_class in ENHANCED_CT]
-    if enhanced:
-        raise ScanError(f"{enhanced[0]}: enhanced multi-frame CT is not read; convert it to one file per slice")
-    if len(images) == 1:
-        raise ScanError(f"{images[0].name}: a single slice, wanted a CT volume of at least two")
+    _check_frames(slices)
     dropped = len(files) - len(images)
     note = f"left out {dropped} localizer image(s) that lay with the CT slices"
-    return images, Notes(repairs=(note,) if dropped else ())
+    return slices, Notes(repairs=(note,) if dropped else ()) + notes
+
+
+def _without_pictures(images: list[DicomFile]) -> tuple[list[DicomFile], Notes]:
+    """Leaves out series of which no image can be a slice, beside others: dose reports and screens saved as CT."""
+    usable = {text(file, "SeriesInstanceUID") for file in images if _is_placed(file)}
+    slices = [file for file in images if text(file, "SeriesInstanceUID") in usable]
+    if not slices or len(slices) == len(images):
+        return images, Notes()
+    dropped = len(images) - len(slices)
+    return slices, Notes(repairs=(f"left out {dropped} CT image(s) of other series without position or in colour",))
+
+
+def _is_placed(file: DicomFile) -> bool:
+    """Whether an image could be a slice: grey, with a position; enhanced CT has positions elsewhere."""
+    grey = (numbers(file, "SamplesPerPixel", 1) or (1.0,)) == (1.0,)
+    position = file.header.get_item("ImagePositionPatient") if "ImagePositionPatient" in file.header else None
+    return grey and (file.sop_class in ENHANCED_CT or bool(position and position.value))
+
+
+def _check_frames(slices: list[DicomFile]) -> None:
+    """Raises ScanError for enhanced multi-frame CT, and for a single slice."""
+    enhanced = [file.name for file in slices if file.sop_class in ENHANCED_CT]
+    if enhanced:
+        raise ScanError(
+            f"{enhanced[0]}: enhanced multi-frame CT is not read; convert it to one file per slice, for example with "
+            "emf2sf of dcm4che"
+        )
+    if len(slices) == 1:
+        raise ScanError(f"{slices[0].name}: a single slice, wanted a CT volume of at least two")
 
 
 def _series_list(series: Counter[str]) -> str:
@@ -132,6 +162,8 @@ def _remarks(slices: Sequence[Slice], laid: Stack) -> Notes:
     lossy = sum(is_lossy(s.file) for s in slices)
     if lossy:
         repairs.append(f"lossy compression in {lossy} of {len(slices)} slices: HU are not the scanner's own")
+    bits = Counter(note for s in slices for note in s.bits.notes)
+    repairs += [f"{note} ({n} of {len(slices)} slices)" for note, n in bits.items()]
     if len({s.rescale for s in slices}) > 1:
         remarks.append("rescale slope or intercept varies between slices: each slice uses its own")
     thickness = max((s.thickness or 0.0 for s in slices), default=0.0)

@@ -9,7 +9,9 @@ import numpy as np
 
 from gc_ray.errors import ScanError
 from gc_ray.imaging.dicom_files import DicomFile, numbers, text
-from gc_ray.imaging.pixels import PIXEL_KEYWORDS, check_pixel_bytes, matrix, rescale
+from gc_ray.imaging.pixel_bits import PixelBits, read_bits
+from gc_ray.imaging.pixels import PIXEL_KEYWORDS, check_pixel_bytes, matrix
+from gc_ray.imaging.rescale import rescale
 
 SLICE_KEYWORDS = [
     *("SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PatientID", "ImageType"),
@@ -32,6 +34,7 @@ class Slice:
     position: tuple[float, float, float]
     rescale: tuple[float, float] | None
     thickness: float | None
+    bits: PixelBits
 
 
 def read_slice(file: DicomFile) -> Slice:
@@ -51,8 +54,9 @@ def read_slice(file: DicomFile) -> Slice:
     row, column = np.reshape(orientation, (2, 3))
     if max(abs(row @ row - 1), abs(column @ column - 1), abs(row @ column)) > 10 * ORIENTATION_TOLERANCE:
         raise ScanError(f"{file.name}: ImageOrientationPatient is not two orthogonal unit vectors")
+    bits = read_bits(file)
     check_pixel_bytes(file, shape[0] * shape[1])
-    return Slice(file, shape, spacing, orientation, position, rescale(file), thickness and thickness[0])
+    return Slice(file, shape, spacing, orientation, position, rescale(file), thickness and thickness[0], bits)
 
 
 def check_agreement(slices: Sequence[Slice]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from gc_ray.errors import ScanError
-from gc_ray.imaging.pixels import decode, fits_int16, hu_bounds, to_hu
+from gc_ray.imaging.padding import padding_remarks
+from gc_ray.imaging.pixels import decode
+from gc_ray.imaging.rescale import fits_int16, hu_bounds, to_hu
 from gc_ray.imaging.scan import CtScan, Notes
 from gc_ray.imaging.series import Series
 from gc_ray.imaging.slices import Slice
@@ -34,38 +37,57 @@ def read_series(series: Series, planes: range | None = None) -> CtScan:
     """
     grid, everything = series.geometry.grid, range(len(series.planes))
     chosen = everything if planes is None or _may_leave(series, np.int32) else planes
-    array, repairs = _decoded(series, chosen)
+    array, notes = _decoded(series, chosen)
     if chosen != everything and _type_hangs_on_others(array, series):
         chosen = everything
-        array, repairs = _decoded(series, chosen)
+        array, notes = _decoded(series, chosen)
     if chosen == everything:
-        voxels, remarks = Volume(array, grid), ()
+        voxels = Volume(array, grid)
     else:
-        voxels, remarks = Slab(array, grid, chosen.start), (_told(chosen, len(everything)),)
-    return CtScan(voxels, replace(series.geometry, notes=series.geometry.notes + Notes(repairs, remarks)))
+        voxels = Slab(array, grid, chosen.start)
+        notes += Notes(remarks=(_told(chosen, len(everything)),))
+    return CtScan(voxels, replace(series.geometry, notes=series.geometry.notes + notes))
 
 
-def _decoded(series: Series, chosen: range) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The chosen slices, and repair notes on doubled positions; at most one slice more is held in memory."""
+def _decoded(series: Series, chosen: range) -> tuple[np.ndarray, Notes]:
+    """The chosen slices, and notes on doubled positions and on pixels; at most one slice more is held in memory."""
     array = np.empty((len(chosen), *series.geometry.grid.shape[1:]), header_type(series))
-    repairs: list[str] = []
+    doubled: list[str] = []
+    seen = _Seen()
     for k, (kept, *copies) in enumerate(series.planes):
         if k not in chosen and not copies:
             continue
-        hu = _hu(kept)
-        repairs += [_settle(kept, hu, copy) for copy in copies]
+        hu = _hu(kept, seen)
+        doubled += [_settle(kept, hu, copy) for copy in copies]
         if array.dtype == np.int16 and not fits_int16(hu):
             array = array.astype(hu.dtype)
         if k in chosen:
             array[k - chosen.start] = hu
-    return array, tuple(repairs)
+    return array, Notes(tuple(doubled)) + seen.notes
+
+
+@dataclass
+class _Seen:
+    """How many of the slices that were read have which peculiarity."""
+
+    slices: int = 0
+    repairs: Counter[str] = field(default_factory=Counter)
+    remarks: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def notes(self) -> Notes:
+        """Each peculiarity with its number of slices."""
+        counted = (
+            [f"{text} ({n} of {self.slices} slices)" for text, n in c.items()] for c in (self.repairs, self.remarks)
+        )
+        return Notes(*map(tuple, counted))
 
 
 def _may_leave(series: Series, kind: type) -> bool:
     """Whether headers allow whole-numbered HU that do not fit an integer type."""
     if header_type(series) == np.float64:
         return False
-    bounds, limits = [hu_bounds(s.file, *s.rescale) for plane in series.planes for s in plane], np.iinfo(kind)
+    bounds, limits = [hu_bounds(s.bits, *s.rescale) for plane in series.planes for s in plane], np.iinfo(kind)
     return min(low for low, _ in bounds) < limits.min or max(high for _, high in bounds) > limits.max
 
 
@@ -83,13 +105,17 @@ def _told(chosen: range, count: int) -> str:
     )
 
 
-def _hu(one: Slice) -> np.ndarray:
-    return to_hu(decode(one.file, one.shape), *one.rescale)
+def _hu(one: Slice, seen: _Seen) -> np.ndarray:
+    stored, found = decode(one.file, one.shape, one.bits)
+    seen.slices += 1
+    seen.repairs.update(found)
+    seen.remarks.update(padding_remarks(one.file, stored, one.rescale))
+    return to_hu(stored, *one.rescale)
 
 
 def _settle(kept: Slice, hu: np.ndarray, copy: Slice) -> str:
     """The repair note for a true copy; raises ScanError when the two images differ."""
-    if not np.array_equal(hu, _hu(copy)):
+    if not np.array_equal(hu, _hu(copy, _Seen())):
         raise ScanError(
             f"{kept.file.name} and {copy.file.name}: two different images at the same position: "
             "two phases or reconstructions under one series UID; separate them"

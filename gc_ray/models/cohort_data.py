@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -45,8 +45,8 @@ class CohortData:
 
     y: 0 or 1. cohort: train, internal or external. fold: 0, 1, .. in the training cohort, else -1. clinical: a frame
     with one row a patient and the columns that ``coding`` names. families: radiomics, deep. between, within: of a
-    family, outlines by several readers and repeats by one. head: log odds of the network head by variant. scan_id: of
-    the scan that was used, empty without one.
+    family, outlines by several readers and repeats by one; lacking: of a family, why a design of an ICC is not there.
+    head: log odds of the network head by variant. scan_id: of the scan that was used, empty without one.
     """
 
     patient_ids: Ids
@@ -59,6 +59,7 @@ class CohortData:
     families: Mapping[str, Features] = field(default_factory=dict)
     between: Mapping[str, Ratings] = field(default_factory=dict)
     within: Mapping[str, Ratings] = field(default_factory=dict)
+    lacking: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     head: Mapping[str, np.ndarray] = field(default_factory=dict)
     scan_id: np.ndarray | None = None
 
@@ -69,18 +70,35 @@ class CohortData:
 
     def digest(self) -> str:
         """A digest of every value: equal data give equal text, whatever they came from."""
-        found = hashlib.sha256()
-        for name in ("patient_ids", "site", "cohort", "scan_id"):
-            found.update("\x1f".join(map(str, () if getattr(self, name) is None else getattr(self, name))).encode())
-        for array in (self.y, self.fold, *self.head.values()):
-            found.update(np.ascontiguousarray(array).tobytes())
-        found.update(self.clinical[list(self.coding)].to_csv(index=False).encode())
-        for group in (self.families, self.between, self.within):
+        text = "\x1f".join(f"{part} {value}" for part, value in self.digests().items())
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def digests(self) -> dict[str, str]:
+        """A digest of each part: patients, outcome, clinical predictors, features by family, the head's scores."""
+        said = ("patient_ids", "site", "cohort")
+        parts = {"patients": [*(_text(getattr(self, name)) for name in said), self.fold.tobytes()]}
+        parts["outcome"] = [self.y.tobytes()]
+        parts["clinical predictors"] = [self.clinical[list(self.coding)].to_csv(index=False).encode()]
+        for name, held in sorted(self.families.items()):
+            parts[f"{name} features"] = [_text(held.names), np.ascontiguousarray(held.values).tobytes()]
+        for design, group in (("between readers", self.between), ("within a reader", self.within)):
             for name, held in sorted(group.items()):
-                found.update(name.encode())
-                found.update("\x1f".join(getattr(held, "names", getattr(held, "patient_ids", ()))).encode())
-                found.update(np.ascontiguousarray(held.values).tobytes())
-        return found.hexdigest()[:16]
+                values = [_text(held.patient_ids), np.ascontiguousarray(held.values).tobytes()]
+                parts[f"{name} features {design}"] = values
+        parts["scans"] = [_text(() if self.scan_id is None else self.scan_id)]
+        parts["scores of the head"] = [np.ascontiguousarray(of).tobytes() for _, of in sorted(self.head.items())]
+        return {name: _digest(values) for name, values in parts.items()}
+
+
+def _text(values: Iterable) -> bytes:
+    return "\x1f".join(map(str, values)).encode()
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(len(part).to_bytes(8, "big") + part)
+    return found.hexdigest()[:16]
 
 
 def checked(data: CohortData) -> CohortData:

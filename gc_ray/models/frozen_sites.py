@@ -45,6 +45,15 @@ def freeze(harmonised: Mapping[str, Harmonised], data: CohortData, wanted: Colle
     return {"method": "ComBat", "statement": statement, "families": families}
 
 
+def needed_features(names: Collection[str], harmonisation: Mapping) -> set[str]:
+    """The features without which a scan cannot be scored as the study's patients were.
+
+    names: the predictors; beside them those of every harmonised family, since a gap in one leaves all as they are.
+    """
+    whole = (name for held in harmonisation.get("families", {}).values() for name in held["whole"])
+    return {*names, *whole}
+
+
 def known_sites(harmonisation: Mapping) -> list[str]:
     """The sites that a bundle's harmonisation knows; empty where it does nothing."""
     families = harmonisation.get("families", {})

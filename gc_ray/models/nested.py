@@ -11,6 +11,7 @@ from gc_ray.errors import TableError
 from gc_ray.models.cohort_data import CohortData
 from gc_ray.models.recipe import Fitted, Plan, fit_each, fit_signatures, out_of_fold
 from gc_ray.models.steps import stratified_folds
+from gc_ray.models.unscored import unscored_reasons
 from gc_ray.study_signatures import Plain, SignatureSettings, changed
 
 WHOLE = -1  # repeat and fold of the part that leaves nobody out
@@ -64,7 +65,8 @@ def whole_part(data: CohortData) -> Part:
 def part_result(plan: Plan, data: CohortData, part: Part, seed: int) -> dict[str, dict]:
     """For each signature, refitted from the first step on in this part: what RESAMPLING says, and every log odds.
 
-    ``linear_predictor`` are those of ``part.left_out``, in its order. One that cannot be fitted has an ``error``.
+    ``linear_predictor`` are those of ``part.left_out``, in its order, None where ``unscored`` says why there is none.
+    Counts and losses are of those who have one. One that cannot be fitted has an ``error``.
     """
     fitted = fit_each(replace(plan, stream=part.stream(seed)), data, part.train)
     return {
@@ -74,7 +76,10 @@ def part_result(plan: Plan, data: CohortData, part: Part, seed: int) -> dict[str
 
 
 def inner_deviance(plan: Plan, data: CohortData, part: Part, name: str, seed: int) -> float:
-    """Mean binomial deviance of a signature in an inner cross-validation of the part's training rows."""
+    """Mean binomial deviance of a signature in an inner cross-validation of the part's training rows.
+
+    A patient without a score counts as predicted by the share of events: leaving hard patients out is no gain.
+    """
     rows = part.train
     inner = stratified_folds(data.y[rows], plan.inner_folds, np.random.default_rng([*part.stream(seed), INNER]))
     total = 0.0
@@ -82,7 +87,9 @@ def inner_deviance(plan: Plan, data: CohortData, part: Part, name: str, seed: in
         stream = (*part.stream(seed), INNER, k)
         fitted = fit_signatures(replace(plan, stream=stream), data, rows[inner != k], (name,))[name]
         left = rows[inner == k]
-        total += deviance(data.y[left], out_of_fold(fitted, data, left)) * len(left)
+        linear = out_of_fold(fitted, data, left)
+        linear = np.where(np.isnan(linear), special.logit(data.y[rows[inner != k]].mean()), linear)
+        total += deviance(data.y[left], linear) * len(left)
     return total / len(rows)
 
 
@@ -135,8 +142,11 @@ def deviance(y: np.ndarray, linear_predictor: np.ndarray) -> float:
 
 
 def _result(fitted: Fitted, data: CohortData, part: Part) -> dict:
-    y, y_out = data.y[part.train], data.y[part.left_out]
-    linear = out_of_fold(fitted, data, part.left_out)
+    y, linear = data.y[part.train], out_of_fold(fitted, data, part.left_out)
+    known = np.isfinite(linear)
+    if not known.any():
+        return {"error": f"signature {fitted.settings.name}: none of the {len(known)} left-out patients has a score"}
+    y_out, scored = data.y[part.left_out][known], linear[known]
     return {
         "repeat": part.repeat,
         "fold": part.fold,
@@ -146,10 +156,11 @@ def _result(fitted: Fitted, data: CohortData, part: Part) -> dict:
         "events": int(y_out.sum()),
         "features": list(fitted.predictors),
         "auc_train": auc(y, fitted.linear_predictor(data, part.train)),
-        "auc_test": auc(y_out, linear),
-        "brier_test": float(np.mean((special.expit(linear) - y_out) ** 2)),
-        "deviance_test": deviance(y_out, linear),
-        "linear_predictor": linear.tolist(),
+        "auc_test": auc(y_out, scored),
+        "brier_test": float(np.mean((special.expit(scored) - y_out) ** 2)),
+        "deviance_test": deviance(y_out, scored),
+        "linear_predictor": [float(value) if ok else None for value, ok in zip(linear, known, strict=True)],
+        "unscored": unscored_reasons(fitted, data, part.left_out),
         "warnings": list(fitted.warnings),
     }
 

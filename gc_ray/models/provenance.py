@@ -1,4 +1,4 @@
-"""What a backbone has seen before, in the words of its card and of every report."""
+"""What is known of a backbone's past, or of features' origin, in the words of cards and of every report."""
 
 from __future__ import annotations
 
@@ -6,6 +6,25 @@ from collections.abc import Iterable
 
 UNTRAINED = "the backbone is untrained: its features are random projections"
 GIVEN = "the backbone's weights were given: what they were trained on, and on whom, is not known here"
+ELSEWHERE = "made elsewhere and came in as a table"  # in the statement on such features
+
+
+def made_elsewhere_text(name: str, features: int, settings: str) -> str:
+    """The statement on a set of features that this software did not compute.
+
+    Parameters
+    ----------
+    name : str
+        The feature set in the store.
+    features : int
+        How many it has.
+    settings : str
+        Digest of their names.
+    """
+    return (
+        f"feature set {name} ({features} columns, digest of their names {settings}) was {ELSEWHERE}: this software "
+        "cannot know how its features were computed"
+    )
 
 
 def overlap(source_patients: Iterable[str], cohort_patients: Iterable[str]) -> dict[str, int | str]:

@@ -18,6 +18,7 @@ from gc_ray.study_signatures import HEAD, SCORE, SignatureSettings
 LEAK_FREE, AS_PUBLISHED = "leak_free", "as_published"
 LASSO, STACK = 1, 2  # independent streams of a part's seed
 KEPT = "kept"
+UNFITTED = "patients were not fitted on: an earlier signature, fitted without them, has not seen a level of theirs"
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,9 +146,12 @@ def _fit(
     )
     features = shell.feature_table(data, rows)
     scores = pd.DataFrame({name: _training_scores(name, plan, data, rows, above) for name in settings.scores_of})
-    model = _model(settings, chosen, _joined([features, scores], len(rows)), data.y[rows])
+    scored = scores.notna().all(axis=1).to_numpy() if scores.shape[1] else np.ones(len(rows), bool)
+    table = _joined([features, scores], len(rows))
+    model = _model(settings, chosen, table[scored], data.y[rows[scored]])
     log = _log(chosen, above, settings, model)
-    warnings = (*(chosen.warnings if chosen else ()), *model.warnings)
+    without = [f"{int((~scored).sum())} of {len(rows)} {UNFITTED}"] if not scored.all() else []
+    warnings = (*(chosen.warnings if chosen else ()), *without, *model.warnings)
     return replace(shell, model=model, log=log, warnings=warnings)
 
 

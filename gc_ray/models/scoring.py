@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,7 +10,7 @@ from scipy import special
 
 from gc_ray.errors import TableError
 from gc_ray.models.bundle import Bundle
-from gc_ray.models.design import Design
+from gc_ray.models.design import Design, unseen_text
 from gc_ray.models.missing import Completion
 from gc_ray.models.signature import CONFIDENCE, Signature
 from gc_ray.study_signatures import HEAD
@@ -42,10 +42,12 @@ def needed_names(signatures: Mapping[str, Signature], inputs: Mapping[str, tuple
     }
 
 
-def design_of(coding: Mapping[str, dict], fills: Mapping[str, object]) -> Design:
-    """How clinical columns become terms; fills: what stands in for the gaps of those that may have some."""
+def design_of(
+    coding: Mapping[str, dict], fills: Mapping[str, object], seen: Mapping[str, Sequence[str]] | None = None
+) -> Design:
+    """How clinical columns become terms; fills: what is filled into gaps; seen: the levels of the training cohort."""
     policies = {name: "median" if coding[name]["kind"] == "number" else "mode" for name in fills}
-    return Design(coding, Completion(policies, fills))
+    return Design(coding, Completion(policies, fills), {name: tuple(levels) for name, levels in (seen or {}).items()})
 
 
 def score(bundle: Bundle, features: Mapping[str, float], clinical: pd.DataFrame | None, head: float | None) -> Scored:
@@ -59,7 +61,10 @@ def score(bundle: Bundle, features: Mapping[str, float], clinical: pd.DataFrame 
     if coding := bundle.scoring["coding"]:
         if clinical is None:
             raise TableError("clinical predictors: wanted a row of the clinical table, there is none; add it")
-        terms = design_of(coding, bundle.scoring["fills"]).apply(clinical).iloc[0]
+        design = design_of(coding, bundle.scoring["fills"], bundle.scoring.get("seen"))
+        for column, level in design.unseen(clinical).items():
+            raise TableError(unseen_text(column, level.iloc[0]))
+        terms = design.apply(clinical).iloc[0]
         known |= {name: float(value) for name, value in terms.items()}
     if head is not None:
         known[HEAD] = head

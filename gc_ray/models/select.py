@@ -11,12 +11,14 @@ import pandas as pd
 from gc_ray.errors import TableError
 from gc_ray.models.cohort_data import FEWEST_RATED, CohortData, Ratings
 from gc_ray.models.design import Design, fit_design
+from gc_ray.models.outlined_again import FORMS
 from gc_ray.models.sites import Harmonised, fit_sites
 from gc_ray.models.steps import STEPS, Found, Work
-from gc_ray.study_signatures import SignatureSettings
+from gc_ray.study_signatures import DESIGNS, INTER, INTRA, SignatureSettings, Stability
 
 Agreement = Callable[[np.ndarray, str], np.ndarray]
 CLINICAL = "clinical"
+SEPARATES = "separates the outcome completely"  # in a warning on a feature that may be the outcome by another name
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +100,12 @@ def choose(
     for step in settings.steps:
         concerned = np.flatnonzero(state.alive & np.isin(state.family, step.families or settings.families))
         work = _work(state, concerned, data, rows, rng)
-        if step.step == "stability":
-            work = _with_agreement(work, state.family[concerned], data, rows, agreement)
+        if isinstance(step, Stability):
+            work = _with_agreement(work, step, state.family[concerned], data, data.patient_ids[rows], agreement)
         if looks and getattr(step, "also_internal", False):
             work = _with_internal(work, design, data)
         _apply(state, concerned, STEPS[step.step](work, step), step.step, settings.name)
+    state.warnings += _separation(state, data.y[rows])
     return Chosen(
         tuple(zip(state.names[state.alive].tolist(), state.family[state.alive].tolist(), strict=True)),
         design,
@@ -182,31 +185,47 @@ def _work(state: _State, concerned: np.ndarray, data: CohortData, rows: np.ndarr
         tuple(state.names[concerned]),
         tuple(state.factor[concerned]),
         unknown,
-        unknown,
         None,
         rng,
     )
 
 
 def _with_agreement(
-    work: Work, families: np.ndarray, data: CohortData, rows: np.ndarray, agreement: Agreement
+    work: Work, step: Stability, families: np.ndarray, data: CohortData, patient_ids: np.ndarray, agreement: Agreement
 ) -> Work:
-    between, within = work.between.copy(), work.within.copy()
+    """The work with the least ICC of each feature over the designs that the step asks for."""
+    least, used = np.full(len(families), np.inf), {}
     for family in dict.fromkeys(families):
         at = np.flatnonzero(families == family)
         columns = pd.Index(data.families[family].names).get_indexer([work.names[i] for i in at])
-        for held, into, kind in ((data.between, between, "2,1"), (data.within, within, "3,1")):
-            ratings = _ratings(held.get(family), data.patient_ids[rows], family)
-            into[at] = agreement(ratings[:, :, columns], kind)
-    return replace(work, between=between, within=within)
+        for design, held in _rated(step, family, data).items():
+            ratings = _ratings(held, patient_ids, family, design)[:, :, columns]
+            least[at] = np.minimum(least[at], agreement(ratings, FORMS[design]))  # NaN where either is
+            used[design] = True
+    return replace(work, agreement=least, designs=tuple(design for design in DESIGNS if design in used))
 
 
-def _ratings(held: Ratings | None, patient_ids: np.ndarray, family: str) -> np.ndarray:
-    found = held.of(patient_ids) if held is not None else np.empty((0, 0, 0))
+def _rated(step: Stability, family: str, data: CohortData) -> dict[str, Ratings]:
+    """The ratings of the designs that a step uses of a family: those it names, or else all that there are."""
+    held = {INTER: data.between.get(family), INTRA: data.within.get(family)}
+    found = {design: ratings for design, ratings in held.items() if ratings is not None}
+    lost = [design for design in step.designs or (() if found else DESIGNS) if design not in found]
+    if lost:
+        reasons = data.lacking.get(family, {})
+        why = "; ".join(reasons.get(design, f"{family} features have no such outlines") for design in lost)
+        raise TableError(
+            f"step stability: wanted {family} features for the {' and the '.join(lost)}-reader ICC: {why}; outline "
+            "more, change designs, or drop the step"
+        )
+    return {design: ratings for design, ratings in found.items() if design in (step.designs or DESIGNS)}
+
+
+def _ratings(held: Ratings, patient_ids: np.ndarray, family: str, design: str) -> np.ndarray:
+    found = held.of(patient_ids)
     if len(found) < FEWEST_RATED:
         raise TableError(
             f"step stability: wanted {FEWEST_RATED} or more of these {len(patient_ids)} training patients outlined "
-            f"by two readers and twice by one, {family} features have {len(found)}; outline more, or drop the step"
+            f"for the {design}-reader ICC, {family} features have {len(found)}; outline more, or drop the step"
         )
     return found
 
@@ -215,8 +234,9 @@ def _with_internal(work: Work, design: Design | None, data: CohortData) -> Work:
     rows = np.flatnonzero(data.cohort == "internal")
     if design is None or not len(rows):
         return work
-    coded = design.apply(data.clinical.iloc[rows])
-    return replace(work, internal=(coded[list(work.names)].to_numpy(), data.y[rows]))
+    coded = design.apply(data.clinical.iloc[rows])[list(work.names)]
+    known = coded.notna().all(axis=1).to_numpy()  # a level that training has not seen says nothing of the factor
+    return replace(work, internal=(coded[known].to_numpy(), data.y[rows[known]]))
 
 
 def _apply(state: _State, concerned: np.ndarray, found: Found, step: str, name: str) -> None:
@@ -232,6 +252,17 @@ def _apply(state: _State, concerned: np.ndarray, found: Found, step: str, name: 
         terms = tuple(state.names[concerned[used]].tolist())
         state.penalised = (terms, intercept, (slopes / state.scale[concerned])[used])
     _check_left(state, concerned, step, name)
+
+
+def _separation(state: _State, y: np.ndarray) -> list[str]:
+    """A warning on each kept feature of which one value tells all patients with the event from all without."""
+    x = state.x[:, state.alive]
+    apart = x[y == 1].min(axis=0) > x[y == 0].max(axis=0)
+    apart |= x[y == 1].max(axis=0) < x[y == 0].min(axis=0)
+    return [
+        f"{name} {SEPARATES} in {len(y)} patients: it may be the outcome by another name, or made of it"
+        for name in state.names[state.alive][apart]
+    ]
 
 
 def _check_left(state: _State, concerned: np.ndarray, step: str, name: str) -> None:

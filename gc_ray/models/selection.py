@@ -74,7 +74,8 @@ def spearman_filter(
 def t_test_filter(x: np.ndarray, y: np.ndarray, alpha: float) -> Filtered:
     """Keeps the predictors whose means differ between y = 1 and y = 0 at P < ``alpha``: Student's t, two-sided.
 
-    Positive t: larger where y = 1. A column without spread within the classes is not kept.
+    Positive t: larger where y = 1. A column that is constant within both classes has an infinite t and P 0 where
+    these constants differ (it tells the outcome), and none where they are equal.
     Raises TableError for fewer than 3 rows.
     """
     x = predictors(x)
@@ -87,8 +88,11 @@ def t_test_filter(x: np.ndarray, y: np.ndarray, alpha: float) -> Filtered:
     within = sum(((group - mean) ** 2).sum(axis=0) for group, mean in zip(groups, means, strict=True)) / freedom
     error = np.sqrt(within * sum(1 / len(group) for group in groups))
     spread = error > CONSTANT_ERROR * np.abs(means).max(axis=0)
+    difference = means[0] - means[1]
+    differ = np.abs(difference) > CONSTANT_ERROR * np.abs(means).max(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = np.where(spread, (means[0] - means[1]) / error, np.nan)
+        constant = np.where(differ, np.copysign(np.inf, difference), np.nan)
+        statistic = np.where(spread, difference / error, constant)
     p_value = 2 * special.stdtr(freedom, -np.abs(statistic))
     return Filtered(p_value < alpha, statistic, p_value)
 

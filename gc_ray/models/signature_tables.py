@@ -40,7 +40,7 @@ def oof_rows(data: CohortData, parts: tuple[Part, ...], results: Results, whose:
     found = []
     for part in parts:
         if part.repeat == 0:
-            linear = np.array(results[0, part.fold]["linear_predictor"])
+            linear = np.array(results[0, part.fold]["linear_predictor"], dtype=np.float64)  # None becomes NaN
             found += score_rows(data, part.left_out, linear, OOF, whose)
     return found
 

@@ -18,19 +18,19 @@ from gc_ray.models.selection import spearman_filter, t_test_filter, variance_fil
 class Work:
     """What a step sees: n patients fitted on, p features that it concerns.
 
-    factors: the clinical column of each term, the feature itself otherwise. between, within: ICC of each feature in
-    these patients, NaN where it cannot be computed. internal: (x, y) of the internal cohort, for steps that look at
-    it; None unless the variant is the published one. rng: for folds.
+    factors: the clinical column of each term, the feature itself otherwise. agreement: the least ICC of each feature
+    in these patients over the designs used, NaN where one cannot be computed; designs: those used. internal: (x, y)
+    of the internal cohort, for steps that look at it; None unless the variant is the published one. rng: for folds.
     """
 
     x: np.ndarray
     y: np.ndarray
     names: tuple[str, ...]
     factors: tuple[str, ...]
-    between: np.ndarray
-    within: np.ndarray
+    agreement: np.ndarray
     internal: tuple[np.ndarray, np.ndarray] | None
     rng: np.random.Generator
+    designs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +64,9 @@ def stratified_folds(y: np.ndarray, folds: int, rng: np.random.Generator) -> np.
 
 
 def _stability(work: Work, settings: Any) -> Found:
-    least = np.minimum(work.between, work.within)  # NaN, where either is, is no agreement
-    return Found(
-        least > settings.icc, least, np.full(len(least), np.nan), f"ICC not over {settings.icc:g}, or not computable"
-    )
+    kept, none = work.agreement > settings.icc, np.full(len(work.agreement), np.nan)  # NaN is no agreement
+    reason = f"ICC ({', '.join(work.designs)}) not over {settings.icc:g}, or not computable"
+    return Found(kept, work.agreement, none, reason)
 
 
 def _common_scale(work: Work, settings: Any) -> Found:
@@ -94,9 +93,11 @@ def _t_test(work: Work, settings: Any) -> Found:
 
 def _strongest(work: Work, settings: Any) -> Found:
     found = t_test_filter(work.x, work.y, 1.0)
-    order = np.argsort(-np.nan_to_num(np.abs(found.statistic)), kind="stable")
+    strength = np.where(np.isnan(found.statistic), -1.0, np.abs(found.statistic))
+    order = np.argsort(-strength, kind="stable")
     kept = np.zeros(len(order), bool)
     kept[order[: settings.number]] = True
+    kept &= strength >= 0  # a feature without a t is not among the strongest, however few there are
     return Found(kept, found.statistic, found.p_value, f"not among the {settings.number} largest |t|")
 
 

@@ -13,7 +13,7 @@ from gc_ray.errors import TableError
 from gc_ray.report.measure import discrimination, row
 from gc_ray.report.units import Unit, same_patients
 
-PAIRED = "DeLong, paired; null: the two AUCs are equal"
+PAIRED = "DeLong, paired, in the patients who have both scores; null: the two AUCs are equal"
 HOSMER = "Hosmer-Lemeshow, 10 groups by quantiles; null: the risks are right"
 LOG_RANK = "log-rank at the frozen cutoff; null: both groups have one hazard"
 INTERACTION = "chi-square over groups; null: all have one AUC"

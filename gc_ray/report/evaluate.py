@@ -20,7 +20,11 @@ FOLDER = "reports"  # of a store; a published report lies directly below the add
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be judged. scores, clinical: addresses, scores empty when those of the store are meant."""
+    """What is to be judged.
+
+    scores, clinical: addresses, scores empty when those of the store are meant. encoding: of tables that are neither
+    UTF-8 nor UTF-16. doubts: severity, flag, about and text of what speaks against the scores.
+    """
 
     study: Study
     store: Store
@@ -29,11 +33,17 @@ class Request:
     tune: str | None = None
     published: str | None = None
     dry_run: bool = False
+    encoding: str | None = None
+    doubts: tuple[tuple[str, str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was done. files: name to size, bytes; new: whether this call completed the report in the store."""
+    """What was done.
+
+    files: name to size, bytes; new: whether this call completed the report in the store. notes: of the
+    reader of tables.
+    """
 
     report_id: str
     folder: str
@@ -42,6 +52,7 @@ class Outcome:
     files: dict[str, int]
     numbers: tuple[dict, ...]
     sentences: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def evaluate(request: Request, run: str, told: Callable[[int, int], None] = lambda done, of: None) -> Outcome:
@@ -54,10 +65,11 @@ def evaluate(request: Request, run: str, told: Callable[[int, int], None] = lamb
     elsewhere = _target(request)
     (refuse_newer if request.dry_run else prepare)(request.store)
     inputs = (
-        from_file(request.scores, request.clinical, request.study)
+        from_file(request.scores, request.clinical, request.study, request.encoding)
         if request.scores
         else from_store(request.store, request.study, request.tune)
     )
+    inputs = replace(inputs, doubts=(*request.doubts, *inputs.doubts))
     name = report_id(inputs)
     index, report, new = whole_index(request.store, FOLDER, name), None, False
     if index is None:
@@ -76,6 +88,7 @@ def evaluate(request: Request, run: str, told: Callable[[int, int], None] = lamb
         _sizes(index),
         tuple(said["summary"]["numbers"]),
         tuple(said["summary"]["sentences"]),
+        inputs.notes,
     )
     if not request.dry_run:
         record = {"run": run, "command": "evaluate", "exit_code": 0, **asdict(outcome)}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from gc_ray import __version__
+from gc_ray.models.provenance import ELSEWHERE
 from gc_ray.report.compute import Evaluation
 
 Answer = tuple[str, str] | None  # what is known, and which table or setting says so
@@ -42,6 +43,8 @@ def _extraction(done: Evaluation) -> Answer:
     sets = done.inputs.study.extract
     if done.inputs.splits is None:
         return None
+    if said := _elsewhere(done):
+        return "; ".join(said), "card of the signatures"
     asked = ", ".join((*sets.feature_sets, *(f"network input {name}" for name in sets.volumes)))
     return (
         (
@@ -51,6 +54,18 @@ def _extraction(done: Evaluation) -> Answer:
         if asked
         else None
     )
+
+
+def _elsewhere(done: Evaluation) -> list[str]:
+    """What the card says of features that came in as a table; then nothing of them was extracted here."""
+    return [text for text in done.inputs.card.get("statements", ()) if ELSEWHERE in text]
+
+
+def _pipeline(done: Evaluation) -> Answer:
+    if done.inputs.splits is None:
+        return None
+    steps = "check, ingest, split" if _elsewhere(done) else "check, extract, split, train, embed"
+    return f"{steps}, tune, evaluate: each step's tables in the store", "store"
 
 
 def _outcome(done: Evaluation) -> Answer:
@@ -164,9 +179,7 @@ DESIGN: dict[str, Fact] = {
         "a patient without a predictor gets no score; an error names the predictor", "package"
     ),
     "checklists": _checklists,
-    "pipeline": _of_splits(
-        "check, extract, split, train, embed, tune, evaluate: each step's tables in the store", "store"
-    ),
+    "pipeline": _pipeline,
     "overlap": _overlap,
     "phase": _phase,
     "segmentation": _segmentation,

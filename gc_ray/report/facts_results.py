@@ -110,10 +110,8 @@ def _reliability(done: Evaluation) -> Answer:
     if rows is None or not rows["step"].str.contains("icc|stability", case=False).any():
         return None
     lost = int(rows["step"].str.contains("icc|stability", case=False).sum())
-    return (
-        f"features by ICC between and within readers on training patients; {lost} left at that step",
-        "table selection",
-    )
+    said = [text for text in done.inputs.card.get("statements", ()) if text.startswith("step stability")]
+    return f"{'; '.join(said) or 'features by ICC'}; {lost} left at that step", "table selection"
 
 
 def _scaling(done: Evaluation) -> Answer:

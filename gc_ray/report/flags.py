@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 
 from gc_ray.evaluate import covers_poorly
+from gc_ray.report.flags_data import data_flags
 from gc_ray.report.inputs import Inputs
 
 LEAST_EVENTS = 100  # of each class, for a validation (Collins et al., Stat Med 2016; 35:214)
+DISCRIMINATION = {"auc": "the AUC", "c_index": "the c-index"}
 FEWEST = 10  # of each class: below it an AUC says next to nothing
 WIDE = 0.2  # width of an AUC's interval: from useless to good
 EVENTS_PER_TERM = 10  # Peduzzi et al., J Clin Epidemiol 1996; 49:1373
@@ -19,15 +21,15 @@ ALIKE = 0.5  # mean Jaccard index of the features that two resampling fits chose
 KEPT = 0.5  # share of resampling fits that chose a kept feature, below which it is there by chance
 SLOPE = (0.8, 1.25)  # outside: risks clearly too extreme or too timid
 HETEROGENEOUS = 0.5  # I squared from which sites differ substantially (Higgins and Thompson, Stat Med 2002)
-UNTRAINED = ("untrained", "random projections")
 
 
 def flag_rows(inputs: Inputs, metrics: pd.DataFrame, cutoffs: pd.DataFrame) -> list[dict]:
     """Rows of the table flags, the serious ones first. metrics, cutoffs: the tables of this evaluation."""
     found = [
         *(("serious", "caveat", "study", text) for text in inputs.study.evaluate.caveats),
-        *_network(inputs),
-        *_design(inputs),
+        *_reversed(metrics),
+        *data_flags(inputs),
+        *_design(inputs, metrics),
         *_predictors(inputs),
         *_horizon(inputs),
         *_few_events(metrics, inputs.headline),
@@ -45,28 +47,19 @@ def flag_rows(inputs: Inputs, metrics: pd.DataFrame, cutoffs: pd.DataFrame) -> l
     ]
 
 
-def _network(inputs: Inputs) -> Iterator[tuple]:
-    card = inputs.card
-    said = list(card.get("statements", ()))
-    said += [f"{name}: not fitted: {why}" for name, why in card.get("failed", {}).items()]
-    said += [f"{line['model_id']}: {text}" for line in card.get("lines", ()) for text in line["warnings"]]
-    said += [f"{lost['patients']} patients left out: {lost['reason']}" for lost in card.get("left_out", ())]
-    for text in map(str, said):
-        untrained = any(word in text for word in UNTRAINED)
-        yield ("serious" if untrained else "note", "untrained_backbone" if untrained else "said_by_tune", "run", text)
-
-
-def _design(inputs: Inputs) -> Iterator[tuple]:
+def _design(inputs: Inputs, metrics: pd.DataFrame) -> Iterator[tuple]:
     cohorts = set(inputs.scores["cohort"])
     if "external" not in cohorts:
         text = "no external cohort: how the model does at another hospital is not known"
         yield ("serious", "no_external_validation", "study", text)
     kinds = inputs.scores[["model_id", "variant", "kind"]].drop_duplicates()
+    turned = {(one.model_id, one.variant) for one in reversed_rows(metrics)}
     for one in kinds.itertuples():
         if one.kind == "apparent":
             about = f"{one.model_id} ({one.variant})"
-            text = "in-sample scores: the model was judged on the patients it was fitted on, its numbers are too good"
-            yield ("serious", "in_sample", about, text)
+            text = "in-sample scores: the model was judged on the patients it was fitted on"
+            good = "" if (one.model_id, one.variant) in turned else ", its numbers are too good"
+            yield ("serious", "in_sample", about, text + good)
         if one.kind == "oof":
             text = (
                 "out-of-fold scores are pooled over folds whose fits differ: the interval takes the fits as given; "
@@ -122,6 +115,31 @@ def _few_events(metrics: pd.DataFrame, headline: str) -> Iterator[tuple]:
             yield ("serious" if rarer < FEWEST else "note", "few_events", where, text)
 
 
+def reversed_rows(metrics: pd.DataFrame) -> list:
+    """Rows of discrimination whose whole interval lies below one half: those with the event score lower.
+
+    A c-index is one only where the AUC does not contradict it: the event need not be the outcome of the score.
+    """
+    whole = metrics[(metrics["subset"] == "all") & (metrics["kind"] != "resampling")]
+    areas = {_unit(one): one.estimate for one in whole[whole["metric"] == "auc"].itertuples()}
+    found = whole[whole["metric"].isin(DISCRIMINATION) & (whole["upper"] < 0.5)]
+    return [one for one in found.itertuples() if not areas.get(_unit(one), np.nan) >= 0.5]
+
+
+def _unit(one) -> tuple[str, str, str, str]:
+    return one.model_id, one.variant, one.cohort, one.kind
+
+
+def _reversed(metrics: pd.DataFrame) -> Iterator[tuple]:
+    for one in reversed_rows(metrics):
+        found = f"{DISCRIMINATION[one.metric]} {one.estimate:.3f} ({one.lower:.3f} to {one.upper:.3f})"
+        text = (
+            f"direction reversed: {found} is below 0.5, patients with the event score lower; check that 1 is the "
+            "event and that a higher score is a higher risk"
+        )
+        yield ("serious", "direction_reversed", _about(one), text)
+
+
 def _of_metrics(metrics: pd.DataFrame) -> Iterator[tuple]:
     areas = metrics[(metrics["metric"] == "auc") & (metrics["subset"] == "all")]
     for one in areas.dropna(subset=["estimate"]).itertuples():
@@ -141,7 +159,10 @@ def _of_metrics(metrics: pd.DataFrame) -> Iterator[tuple]:
             yield ("note", "poor_coverage", about, text)
     slopes = metrics[(metrics["metric"] == "calibration_slope") & (metrics["kind"] != "apparent")]
     for one in slopes.itertuples():
-        if not np.isnan(one.estimate) and not SLOPE[0] <= one.estimate <= SLOPE[1]:
+        if one.estimate <= 0:  # neither extreme nor timid: their order is wrong, or chance
+            text = f"calibration slope {one.estimate:.2f}: higher risks do not go with more events"
+            yield ("note", "miscalibrated", _about(one), text)
+        elif not np.isnan(one.estimate) and not SLOPE[0] <= one.estimate <= SLOPE[1]:
             way = "extreme" if one.estimate < 1 else "timid"
             yield ("note", "miscalibrated", _about(one), f"calibration slope {one.estimate:.2f}: risks are too {way}")
     for one in metrics[metrics["metric"] == "i_squared"].itertuples():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
-from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
@@ -14,9 +13,13 @@ import pyarrow.parquet as pq
 from scipy.special import logit
 
 from gc_ray import cohort_tables, ledger, sealed, tables
-from gc_ray.cohort.clinical import check_clinical, parse_clinical
+from gc_ray.cohort.clinical import check_clinical, read_clinical
+from gc_ray.cohort.coding import number_columns
+from gc_ray.cohort.scores_table import parse_scores
+from gc_ray.cohort.table_files.cells import number
 from gc_ray.errors import StudyError, TableError
 from gc_ray.models.signature import Signature
+from gc_ray.report.labels import check_patients, joined_notes, named_cohorts
 from gc_ray.report.pictures import Picture, pictures_of
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
@@ -33,6 +36,8 @@ class Inputs:
 
     patients: indexed by patient_id; outcome (0 or 1), time and event (NaN where unknown), site, fold, and the
     clinical columns. scores: the table of that name, as a frame. card: what the step that made the scores says.
+    notes: what the readers of tables made elsewhere decided or left out. doubts: severity, flag, about and text
+    of what was seen when the tables were read.
     """
 
     study: Study
@@ -48,6 +53,8 @@ class Inputs:
     flow: pd.DataFrame | None = None
     outlines: pd.DataFrame | None = None
     pictures: tuple[Picture, ...] = ()
+    notes: tuple[str, ...] = ()
+    doubts: tuple[tuple[str, str, str, str], ...] = ()
 
     @property
     def models(self) -> list[str]:
@@ -111,22 +118,23 @@ def from_store(store: Store, study: Study, tune_id: str | None) -> Inputs:
     )
 
 
-def from_file(scores: str, clinical: str | None, study: Study) -> Inputs:
+def from_file(scores: str, clinical: str | None, study: Study, encoding: str | None = None) -> Inputs:
     """A table of scores made anywhere, with the outcome in it or in a clinical table.
 
-    scores: CSV or Parquet with patient_id and score; model_id, variant, cohort, kind, and the columns of outcome,
-    time and event where they are known. Scores of a cohort called train count as in-sample unless ``kind`` says
-    otherwise. TableError when a column or value is missing, or a patient has no outcome; StudyError when the study
-    has no signatures and its headline is no model of these.
+    scores: a table (see ``read_table``) with patient_id and score; model_id, variant, cohort, kind, and the columns
+    of outcome, time and event where they are known. Scores of a cohort called train, or Training and the like, count
+    as in-sample unless ``kind`` says otherwise. encoding: of tables that are neither UTF-8 nor UTF-16. TableError
+    when a column or value is missing, a patient has no outcome, rows of a patient contradict each other, a label of a
+    cohort is unclear, or ids or sites of the two tables do not meet; StudyError when the study has no signatures and
+    its headline is no model of these.
     """
-    frame = _table(scores)
-    lost = [name for name in ("patient_id", "score") if name not in frame]
-    if lost:
-        raise TableError(f"{parent_of(scores)[1]}: wanted columns patient_id and score, lacks {', '.join(lost)}")
-    frame["patient_id"] = frame["patient_id"].astype(str)
-    patients = _patients_of_file(frame, clinical, study)
+    frame, notes = _table(scores, study, encoding)
+    frame, renamed = named_cohorts(frame)
+    patients, more, joined = _patients_of_file(frame, clinical, study, encoding)
+    doubts = tuple(("note", "renamed", "scores", text) for text in renamed)
+    doubts += tuple(("note", "joined_tables", "scores", text) for text in joined)
     for name, value in DEFAULTS.items():
-        frame[name] = frame[name].astype(str) if name in frame else value
+        frame[name] = frame[name].where(frame[name] != "", value) if name in frame else value
     if "kind" not in frame:
         frame["kind"] = np.where(frame["cohort"] == "train", "apparent", "final")
     frame["study_id"] = study.name
@@ -138,7 +146,7 @@ def from_file(scores: str, clinical: str | None, study: Study) -> Inputs:
     checked = _checked(kept, patients)
     said = {"made": "elsewhere: only a table of scores was given"}
     identity = digest([_fingerprint(checked), _fingerprint(patients)])
-    return _known_headline(Inputs(study, checked, patients, identity, said))
+    return _known_headline(Inputs(study, checked, patients, identity, said, notes=(*notes, *more), doubts=doubts))
 
 
 def tunings(store: Store, study_id: str) -> list[str]:
@@ -182,9 +190,7 @@ def _parquet(store: Store, name: str, place: str, objects: dict[str, str] | None
 
 def _outlines(store: Store, study: Study) -> pd.DataFrame:
     """What became of the outlines that the study's own features and network inputs were asked of."""
-    sets = {PurePath(name).stem for name in (*study.extract.feature_sets, study.tune.feature_set) if name}
-    sets |= {f"volumes/{recipe}" for recipe in study.extract.volumes}
-    found = ledger.read_ledger(store).filter(pc.field("feature_set").isin(sets))
+    found = ledger.read_ledger(store).filter(pc.field("feature_set").isin(sorted(study.own_sets)))
     return found.select([*tables.SCAN_KEY, "patient_id", "feature_set", "status"]).to_pandas()
 
 
@@ -201,53 +207,60 @@ def _patients(clinical: pd.DataFrame, study: Study, fold: pd.Series | None) -> p
     return patients
 
 
-def _patients_of_file(scores: pd.DataFrame, clinical: str | None, study: Study) -> pd.DataFrame:
+def _patients_of_file(
+    scores: pd.DataFrame, clinical: str | None, study: Study, encoding: str | None
+) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
+    """(patients of a scores table, notes of the clinical table's reader, how the patients of both meet)."""
     own = scores.drop_duplicates("patient_id").set_index("patient_id")
+    said = study.clinical
+    roles = zip(ROLES.values(), (said.outcome, said.time_months, said.event), strict=True)
+    check_patients(scores, ("site", "fold", *(given or usual for usual, given in roles)))
     if clinical is None:
-        patients = _patients(own, study, own.get("fold"))
-        again = _patients(scores.set_index("patient_id"), study, None)["outcome"].groupby(level=0).nunique()
-        if (again > 1).any():
-            raise TableError(
-                f"scores: patient {again.idxmax()} has outcome 0 and 1 in different rows; mend the table"
-            )
-        return patients
+        return _patients(own, study, own.get("fold")), (), []
+    name = parent_of(clinical)[1]
     try:
-        text = parse_clinical(read_bytes(clinical), parent_of(clinical)[1])
+        table = read_clinical(read_bytes(clinical), name, encoding, _number_columns(study))
     except FileNotFoundError as error:
-        raise TableError(f"{parent_of(clinical)[1]}: wanted a clinical table, there is no such file") from error
-    values = text
+        raise TableError(f"{name}: wanted a clinical table, there is no such file") from error
+    values = text = table.cells
     if study.clinical.declared:
         values, findings = check_clinical(text, study.clinical)
         wrong = [finding.text for finding in findings if finding.level == "error"]
         if wrong:
-            raise TableError(f"{parent_of(clinical)[1]}: {wrong[0]}")
+            raise TableError(f"{name}: {wrong[0]}")
         if "site" in text:
             values["site"] = text["site"]
-    return _patients(values, study, own.get("fold"))
+    notes = joined_notes(own, values, study)
+    if "site" not in values and "site" in own:
+        values["site"] = own["site"].reindex(values.index).fillna("").astype(str)
+    return _patients(values, study, own.get("fold")), table.notes, notes
 
 
-def _table(uri: str) -> pd.DataFrame:
+def _number_columns(study: Study) -> frozenset[str]:
+    """The columns of a table made elsewhere that must hold numbers."""
+    roles = {"outcome": study.clinical.outcome, "time": study.clinical.time_months, "event": study.clinical.event}
+    named = {column or ROLES[role] for role, column in roles.items()}
+    return number_columns(study.clinical) | named | {"linear_predictor", "fold"}
+
+
+def _table(uri: str, study: Study, encoding: str | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
     name = parent_of(uri)[1]
+    levels = {column: getattr(declared, "levels", ()) for column, declared in study.clinical.declared.items()}
     try:
-        data = read_bytes(uri)
-        if name.endswith(".parquet"):
-            return pq.read_table(io.BytesIO(data)).to_pandas()
-        return pd.read_csv(io.BytesIO(data), dtype={"patient_id": str}, float_precision="round_trip")
+        return parse_scores(read_bytes(uri), name, _number_columns(study), encoding, levels)
     except FileNotFoundError as error:
-        raise TableError(f"{name}: wanted a table of scores, there is no such file; mend --scores") from error
-    except (ValueError, pa.ArrowInvalid) as error:
-        raise TableError(f"{name}: wanted CSV or Parquet, it cannot be read as a table; save it anew") from error
+        raise TableError(f"{name}: wanted a table of scores, there is no such file; correct --scores") from error
 
 
 def _as_numbers(column: pd.Series, name: str) -> pd.Series:
+    """A column of numbers, or of the text of numbers, as float64 with NaN for a gap."""
+    if column.dtype != object:
+        return column.astype(float)
     try:
-        return pd.to_numeric(column).astype(float)
-    except (TypeError, ValueError) as error:
-        raise TableError(f"{name}: wanted numbers, got text such as {_first_text(column)!r}; recode it") from error
-
-
-def _first_text(column: pd.Series) -> str:
-    return str(column[pd.to_numeric(column, errors="coerce").isna() & column.notna()].iloc[0])
+        return column.map(lambda cell: number(cell) if isinstance(cell, str) else cell).astype(float)
+    except ValueError as error:
+        text = error.args[0]
+        raise TableError(f"{name}: wanted numbers, got text such as '{text}'; recode it") from error
 
 
 def _checked(scores: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:

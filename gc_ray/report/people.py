@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 
 from gc_ray import evaluate
 from gc_ray.errors import TableError
+from gc_ray.report.flags_data import reason_counts, reasons_text
 from gc_ray.report.inputs import Inputs
 from gc_ray.report.units import ORDER
 from gc_ray.tables import SCAN_KEY
@@ -71,15 +73,30 @@ def account_rows(inputs: Inputs) -> list[dict]:
         if left != cohorts.sum():
             raise TableError(f"account: {left} patients are left after the rules, the cohorts hold {cohorts.sum()}")
     scored = inputs.scores.drop_duplicates("patient_id").groupby("cohort").size()
-    lost = cohorts.sum() - scored.sum()
-    steps.append(("patients", SCORED, int(scored.sum()), int(lost), "" if lost == 0 else "no usable scan"))
+    by_cohort = []
     for name in cohorts.index:
         n, everybody = int(scored.get(name, 0)), int(cohorts[name])
-        steps.append(("cohort", name, n, everybody - n, "patients without a score" if everybody > n else ""))
+        why = reason_counts(inputs.card, name, "without_score")
+        by_cohort.append(
+            ("cohort", name, n, everybody - n, reasons_text(why, everybody - n) if everybody > n else "")
+        )
+    lost = int(cohorts.sum() - scored.sum())
+    steps.append(("patients", SCORED, int(scored.sum()), lost, _why_lost(inputs, list(cohorts.index), lost)))
+    steps += by_cohort
     _check_sums(steps)
     names = ("unit", "step", "n_left", "n_removed", "reason")
     rows = [dict(zip(names, step, strict=True)) for step in steps]
     return [{"study_id": inputs.study.name, "number": i} | row for i, row in enumerate(rows)]
+
+
+def _why_lost(inputs: Inputs, cohorts: list[str], lost: int) -> str:
+    """Why patients of any cohort have no score; empty when all have one."""
+    if not lost:
+        return ""
+    counts: Counter[str] = Counter()
+    for cohort in cohorts:
+        counts.update(reason_counts(inputs.card, cohort, "without_score"))
+    return reasons_text(dict(counts), lost)
 
 
 def _outline_steps(outlines: pd.DataFrame) -> list[tuple[str, str, int, int, str]]:

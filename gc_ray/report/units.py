@@ -81,9 +81,10 @@ def training_unit(units: list[Unit], model_id: str, variant: str) -> Unit | None
 
 
 def same_patients(units: list[Unit]) -> Iterator[tuple[Unit, Unit]]:
-    """Pairs of models scored on the same patients of one variant, cohort and kind."""
+    """Pairs of models of one variant, cohort and kind, each with the patients whom both have scored."""
     for i, a in enumerate(units):
         for b in units[i + 1 :]:
             alike = (a.variant, a.cohort, a.kind) == (b.variant, b.cohort, b.kind)
-            if alike and a.patients.index.equals(b.patients.index):
-                yield a, b
+            both = a.patients.index.intersection(b.patients.index)
+            if alike and len(both):
+                yield a.part(a.patients.index.isin(both)), b.part(b.patients.index.isin(both))

@@ -10,6 +10,8 @@ from gc_ray.report.plots import KINDS
 
 HARDEST = ("external", "internal")  # the cohort that says most about other patients comes first
 MOST_SENTENCES = 6  # in the first paragraph; all doubts stand in their own section
+SLOPES = "whether the risks are too extreme (below 1) or too timid (above 1)"
+TURNED = "whether more events go with higher risks (above 0) or with lower ones (below 0)"
 NOT_ESTIMABLE = "not estimable"
 
 
@@ -47,13 +49,14 @@ def summary(done: Evaluation) -> dict:
     cohort = next((name for name in HARDEST if name in set(mine["cohort"])), mine["cohort"].iloc[-1])
     here = mine[mine["cohort"] == cohort].set_index("metric")
     auc = here.loc["auc"]
+    slope = here.loc["calibration_slope", "estimate"]
     who = f"{auc['n']:,} patients of the {cohort} cohort, {auc['events']:,} of them with the event"
     text = (
         f"This report judges {_several(done.inputs.models)} on {_patients(done)} patients. Its first model, "
         f"{done.inputs.headline}, was tried on {who} ({KINDS.get(auc['kind'], auc['kind'])} scores). "
         "The AUC is the chance that a patient with the event scores higher than one without (0.5 is a coin); the "
-        "calibration slope says whether the risks are too extreme (below 1) or too timid (above 1); sensitivity is "
-        "the share of events that the cutoff finds."
+        f"calibration slope says {TURNED if slope < 0 else SLOPES}; sensitivity is the share of events that the "
+        "cutoff finds."
     )
     sensitivity, specificity = here.loc["sensitivity"], here.loc["specificity"]
     numbers = [
@@ -90,6 +93,7 @@ def sentences(done: Evaluation) -> list[str]:
                 f"Every step of {row.model_id} was repeated in folds: corrected for optimism, its AUC in training "
                 f"is {number(row.estimate)}."
             )
+    said += [f"{text}." for severity, _, _, text in done.inputs.doubts if severity == "note"]
     flags = done.frame("flags")
     serious = flags[flags["severity"] == "serious"] if len(flags) else flags
     said += [f"{about}: {text}." for text, about in _alike(serious)[: MOST_SENTENCES - 1]]

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from gc_ray import ledger, sealed
+from gc_ray.cohort.choose_scans import asked_of
 from gc_ray.cohort_tables import read_clinical, split_hash
 from gc_ray.errors import StudyError, TableError
 from gc_ray.evaluate.cutoff import optimal_cutoff
@@ -20,7 +21,7 @@ from gc_ray.imaging.voi import voi_recipe
 from gc_ray.models.bundle import Bundle, Network, environment, write_bundle
 from gc_ray.models.cohort_data import CohortData
 from gc_ray.models.domain import geometry_of, reference_of
-from gc_ray.models.frozen_sites import freeze
+from gc_ray.models.frozen_sites import freeze, needed_features
 from gc_ray.models.model_folder import read_model
 from gc_ray.models.plans import TUNED
 from gc_ray.models.recipe import LEAK_FREE
@@ -28,9 +29,12 @@ from gc_ray.models.scoring import INTERVAL, design_of, needed_names
 from gc_ray.models.select import harmonise
 from gc_ray.models.signature import Signature
 from gc_ray.models.sites import Harmonised
+from gc_ray.report.inputs import tunings
 from gc_ray.runtime import inputs, products, tune
 from gc_ray.runtime.bundled import codes
+from gc_ray.runtime.fresh import why_stale
 from gc_ray.runtime.gather import Gathered, gather
+from gc_ray.runtime.made_elsewhere import made_elsewhere
 from gc_ray.store import Store
 from gc_ray.store_format import refuse_newer
 from gc_ray.study import Study, digest
@@ -41,6 +45,13 @@ LIMITS = (
     "no regulator has seen this model; what it was validated on stands in metrics and nowhere else",
     f"intervals hold {INTERVAL}: neither the choice of predictors, nor outlines, nor scanners, nor new populations",
     "the domain verdict compares with the training cohort; a scan may be in-domain and its risk wrong",
+)
+
+
+LIMITS_OF_TABLES = (
+    "its features were made elsewhere: whether new ones are computed in the same way (software, version, settings, "
+    "readers, scanners) is for whoever makes them to ensure; nothing here can tell",
+    "the domain verdict compares values alone: no grid and no region of a scan is known",
 )
 
 
@@ -56,7 +67,12 @@ def bundle(store: Store, study: Study, model: str, out: Store, key: bytes | None
     folder = f"signatures/{study.name}/{tune_id}"
     card = tune.read_card(store, folder)
     if card is None:
-        raise TableError(f"study {study.name}: wanted signatures {tune_id}, there are none; run gc-ray tune first")
+        known = tunings(store, study.name)
+        stale = why_stale(store, study, known[-1]) if known else ""
+        why = f" ({stale})" if stale else ""
+        raise TableError(
+            f"study {study.name}: wanted signatures {tune_id}, there are none{why}; run gc-ray tune first"
+        )
     if model not in card["models"]:
         raise StudyError(f"study {study.name}: wanted a signature among {', '.join(card['models'])}, got {model}")
     made = _bundle(store, study, gathered, card, model)
@@ -85,17 +101,22 @@ def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: s
         "scores_of": {name: described[name]["scores_of"] for name in order},
         "coding": coding,
         "fills": fills,
+        "seen": _seen(described, order, coding),
         "networks": list(networks),
         "scans": study.scans.model_dump(mode="json"),
+        "patient_ids": study.clinical.patient_ids,
     }
     reference = reference_of(values, _geometry(rows), scored, study.scans.phase)
-    features = _features(study, gathered.sources, names, networks, data)
+    frozen = freeze(harmonised, data, names)
+    features = _features(store, study, gathered, needed_features(names, frozen), networks)
     about = _card(store, study, gathered, card, model, rows) | {
         "feature_order": list(values),
         "environment": environment(_libraries(features)),
     }
+    if features.get("elsewhere"):
+        about |= {"features": features["elsewhere"], "limits": [*about["limits"], *LIMITS_OF_TABLES]}
     cutoff = _cutoff(store, study, data, scored)
-    return Bundle(about, signatures, scoring, features, freeze(harmonised, data, names), cutoff, reference, networks)
+    return Bundle(about, signatures, scoring, features, frozen, cutoff, reference, networks)
 
 
 def _order(described: dict, model: str) -> list[str]:
@@ -116,6 +137,14 @@ def _coding(described: dict, order: list[str], names: set[str]) -> tuple[dict, d
                 coding[column] = said
                 fills |= {c: v for c, v in described[name]["fills"].items() if c == column}
     return coding, fills
+
+
+def _seen(described: dict, order: list[str], coding: dict) -> dict[str, list[str]]:
+    """The levels of the training cohort, by clinical column that the signatures use."""
+    found = {}
+    for name in order:
+        found |= {column: levels for column, levels in described[name].get("seen", {}).items() if column in coding}
+    return found
 
 
 def _harmonised(study: Study, described: dict, order: list[str], data: CohortData) -> dict[str, Harmonised]:
@@ -181,7 +210,9 @@ def _cutoff(store: Store, study: Study, data: CohortData, scored: np.ndarray) ->
             known = np.isfinite(scored) & np.isfinite(columns).all(axis=0)
             found = optimal_cutoff(*(column[known] for column in columns), scored[known])
             return said | {"rule": "maximally selected log-rank", "cutoff": found.cutoff, "n": int(known.sum())}
-        return said | {"rule": "youden", "cutoff": operating_point(data.y[data.train], scored, "youden").threshold}
+        known = np.isfinite(scored)  # a patient of a level that the other folds have not seen has no score
+        found = operating_point(data.y[data.train][known], scored[known], "youden")
+        return said | {"rule": "youden", "cutoff": found.threshold, "n": int(known.sum())}
     except TableError as error:
         return said | {"rule": f"median, since there is no other: {error}", "cutoff": float(np.nanmedian(scored))}
 
@@ -191,7 +222,8 @@ def _training_rows(store: Store, study: Study, gathered: Gathered, networks: dic
     data, sources = gathered.data, gathered.sources
     sets, scans = {sources.get("radiomics"), f"deep/{sources.get('deep')}"}, set(data.scan_id[data.train]) - {""}
     if scans:
-        rows = ledger.read_ledger(store).to_pylist()
+        asked = asked_of(study.scans)  # not of the other readers who outlined the same scans
+        rows = [row for row in ledger.read_ledger(store).to_pylist() if all(row[n] == v for n, v in asked)]
         return [row for row in rows if row["feature_set"] in sets and row["scan_id"] in scans]
     recipes = {n.facts["recipe"] for n in networks.values() if n.kind == "backbone"}
     patients = data.patient_ids[data.train].tolist()
@@ -204,22 +236,38 @@ def _geometry(rows: list[dict]) -> pd.DataFrame:
     return pd.DataFrame([row for row in found.values() if row])
 
 
-def _features(study: Study, sources: dict, names: set[str], networks: dict, data: CohortData) -> dict:
-    """Settings of what is extracted: keys in the order that decides the columns."""
+def _features(store: Store, study: Study, gathered: Gathered, names: set[str], networks: dict[str, Network]) -> dict:
+    """Settings of what is extracted, or the columns of a table: keys in the order that decides the columns.
+
+    names: image features that scoring needs.
+    """
     found: dict = {"radiomics": None, "volumes": [], "codes": codes()}
-    if "radiomics" in data.families and names & set(data.families["radiomics"].names):
-        for given in study.extract.feature_sets:
-            if (made := feature_set(given)).name == sources["radiomics"]:
-                found["radiomics"] = {"name": made.name, "settings": made.settings, "names": list(made.names)}
-        held = list(data.families["radiomics"].names)
-        if found["radiomics"] is None or found["radiomics"]["names"] != held:
+    family = gathered.data.families.get("radiomics")
+    if family is not None and (made := made_elsewhere(store, gathered.tables["radiomics"])):
+        if networks:
             raise StudyError(
-                f"study {study.name}: wanted the settings of feature set {sources['radiomics']}: "
-                "extract.feature_sets does not name it, or it has other features now; name it, or extract again"
+                f"study {study.name}: features made elsewhere ({made.name}) and outputs of this software's networks "
+                f"({', '.join(networks)}) are never scored together, a table has no scans; bundle a signature of one "
+                "of them"
             )
+        taken = [name for name in family.names if name in names]
+        return found | {"elsewhere": made.to_dict() | {"names": taken}, "codes": {"tune": codes()["tune"]}}
+    if family is not None and names & set(family.names):
+        found["radiomics"] = _computed_here(study, gathered.sources["radiomics"], list(family.names))
     recipes = {n.facts["recipe"] for n in networks.values() if n.facts.get("recipe")}
     found["volumes"] = [json.loads(voi_recipe(recipe).settings_json()) for recipe in sorted(recipes)]
     return found
+
+
+def _computed_here(study: Study, source: str, held: list[str]) -> dict:
+    """The settings of a feature set that extraction computes; held: its features in the store."""
+    for given in study.extract.feature_sets:
+        if (made := feature_set(given)).name == source and list(made.names) == held:
+            return {"name": made.name, "settings": made.settings, "names": held}
+    raise StudyError(
+        f"study {study.name}: wanted the settings of feature set {source}: extract.feature_sets does not name it, or "
+        "it has other features now; name it, or extract again"
+    )
 
 
 def _libraries(features: dict) -> tuple[str, ...]:

@@ -66,6 +66,21 @@ def products_of(bundle: Bundle) -> dict[str, Product]:
     return {product.name: product for product in found}
 
 
+def stored_name(bundle: Bundle) -> str:
+    """The feature set under which the store keeps rows of a table that a bundle scores.
+
+    Of one bundle alone: the store may be that of the study itself, whose own features must stay as they are.
+    """
+    return f"{bundle.features['elsewhere']['name']}-bundle-{bundle.bundle_id}"
+
+
+def features_of(bundle: Bundle) -> str:
+    """The ledger's name of the radiomics features that a bundle takes; empty when it takes none."""
+    if bundle.features.get("elsewhere"):
+        return stored_name(bundle)
+    return bundle.features["radiomics"]["name"] if bundle.features["radiomics"] else ""
+
+
 def install(bundle: Bundle, store: Store) -> None:
     """The bundle's networks under ``models/``, where the steps that run them look.
 
@@ -91,8 +106,8 @@ def compute_networks(
             for row in rows:
                 held[row["feature_set"]].append(row)
     computed = Computed()
-    if bundle.features["radiomics"]:
-        _collect(store, held[bundle.features["radiomics"]["name"]], computed)
+    if features := features_of(bundle):
+        _collect(store, held[features], computed)
     for name, network in bundle.networks.items():
         theirs = held[f"volumes/{network.facts['recipe']}"]
         if network.kind == "autoencoder" and theirs:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from gc_ray.cohort.clinical import check_clinical
+from gc_ray.cohort.clinical import ClinicalTable
+from gc_ray.cohort.coding import number_columns
 from gc_ray.cohort.findings import Finding
 from gc_ray.cohort.manifest import ScanRow, Scans
-from gc_ray.errors import MaskError, ScanError, TableError
+from gc_ray.errors import MaskError, ScanError
 from gc_ray.imaging.read import survey_ct, survey_mask
 from gc_ray.runtime import cluster
+from gc_ray.runtime.check_clinical_table import check_clinical_table
+from gc_ray.runtime.check_sites import site_findings, unchecked
 from gc_ray.runtime.clinical_table import fetch_clinical
+from gc_ray.runtime.joined import site_pairs
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.scan_work import anonymous, local_sources
 from gc_ray.runtime.scratch import scratch
-from gc_ray.runtime.split import divide, site_of
 from gc_ray.study import Study
 
 CHUNK = 4  # scans a task looks at; a scan's 300 headers take a quarter of a second
@@ -45,14 +48,22 @@ class CohortCheck:
 
 
 def check(
-    manifests: tuple[str, ...], clinical: str | None, study: Study, manifest_only: bool, workers: int | None
+    manifests: tuple[str, ...],
+    clinical: str | None,
+    study: Study,
+    manifest_only: bool,
+    workers: int | None,
+    encoding: str | None = None,
 ) -> CohortCheck:
     """Check manifests, headers (unless ``manifest_only``) and, when given, the clinical table for a study.
 
-    TableError when a table cannot be read at all.
+    encoding: of tables that are neither UTF-8 nor UTF-16. TableError when a table cannot be read at all.
     """
-    rows = read_manifests(manifests)
-    findings = _clinical_findings(clinical, study, rows) if clinical else []
+    rows = read_manifests(manifests, encoding)
+    findings = [Finding("note", note) for note in rows.notes]
+    table = fetch_clinical(clinical, number_columns(study.clinical), encoding) if clinical else None
+    findings += check_clinical_table(table, study, set(rows.count("patient_id")))[0] if table else []
+    findings += _site_findings(study, rows, table)
     if manifest_only:
         return CohortCheck(len(rows), (), tuple(findings))
     with cluster.session(workers):
@@ -104,12 +115,10 @@ def _shared_series(verdicts: list[Verdict], rows: Scans) -> list[Finding]:
     return found
 
 
-def _clinical_findings(uri: str, study: Study, rows: Scans) -> list[Finding]:
-    text, _ = fetch_clinical(uri)
-    values, findings = check_clinical(text, study.clinical, set(rows.count("patient_id")))
-    if study.clinical.outcome and all(finding.level != "error" for finding in findings):
-        try:
-            divide(values, site_of(text), study)
-        except TableError as error:
-            findings.append(Finding("warning", f"gc-ray split will refuse: {error}"))
-    return findings
+def _site_findings(study: Study, rows: Scans, table: ClinicalTable | None) -> list[Finding]:
+    """Patient ids at two sites, and sites that are typed in two ways."""
+    pairs = site_pairs(rows.table)
+    if table is None or "site" in table.cells:
+        sites = {} if table is None else table.cells["site"].dropna().to_dict()
+        return site_findings(study, pairs, sites, "the scans tables")
+    return [*site_findings(study, pairs, {}, "the scans tables"), *unchecked(rows.count("site"), "scans")]

@@ -67,7 +67,8 @@ def _resampled(
         results = run_units(units, place, workers, watch({"trials": len(units)}))
     found = {}
     for signature in results[0]:
-        aucs = [result[signature]["auc_test"] for result in results if "error" not in result[signature]]
+        aucs = [result[signature].get("auc_test") for result in results]
+        aucs = [area for area in aucs if area is not None]
         said = f"AUC {np.mean(aucs):.3f}, " if aucs else ""
         found[signature] = f"{said}fitted in {len(aucs)} of {len(results)} outer folds"
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pyarrow as pa
@@ -32,7 +32,10 @@ SURVEY_CHUNK = 16  # scans one survey task looks at: listing is short work, a ta
 
 @dataclass(frozen=True)
 class Request:
-    """What the command was asked for. workers: tasks at a time, None for all CPUs. limit: first N outlines only."""
+    """What the command was asked for. workers: tasks at a time, None for all CPUs. limit: first N outlines only.
+
+    encoding: of manifests that are neither UTF-8 nor UTF-16.
+    """
 
     manifests: tuple[str, ...]
     store: Store
@@ -40,6 +43,7 @@ class Request:
     workers: int | None = None
     limit: int | None = None
     verify: bool = False
+    encoding: str | None = None
 
 
 def extract(
@@ -57,7 +61,7 @@ def extract(
     """
     begin = clock()
     settings = request.study.extract
-    rows = read_manifests(request.manifests)[: request.limit]
+    rows = read_manifests(request.manifests, request.encoding)[: request.limit]
     job = Job(request.store, products_of(settings), code_version(), settings.timeout_s)
     probe(request.store)
     prepare(request.store)
@@ -102,7 +106,7 @@ def _survey(asked: tuple[ScanRow, str]) -> Survey:
 def _summarise(scans: Scans, job: Job, request: Request, run: str, computed: int, seconds: float) -> Summary:
     """Count the ledger against the manifests; a result that no ledger row accounts for is an error of ours."""
     held = ledger.read_ledger(request.store, ("site", "status", "reason"))
-    found = results_of(scans, held, job)
+    found = results_of(scans, held, job.products)
     for name, where in found.items():
         if where.null_count:
             lost = scans[pc.indices_nonzero(where.is_null())[0].as_py()]
@@ -110,7 +114,8 @@ def _summarise(scans: Scans, job: Job, request: Request, run: str, computed: int
                 f"{where.null_count} results have no ledger row, the first is {(*lost.key, name)}; report this bug"
             )
     asked = pa.concat_tables([held.take(where) for where in found.values()])
-    return summarise(asked, run, computed, request.study.extract.failure_budget, seconds)
+    summary = summarise(asked, run, computed, request.study.extract.failure_budget, seconds)
+    return replace(summary, notes=scans.notes)
 
 
 def _record(request: Request, rows: Scans, summary: Summary) -> None:
@@ -124,6 +129,7 @@ def _record(request: Request, rows: Scans, summary: Summary) -> None:
         "computed": summary.computed,
         "lost": [{"reason": reason, "scans": scans} for reason, scans in summary.lost],
         "seconds": summary.seconds,
+        "notes": summary.notes,
         "study": request.study.model_dump(mode="json"),
         "limit": request.limit,
         "verify": request.verify,

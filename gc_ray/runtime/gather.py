@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import PurePath
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -14,11 +13,23 @@ from gc_ray import ledger
 from gc_ray.cohort.choose_scans import choose_scans
 from gc_ray.cohort_tables import read_clinical, read_coding, read_splits
 from gc_ray.errors import StudyError, TableError
-from gc_ray.models.cohort_data import COHORTS, CohortData, Features, Ratings, checked
+from gc_ray.models.cohort_data import COHORTS, TRAIN, CohortData, Features, Ratings, checked
 from gc_ray.models.design import complete_rows
+from gc_ray.models.outlined_again import Designs, find_designs
+from gc_ray.runtime.joined import (
+    LeftOut,
+    Side,
+    absences,
+    check_names,
+    check_people,
+    check_sites,
+    join_notes,
+    left_out,
+)
+from gc_ray.runtime.made_elsewhere import made_elsewhere
 from gc_ray.store import Store
 from gc_ray.study import Study
-from gc_ray.study_signatures import HEAD, SignatureSettings, changed
+from gc_ray.study_signatures import HEAD, INTER, INTRA, SignatureSettings, Stability, changed, set_name
 from gc_ray.tables import RADIOMICS, SCAN_KEY
 
 NAMES = {column.name for column in RADIOMICS.columns} | {"model_id"}  # what is no feature in a features table
@@ -26,51 +37,69 @@ NAMES = {column.name for column in RADIOMICS.columns} | {"model_id"}  # what is 
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
-    """The data, whoever of the cohorts is not in it and why (reason, patients, of them training), and the sources.
+    """The data, whoever of the cohorts is not in it and why, and the sources.
 
     tables: the folders of the store that the features of each family are from. statements: what the cards of the
-    sources say that everything made of them has to repeat.
+    sources say that everything made of them has to repeat. notes: what is worth knowing of how the tables meet.
+    sizes: patients of each cohort of the split.
     """
 
     data: CohortData
-    left_out: tuple[dict, ...]
+    left_out: tuple[LeftOut, ...]
     sources: dict[str, str]
     tables: dict[str, str]
     statements: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    sizes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class _Family:
     """A features table in the order of its patients: one row each, and outlines of those outlined again.
 
-    folder: where it lies in the store.
+    folder: where it lies in the store. side: how it is joined to the split. frame: every outline's features, by scan
+    key. chosen: the ledger row of the one outline of each patient.
     """
 
     folder: str
     features: Features
-    scans: dict[str, str]  # patient to scan
-    between: Ratings | None
-    within: Ratings | None
+    side: Side
+    frame: pd.DataFrame
+    chosen: pd.DataFrame
 
 
 def gather(store: Store, study: Study) -> Gathered:
     """Everything that the study's signatures want, of the patients of its cohorts who have all of it.
 
     All signatures share their patients, so that they can be compared. TableError or StudyError as the tables deserve:
-    no split, no features, several scans of a patient, mixed settings or versions.
+    no split, no features, several scans of a patient, mixed settings or versions, ids of tables that do not meet, an
+    id at two sites, one person under two ids.
     """
     kinds = kinds_of(study)
-    splits = read_splits(store, study.name).to_pandas()
-    splits = splits[splits["cohort"].isin(COHORTS)].sort_values("patient_id").set_index("patient_id")
+    whole = read_splits(store, study.name).to_pandas().sort_values("patient_id").set_index("patient_id")
+    splits = whole[whole["cohort"].isin(COHORTS)]
+    sizes = {str(name): int(n) for name, n in splits["cohort"].value_counts().items()}
     clinical = read_clinical(store, study.name).set_index("patient_id").loc[splits.index]
     coding = _coding(store, study) if "clinical" in kinds else {}
     sources = {kind: _source(store, study, kind) for kind in ("radiomics", "deep", HEAD) if kind in kinds}
-    families = {kind: _family(store, study, kind, sources[kind]) for kind in ("radiomics", "deep") if kind in kinds}
-    _check_names(study, families)
+    rows = {kind: _ledger_rows(store, study, kind, sources[kind]) for kind in ("radiomics", "deep") if kind in kinds}
+    check_sites({_called(kind, sources[kind]): of for kind, of in rows.items()}, whole, study)
+    families = {kind: _family(store, study, (kind, sources[kind]), of, splits) for kind, of in rows.items()}
+    sides = [family.side for family in families.values()]
+    check_names({family.side.name: family.features for family in families.values()}, study)
+    notes = join_notes(sides, whole, study)
     head = _head(store, sources[HEAD]) if HEAD in kinds else {}
-    kept, left_out = _complete(splits, clinical, coding, families, head)
-    splits, clinical = splits[kept], clinical[kept]
-    scans = next(iter(families.values())).scans if families else {}
+    reasons = _reasons(splits, clinical, coding, sides, head, study)
+    lost = left_out(splits, reasons)
+    splits, clinical = splits[reasons == ""], clinical[reasons == ""]
+    features = {kind: _rows(family, splits.index) for kind, family in families.items()}
+    check_people({families[kind].side.name: held for kind, held in features.items()}, splits.index, study)
+    scans = sides[0].chosen if sides else {}
+    train = frozenset(splits.index[splits["cohort"] == TRAIN])
+    designs = {
+        kind: find_designs(family.frame.index.to_frame(index=False), family.chosen, study.scans, train)
+        for kind, family in families.items()
+    }
     data = CohortData(
         patient_ids=splits.index.to_numpy(object).astype(str),
         y=clinical[study.clinical.outcome].to_numpy(np.float64),
@@ -79,14 +108,17 @@ def gather(store: Store, study: Study) -> Gathered:
         fold=splits["fold"].fillna(-1).to_numpy(int),
         clinical=clinical[list(coding)].reset_index(drop=True),
         coding=coding,
-        families={kind: _rows(family, splits.index) for kind, family in families.items()},
-        between={kind: family.between for kind, family in families.items() if family.between is not None},
-        within={kind: family.within for kind, family in families.items() if family.within is not None},
+        families=features,
+        between=_ratings(families, designs, INTER),
+        within=_ratings(families, designs, INTRA),
+        lacking={kind: held.lacking for kind, held in designs.items()},
         head={variant: scores.loc[splits.index].to_numpy() for variant, scores in head.items()},
         scan_id=np.array([scans.get(patient, "") for patient in splits.index]),
     )
-    said = _said(store, sources[HEAD]) if HEAD in kinds else ()
-    return Gathered(checked(data), left_out, sources, {kind: f.folder for kind, f in families.items()}, said)
+    said = (*(_said(store, sources[HEAD]) if HEAD in kinds else ()), *_about_tables(store, families))
+    said = (*said, *_compared(study, designs))
+    folders = {kind: family.folder for kind, family in families.items()}
+    return Gathered(checked(data), lost, sources, folders, said, notes, sizes)
 
 
 def kinds_of(study: Study) -> set[str]:
@@ -127,7 +159,7 @@ def _source(store: Store, study: Study, kind: str) -> str:
             raise StudyError(
                 f"study {study.name}: wanted one feature set, got {', '.join(sets)}; set tune.feature_set"
             )
-        return PurePath(sets[0]).stem
+        return _exact(store, sets[0])
     if given := study.tune.deep_model if kind == "deep" else study.tune.head_model:
         return given
     from gc_ray.runtime.networks import TASKS  # late: torch, which a study without networks does without
@@ -135,36 +167,44 @@ def _source(store: Store, study: Study, kind: str) -> str:
     return TASKS["autoencoder" if kind == "deep" else HEAD](store, study).model_id
 
 
-def _family(store: Store, study: Study, kind: str, source: str) -> _Family:
+def _exact(store: Store, given: str) -> str:
+    """The set of that very name, or else the one that a parameter file of that name makes."""
+    name = set_name(given)
+    if name == given:
+        return given
+    held = set(ledger.read_ledger(store, ())["feature_set"].to_pylist())
+    return given if given in held else name
+
+
+def _called(kind: str, source: str) -> str:
+    return f"{kind} features {source}"
+
+
+def _ledger_rows(store: Store, study: Study, kind: str, source: str) -> pa.Table:
+    """The ledger rows of a family's feature set, of every status."""
+    rows = ledger.read_ledger(store)
+    rows = rows.filter(pc.equal(rows["feature_set"], f"deep/{source}" if kind == "deep" else source))
+    if study.tune.settings_hash and kind == "radiomics":
+        rows = rows.filter(pc.equal(rows["settings_hash"], study.tune.settings_hash))
+    return rows
+
+
+def _family(store: Store, study: Study, called: tuple[str, str], rows: pa.Table, splits: pd.DataFrame) -> _Family:
+    kind, source = called
     if kind == "deep":
         table, feature_set = ledger.read_deep(store, source), f"deep/{source}"
     else:
         table, feature_set = ledger.read_features(store, source, study.tune.settings_hash or None), source
-    rows = ledger.read_ledger(store)
-    rows = rows.filter(pc.equal(rows["feature_set"], feature_set))
-    if study.tune.settings_hash and kind == "radiomics":
-        rows = rows.filter(pc.equal(rows["settings_hash"], study.tune.settings_hash))
-    chosen = choose_scans(rows, study.scans).select([*SCAN_KEY, "patient_id", "settings_hash"]).to_pandas()
+    own = rows.filter(pc.is_in(rows["patient_id"], pa.array(splits.index, pa.string())))
+    chosen = choose_scans(own, study.scans).select([*SCAN_KEY, "patient_id", "settings_hash"]).to_pandas()
     names = tuple(name for name in table.column_names if name not in NAMES)
     frame = _doubles(table, names)
     at = frame.index.get_indexer(pd.MultiIndex.from_frame(chosen[list(SCAN_KEY)]))
     features = Features(names, frame.to_numpy()[at])
-    between, within = _outlines(frame, chosen, study)
     scans = dict(zip(chosen["patient_id"], chosen["scan_id"], strict=True))
     settings = next(iter(chosen["settings_hash"]), "")  # one for all: features of several are not read
-    return _Family(ledger.settings_folder(feature_set, settings), features, scans, between, within)
-
-
-def _check_names(study: Study, families: dict[str, _Family]) -> None:
-    """TableError where a features table that was made elsewhere still holds a column of the outcome."""
-    said = study.clinical
-    for kind, family in families.items():
-        held = {said.outcome, said.outcome_months, said.time_months, said.event} & {*family.features.names}
-        if held:
-            raise TableError(
-                f"{kind}: {', '.join(sorted(held))} is the study's outcome and stands among the features; drop the "
-                "column from the features table and ingest it under another name"
-            )
+    side = Side(_called(kind, source), rows, scans)
+    return _Family(ledger.settings_folder(feature_set, settings), features, side, frame, chosen)
 
 
 def _doubles(table: pa.Table, names: tuple[str, ...]) -> pd.DataFrame:
@@ -172,33 +212,42 @@ def _doubles(table: pa.Table, names: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(values, pd.MultiIndex.from_frame(table.select(SCAN_KEY).to_pandas()), list(names))
 
 
-def _outlines(frame: pd.DataFrame, chosen: pd.DataFrame, study: Study) -> tuple[Ratings | None, Ratings | None]:
-    """The chosen scans outlined by every reader once, and by the study's reader more than once."""
-    where = frame.index.to_frame(index=False)
-    readers = sorted(set(where.loc[where["repeat"] == study.scans.repeat, "reader"]))
-    repeats = sorted(set(where.loc[where["reader"] == study.scans.reader, "repeat"]))
-    between = [(reader, study.scans.repeat) for reader in readers]
-    within = [(study.scans.reader, repeat) for repeat in repeats]
-    return _rated(frame, chosen, between), _rated(frame, chosen, within)
+def _ratings(families: dict[str, _Family], designs: dict[str, Designs], design: str) -> dict[str, Ratings]:
+    """By family, the features of the patients outlined again as a design compares them; no family without it."""
+    layouts = {kind: held.layouts[design] for kind, held in designs.items() if design in held.layouts}
+    return {
+        kind: Ratings(layout.patients, families[kind].frame.to_numpy()[layout.rows])
+        for kind, layout in layouts.items()
+    }
 
 
-def _rated(frame: pd.DataFrame, chosen: pd.DataFrame, outlines: list[tuple[str, int]]) -> Ratings | None:
-    if len(outlines) < 2:
-        return None
-    at = np.array(
-        [
-            frame.index.get_indexer([(s.scan_id, reader, repeat, s.roi) for reader, repeat in outlines])
-            for s in chosen.itertuples()
-        ]
+def _about_tables(store: Store, families: dict[str, _Family]) -> tuple[str, ...]:
+    """What is known of features that came in as a table."""
+    found = (made_elsewhere(store, family.folder) for kind, family in families.items() if kind == "radiomics")
+    return tuple(made.statement for made in found if made is not None)
+
+
+def _compared(study: Study, designs: dict[str, Designs]) -> tuple[str, ...]:
+    """What every step ``stability`` of the study compares, in words; nothing where it cannot be done."""
+    steps = [
+        (step, kind)
+        for signature in study.signature
+        for variant in _variants(signature)
+        for step in variant.steps
+        if isinstance(step, Stability)
+        for kind in step.families or variant.families
+    ]
+    return tuple(
+        dict.fromkeys(
+            f"step stability, {kind}: {designs[kind].described(step.designs)}"
+            for step, kind in steps
+            if kind in designs and designs[kind].allow(step.designs)
+        )
     )
-    whole = (at >= 0).all(axis=1) if len(at) else np.zeros(0, bool)
-    if not whole.any():
-        return None
-    return Ratings(chosen["patient_id"].to_numpy(object)[whole].astype(str), frame.to_numpy()[at[whole]])
 
 
 def _rows(family: _Family, patients: pd.Index) -> Features:
-    at = pd.Index(list(family.scans)).get_indexer(patients)
+    at = pd.Index(list(family.side.chosen)).get_indexer(patients)
     return Features(family.features.names, family.features.values[at])
 
 
@@ -220,24 +269,23 @@ def _said(store: Store, model: str) -> tuple[str, ...]:
     return (read_card(store, model)["facts"]["provenance"]["statement"],)
 
 
-def _complete(
+def _reasons(
     splits: pd.DataFrame,
     clinical: pd.DataFrame,
     coding: dict[str, dict],
-    families: dict[str, _Family],
+    sides: list[Side],
     head: dict[str, pd.Series],
-) -> tuple[np.ndarray, tuple[dict, ...]]:
-    wanted = (
-        {"a clinical predictor whose policy is complete cases": complete_rows(coding, clinical)} if coding else {}
-    )
-    wanted |= {f"{kind} features": splits.index.isin(list(family.scans)) for kind, family in families.items()}
+    study: Study,
+) -> pd.Series:
+    """Why patients cannot be analysed, the first of several reasons; empty where they can."""
+    found: dict[str, str] = {}
+    if coding:
+        lost = splits.index[~complete_rows(coding, clinical)]
+        found |= dict.fromkeys(lost, "no value of a clinical predictor whose policy is complete cases")
+    for side in sides:
+        found = absences(side, splits, study) | found
     if head:
-        wanted["a score of the network head"] = splits.index.isin(head["leak_free"].index)
-    kept, left_out = np.ones(len(splits), bool), []
-    for what, there in wanted.items():
-        lost = kept & ~there
-        if lost.any():
-            train = int((splits["cohort"][lost] == "train").sum())
-            left_out.append({"reason": f"without {what}", "patients": int(lost.sum()), "train": train})
-        kept &= there
-    return kept, tuple(left_out)
+        found = (
+            dict.fromkeys(splits.index.difference(head["leak_free"].index), "no score of the network head") | found
+        )
+    return pd.Series([found.get(patient, "") for patient in splits.index], index=splits.index, dtype=object)

@@ -19,6 +19,7 @@ from gc_ray import sealed
 from gc_ray.cohort.manifest import ScanRow
 from gc_ray.errors import DamagedError
 from gc_ray.imaging.dicom_files import PARSER_ERRORS, bounded, printable_uid, quiet_libraries
+from gc_ray.imaging.sop_classes import CT_IMAGE, ENHANCED_CT
 from gc_ray.source import head_bytes, list_source, read_bytes
 from gc_ray.store import Entry, Store
 from gc_ray.study import digest
@@ -37,11 +38,12 @@ SLICES_OF = (  # .. and the slices, for those that name no series
     ("PerFrameFunctionalGroupsSequence", "DerivationImageSequence", "SourceImageSequence"),
     ("ROIContourSequence", "ContourSequence", "ContourImageSequence"),
 )
-TAGS = ["Modality", "SeriesInstanceUID", "SOPInstanceUID", "PatientID"]
+TAGS = ["SOPClassUID", "Modality", "SeriesInstanceUID", "SOPInstanceUID", "PatientID"]
 TAGS += sorted({path[0] for path in (*SERIES_OF, *SLICES_OF)})
 FORM = 3  # of what is kept of a folder; raised when it says other things
 SHORT = 12  # hex digits kept of a slice's pseudonym: two of a million slices are the same in one of 560 cases
 MASKS = ("SEG", "RTSTRUCT")
+CT_CLASSES = ("", CT_IMAGE, *ENHANCED_CT)  # no secondary captures and dose reports, whose modality is CT, too
 SITE = "incoming"  # where nobody says which
 
 
@@ -105,7 +107,7 @@ def _told(headers: list[Dataset | None], key: bytes) -> list[dict]:
             continue
         try:
             modality, series = str(header.get("Modality", "")), str(header.get("SeriesInstanceUID", ""))
-            if modality == "CT" and series:
+            if modality == "CT" and series and str(header.get("SOPClassUID") or "") in CT_CLASSES:
                 images[series, str(header.get("PatientID", ""))].append(_short(key, header.get("SOPInstanceUID", "")))
             elif modality in MASKS:
                 facts.append({"mask": number} | _referenced(header, key))

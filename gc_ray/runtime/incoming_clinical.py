@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from gc_ray.cohort.clinical import check_clinical
+from gc_ray.cohort.clinical import ClinicalTable, check_clinical
+from gc_ray.cohort.table_files.cells import number_or_nan
 from gc_ray.errors import TableError
 from gc_ray.runtime.incoming import pseudonym
 from gc_ray.study_cohort import ClinicalSettings
@@ -15,19 +16,24 @@ from gc_ray.study_cohort import ClinicalSettings
 Coding = Mapping[str, dict]  # of a bundle: how each clinical column becomes terms, and what is done about its gaps
 
 
-def predictors_of(text: pd.DataFrame, name: str, coding: Coding, site_key: bytes | None) -> pd.DataFrame:
+def numbers_of(coding: Coding, outcome: str) -> frozenset[str]:
+    """The columns of a clinical table that are to hold numbers: those of a bundle's coding, and the outcome."""
+    return frozenset({outcome} | {c for c, said in coding.items() if said["kind"] in ("number", "binary")})
+
+
+def predictors_of(table: ClinicalTable, coding: Coding, site_key: bytes | None) -> pd.DataFrame:
     """The columns that a bundle needs, by the table's own patient id and, with a site's key, by its pseudonym.
 
-    text, name: as ``fetch_clinical`` has them. TableError when a column is missing or a value is none of its kind.
+    TableError when a column is missing or a value is none of its kind.
     """
     columns = {c: {k: v for k, v in said.items() if k not in ("codes", "terms")} for c, said in coding.items()}
     columns = {c: said | ({"not_after": ""} if "not_after" in said else {}) for c, said in columns.items()}
     settings = ClinicalSettings.model_validate_json(json.dumps({"predictors": list(columns), "columns": columns}))
-    values, findings = check_clinical(text, settings)
+    values, findings = check_clinical(table.cells, settings)
     errors = [finding.text for finding in findings if finding.level == "error"]
     if errors:
-        raise TableError(f"{name}: {errors[0]}")
-    return _by_pseudonym(values, site_key)
+        raise TableError(f"{table.name}: {errors[0]}")
+    return by_pseudonym(values, site_key)
 
 
 def lacking(clinical: pd.DataFrame | None, coding: Coding, patients: Iterable[str]) -> dict[str, list[str]]:
@@ -47,11 +53,12 @@ def outcomes_of(text: pd.DataFrame, outcome: str, site_key: bytes | None) -> pd.
     """The outcomes that have arrived, 0 or 1 by patient; None where the table has no such column."""
     if outcome not in text:
         return None
-    values = pd.to_numeric(text[outcome], errors="coerce")
-    return _by_pseudonym(values.where(values.isin((0, 1))), site_key)
+    values = text[outcome].map(number_or_nan).astype("float64")
+    return by_pseudonym(values.where(values.isin((0, 1))), site_key)
 
 
-def _by_pseudonym(values: pd.DataFrame | pd.Series, site_key: bytes | None) -> pd.DataFrame | pd.Series:
+def by_pseudonym(values: pd.DataFrame | pd.Series, site_key: bytes | None) -> pd.DataFrame | pd.Series:
+    """The rows by the table's own patient id and, with a site's key, once more by its pseudonym."""
     if site_key is None:
         return values
     named = values.set_axis([pseudonym(site_key, f"patient {p}") for p in values.index])

@@ -2,140 +2,95 @@
 
 from __future__ import annotations
 
-import io
-import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-import numpy as np
 import pandas as pd
 
-from gc_ray import ledger, sealed
+from gc_ray import ledger
+from gc_ray.cohort.features_table import FeaturesTable, parse_features
 from gc_ray.errors import TableError
+from gc_ray.patients import several_sites, several_sites_text
 from gc_ray.run_records import write_record
+from gc_ray.runtime.features_facts import features_facts
+from gc_ray.runtime.made_elsewhere import commit_table, held_rows, key_of
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
 from gc_ray.store_format import prepare
-from gc_ray.study import digest
-from gc_ray.tables import SCAN_KEY
 
-CODE = "elsewhere"  # the version of the code that computed: not ours
-NOTE = "values made elsewhere, brought in from a table"
-GAPS = ("", "NA", "NaN", "nan")  # how tables write that there is no value
-NAME = re.compile(r"[A-Za-z0-9_.-]+")
-DEFAULTS = {"site": "", "phase": "", "reader": "R1", "repeat": "0", "roi": ""}  # scan_id: the patient_id
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What was brought in. added: rows that are new or whose values changed."""
+    """What was brought in.
+
+    added: rows that are new or whose values changed; changed: the latter alone. gaps: missing values. set_aside:
+    columns that are no features. notes: what the reader of the table decided or left out, and what is worth knowing
+    of the values.
+    """
 
     feature_set: str
     rows: int
     features: tuple[str, ...]
     added: int
     gaps: int
+    set_aside: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    changed: int = 0
 
 
-def ingest(features: str, feature_set: str, store: Store, run: str) -> Ingested:
+def ingest(features: str, feature_set: str, store: Store, run: str, encoding: str | None = None) -> Ingested:
     """Commit every row of a features table as an outline's result; the same table again adds nothing.
 
-    features: address of a CSV or Parquet table with patient_id, where they are known scan_id, site, phase, reader,
-    repeat and roi, and a number in every other column. run: the run's id; its record is written last. TableError for
-    a table that cannot be read, a column that holds no numbers, an infinite value, a row that stands twice, and a
-    feature set that the store has from another list of features or from extraction.
+    features: address of a table with patient_id, where they are known scan_id, site, phase, reader, repeat and roi,
+    and a number in every other column. run: the run's id; its record is written last. encoding: of a table that is
+    neither UTF-8 nor UTF-16. TableError for a table that cannot be read (see ``parse_features``), and for a feature
+    set that the store has from another list of features or from extraction.
     """
     name = parent_of(features)[1]
-    keys, values = read_features_table(features, name)
+    table = read_features_table(features, encoding)
     if not NAME.fullmatch(feature_set):
         raise TableError(f"feature set {feature_set}: wanted letters, digits, _ . and - only; take another name")
+    _check_other_names(feature_set, store, name)
+    held = held_rows(store, feature_set)
+    _check_same_sites(table.keys, held, name)
     prepare(store)
-    names = tuple(values.columns)
-    settings = {"made": "elsewhere", "names": names}
-    settings_hash = digest(settings)
-    before = {_key(row): row for row in ledger.read_ledger(store).to_pylist() if row["feature_set"] == feature_set}
-    if any((row["settings_hash"], row["code_version"]) != (settings_hash, CODE) for row in before.values()):
-        raise TableError(f"{name}: the store has {feature_set} with other features or from extraction; name another")
-    folder = ledger.settings_folder(feature_set, settings_hash)
-    sealed.put(store, f"{folder}/settings.json", {"settings": settings, "names": names})
-    added = 0
-    for key, row in zip(keys.to_dict("records"), values.to_numpy(), strict=True):
-        added += _commit(store, key | {"feature_set": feature_set}, settings_hash, row, names, before)
+    done = commit_table(store, feature_set, table.keys, table.values, held, name)
     ledger.compact(store)
-    done = Ingested(feature_set, len(keys), names, added, int(np.isnan(values.to_numpy()).sum()))
-    record = {"run": run, "command": "ingest", "exit_code": 0, "table": name, **asdict(done)}
-    write_record(store, run, record)
-    return done
+    facts = features_facts(table.keys, table.values)
+    counts = (facts.rows, facts.features, done.new + done.changed, sum(facts.gaps.values()))
+    ingested = Ingested(feature_set, *counts, table.set_aside, (*table.notes, *facts.notes()), done.changed)
+    write_record(store, run, {"run": run, "command": "ingest", "exit_code": 0, "table": name, **asdict(ingested)})
+    return ingested
 
 
-def read_features_table(uri: str, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(scan keys with patient_id, site and phase; features as float64, NaN for a gap), a row an outline."""
-    frame = _read(uri, name)
-    if "patient_id" not in frame:
-        raise TableError(f"{name}: wanted a column patient_id, found {', '.join(frame.columns[:5])}, ..; rename one")
-    frame["scan_id"] = frame.get("scan_id", frame["patient_id"])
-    for column, value in DEFAULTS.items():
-        frame[column] = frame.get(column, value)
-    fixed = ["patient_id", *SCAN_KEY, "site", "phase"]
-    keys, rest = frame[fixed].copy(), frame.drop(columns=fixed)
-    if frame.empty or rest.shape[1] == 0:
-        raise TableError(f"{name}: wanted rows and at least one feature, got {len(frame)} and {rest.shape[1]}")
-    if not keys["repeat"].str.fullmatch(r"\d{1,4}").all() or (keys[["patient_id", "scan_id"]] == "").any(axis=None):
-        raise TableError(f"{name}: wanted patient_id and scan_id in every row, and repeat as 0, 1, 2, ..")
-    keys["repeat"] = keys["repeat"].astype(int)
-    doubled = keys[keys.duplicated(list(SCAN_KEY))]
-    if len(doubled):
+def _check_other_names(feature_set: str, store: Store, name: str) -> None:
+    """Raises TableError when a set of that name in another case is there: some disks do not tell them apart."""
+    there = set(ledger.read_ledger(store, ())["feature_set"].to_pylist()) - {feature_set}
+    other = next((held for held in sorted(there) if held.casefold() == feature_set.casefold()), None)
+    if other is not None:
         raise TableError(
-            f"{name}: scan {doubled['scan_id'].iloc[0]} stands twice; give each outline a reader or repeat"
+            f"{name}: the store has {other}, which differs from {feature_set} only in case; name another"
         )
-    return keys, pd.DataFrame({column: _numbers(rest[column], name) for column in rest})
 
 
-def _read(uri: str, name: str) -> pd.DataFrame:
+def _check_same_sites(keys: pd.DataFrame, held: Mapping[tuple, dict], name: str) -> None:
+    """Raises TableError when a row would replace that of another site's patient of the same number."""
+    sites: dict[str, dict[str, str]] = {}
+    for key in keys.to_dict("records"):
+        patient, before = key["patient_id"], held.get(key_of(key))
+        if before is not None and before["patient_id"] == patient:
+            sites |= several_sites({"the store": [(patient, before["site"])], name: [(patient, key["site"])]})
+    if sites:
+        raise TableError(f"{several_sites_text(sites)}; these rows would replace those of the store")
+
+
+def read_features_table(uri: str, encoding: str | None = None) -> FeaturesTable:
+    """The features table at an address, a row an outline; TableError as for ``parse_features``."""
+    name = parent_of(uri)[1]
     try:
-        data = read_bytes(uri)
-        if name.lower().endswith(".parquet"):
-            frame = pd.read_parquet(io.BytesIO(data))
-            return frame.astype(object).where(frame.notna(), "").astype(str)
-        kind = "gzip" if name.lower().endswith(".gz") else None
-        # text throughout: a patient 007 keeps the zeros, and float() below rounds each number as it is written
-        return pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False, encoding="utf-8-sig", compression=kind)
+        return parse_features(read_bytes(uri), name, encoding)
     except FileNotFoundError as error:
-        raise TableError(f"{name}: wanted a features table, there is no such file; mend --features") from error
-    except (ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise TableError(f"{name}: wanted a CSV or Parquet features table, it cannot be read: {reason}") from error
-
-
-def _numbers(column: pd.Series, name: str) -> np.ndarray:
-    text = column.str.strip()
-    try:
-        values = text.where(~text.isin(GAPS), "nan").to_numpy(object).astype(float)
-    except ValueError as error:
-        raise TableError(
-            f"{name}: column {column.name} holds text; a feature is a number, drop the column"
-        ) from error
-    if np.isinf(values).any():
-        raise TableError(f"{name}: column {column.name} holds an infinite value; leave the cell empty")
-    return values
-
-
-def _commit(
-    store: Store, identity: dict, settings_hash: str, values: np.ndarray, names: tuple[str, ...], before: dict
-) -> bool:
-    """Stage and commit one row; False when the store has it with these values."""
-    content, old = digest(values.tolist()), before.get(_key(identity))
-    if old is not None and old["source_sha256"] == content and old["status"] in ledger.USABLE:
-        return False
-    row = identity | {"generation": old["generation"] + 1 if old else 1}
-    gaps = {names[i]: "no value in the table" for i in np.flatnonzero(np.isnan(values))}
-    phase = row.pop("phase")
-    staged = ledger.stage_features(store, row, settings_hash, values.tolist())
-    row |= {"phase": phase, "status": "ok", "stage": "done", "reason": "", "notes": [NOTE], "object": staged}
-    row |= {"missing": json.dumps(gaps), "geometry": "{}", "mask_voxels": None, "source_stamp": content}
-    row |= {"source_sha256": content, "settings_hash": settings_hash, "code_version": CODE}
-    return ledger.commit(store, row | {"seconds": 0.0, "peak_mb": 0.0})
-
-
-def _key(row: dict) -> tuple:
-    return tuple(row[name] for name in SCAN_KEY)
+        raise TableError(f"{name}: wanted a features table, there is no such file; correct --features") from error

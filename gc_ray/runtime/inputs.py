@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from importlib import metadata
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gc_ray import ledger
-from gc_ray.cohort.choose_scans import choose_scans
+from gc_ray.cohort.choose_scans import choose_scans, nobody_text
 from gc_ray.cohort_tables import read_splits
 from gc_ray.errors import StoreError, TableError
 from gc_ray.models.autoencoder import Pair
 from gc_ray.models.backbone import backbone_input
+from gc_ray.patients import meet, meeting_text
+from gc_ray.runtime.joined import SPLIT, check_sites, check_sources
 from gc_ray.store import Store
 from gc_ray.study import Study, digest
 from gc_ray.tables import SCAN_KEY
@@ -38,18 +41,22 @@ def patients_of(store: Store, study: Study, cohorts: Collection[str]) -> dict[st
 def volume_rows(store: Store, study: Study, recipe: str, patients: Collection[str]) -> list[dict]:
     """The ledger row of one network input for each of the patients who have one, sorted by patient.
 
-    TableError when no patient has one, when inputs of several settings or versions are mixed, or when several scans
-    of a patient are left (see ``choose_scans``).
+    TableError when no patient has one, when inputs of several settings or versions are mixed, when several scans of a
+    patient are left (see ``choose_scans``), when a patient id is at two sites, and when two patients have one scan.
     """
     found = ledger.read_ledger(store)
-    of_recipe = pc.equal(found["feature_set"], f"volumes/{recipe}")
-    theirs = pc.is_in(found["patient_id"], pa.array(sorted(patients), pa.string()))
-    rows = choose_scans(found.filter(pc.and_(of_recipe, theirs)), study.scans).to_pylist()
+    found = found.filter(pc.equal(found["feature_set"], f"volumes/{recipe}"))
+    theirs = found.filter(pc.is_in(found["patient_id"], pa.array(sorted(patients), pa.string())))
+    splits = read_splits(store, study.name).to_pandas().set_index("patient_id")
+    check_sites({f"network inputs {recipe}": theirs}, splits, study)
+    rows = choose_scans(theirs, study.scans).to_pylist()
     if not rows:
+        why = _why_none(found, theirs, splits, study)
         raise TableError(
             f"study {study.name}: wanted network inputs {recipe} of {len(patients)} patients, the store has none "
-            f"that is usable; run gc-ray extract --volumes {recipe} on their scans"
+            f"that is usable{why}; run gc-ray extract --volumes {recipe} on their scans"
         )
+    check_sources(rows, study)
     for name in ("settings_hash", "code_version"):
         several = sorted({row[name] for row in rows})
         if len(several) > 1:
@@ -58,6 +65,14 @@ def volume_rows(store: Store, study: Study, recipe: str, patients: Collection[st
                 "differ in value; run extract over the whole cohort"
             )
     return rows
+
+
+def _why_none(found: pa.Table, theirs: pa.Table, splits: pd.DataFrame, study: Study) -> str:
+    """Why none of the patients has a usable input, as far as the store shows it."""
+    if theirs.num_rows:
+        return f" ({nobody_text(theirs, study.scans)})"
+    meeting = meet(found["patient_id"].to_pylist(), splits.index)
+    return f" ({meeting_text(meeting, 'the inputs', SPLIT)})" if found.num_rows and not meeting.both else ""
 
 
 def identity_of(rows: list[dict]) -> str:

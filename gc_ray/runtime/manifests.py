@@ -7,8 +7,11 @@ from gc_ray.errors import TableError
 from gc_ray.source import parent_of, read_bytes
 
 
-def read_manifests(uris: tuple[str, ...]) -> Scans:
-    """The outlines of all manifests together; TableError when one cannot be read or two of them clash."""
+def read_manifests(uris: tuple[str, ...], encoding: str | None = None) -> Scans:
+    """The outlines of all manifests together, with the notes of their reader.
+
+    encoding: of those that are neither UTF-8 nor UTF-16. TableError when one cannot be read or two of them clash.
+    """
     manifests = []
     for uri in uris:
         folder, name = parent_of(uri)
@@ -16,5 +19,5 @@ def read_manifests(uris: tuple[str, ...]) -> Scans:
             data = read_bytes(uri)
         except FileNotFoundError as error:
             raise TableError(f"{name}: wanted a scans table, there is no such file; mend --scans") from error
-        manifests.append(parse_manifest(data, name, folder))
+        manifests.append(parse_manifest(data, name, folder, encoding))
     return join_manifests(manifests)

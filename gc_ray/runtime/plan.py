@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -61,13 +61,13 @@ class History:
 def read_history(store: Store, scans: Scans, job: Job) -> History:
     """What the store holds of the products of a job for a cohort: the ledger is read once, and joined on the key."""
     rows = ledger.read_ledger(store, NEEDED)
-    return History(scans, rows, results_of(scans, rows, job), frozenset(ledger.known_contents(store)))
+    return History(scans, rows, results_of(scans, rows, job.products), frozenset(ledger.known_contents(store)))
 
 
-def results_of(scans: Scans, rows: pa.Table, job: Job) -> dict[str, pa.Array]:
-    """For each product of a job the place in ``rows``, of the ledger, of each scan's result; null without one."""
+def results_of(scans: Scans, rows: pa.Table, products: Iterable[str]) -> dict[str, pa.Array]:
+    """For each product, by name, the place in ``rows``, of the ledger, of each scan's result; null without one."""
     found = {}
-    for name in job.products:
+    for name in products:
         own = pc.indices_nonzero(pc.equal(rows["feature_set"], name))
         found[name] = own.take(places(scans.table, rows.select(SCAN_KEY).take(own), SCAN_KEY))
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from gc_ray.cohort.findings import some
 from gc_ray.errors import StudyError, TableError
@@ -42,7 +42,8 @@ class Request:
     """What the command was asked for.
 
     paper: packaged study whose paper it is; study: that study, or one made like it. scans: manifests.
-    clinical: address of the table. workers: as for ``extract`` and ``tune``.
+    clinical: address of the table. workers: as for ``extract`` and ``tune``. encoding: of tables that are neither
+    UTF-8 nor UTF-16.
     """
 
     paper: str
@@ -51,6 +52,7 @@ class Request:
     scans: tuple[str, ...]
     clinical: str
     workers: int | None = None
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Reproduced:
 
     folder: of the artefacts; new: whether this call completed it. items: of the paper, with label, about, state,
     files and reasons. areas: AUCs in words, with model, cohort, published and ours. over_budget: steps that lost more
-    scans than their budget. failed: signatures not fitted.
+    scans than their budget. failed: signatures not fitted. notes: of the tables' reader.
     """
 
     run: str
@@ -84,6 +86,7 @@ class Reproduced:
     areas: tuple[dict, ...]
     over_budget: tuple[str, ...]
     failed: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def reproduce(request: Request, way: Way) -> Reproduced:
@@ -97,11 +100,12 @@ def reproduce(request: Request, way: Way) -> Reproduced:
     begin, store, study = way.clock(), request.store, request.study
     step, over = _steps(request, way), []
     with step("split"):
-        split(request.clinical, study, store, way.named("split"))
+        notes = split(request.clinical, study, store, way.named("split"), request.encoding).notes
         _check_source(request)
     with step("extract") as (_, watch):
-        extraction = Extraction(request.scans, store, study, request.workers)
-        over += _over("extract", extract(extraction, watch, way.named("extract"), way.clock))
+        extraction = Extraction(request.scans, store, study, request.workers, encoding=request.encoding)
+        extracted = extract(extraction, watch, way.named("extract"), way.clock)
+        over += _over("extract", extracted)
     over += _networks(request, way, step)
     with step("tune") as (_, watch):
         tuned = tune(store, study, request.workers, watch, way.named("tune"))
@@ -109,6 +113,7 @@ def reproduce(request: Request, way: Way) -> Reproduced:
         judged = evaluate(Evaluation(study, store, tune=tuned.tune_id), way.named("evaluate"), way.figures)
     with step("tables and figures of the paper"):
         done = _artefacts(request, tuned, judged, (way.named("reproduce"), tuple(over)))
+        done = replace(done, notes=(*notes, *extracted.notes))
     record = {"command": "reproduce", "exit_code": 3 if over or done.failed else 0, **asdict(done)}
     record |= {"paper": request.paper, "seconds": way.clock() - begin, "study": study.model_dump(mode="json")}
     write_record(store, done.run, record)
@@ -131,7 +136,7 @@ def _check_source(request: Request) -> None:
     if not source:
         return
     held = read_ledger(request.store, ("patient_id",))["patient_id"].to_pylist()
-    if not source.keys() & (set(held) | read_manifests(request.scans).count("patient_id").keys()):
+    if not source.keys() & (set(held) | read_manifests(request.scans, request.encoding).count("patient_id").keys()):
         raise TableError(
             f"study {request.study.name}: wanted scans of the {len(source)} patients of the backbone's source task "
             f"({some(source)}), --scans and the store have none; give their scans table too, as one more --scans"

@@ -13,6 +13,7 @@ from gc_ray import ledger, sealed
 from gc_ray.cohort_tables import read_splits, split_hash
 from gc_ray.errors import DamagedError, TableError
 from gc_ray.runtime import audit
+from gc_ray.runtime.made_elsewhere import CODE, made_elsewhere
 from gc_ray.runtime.split import ORDER
 from gc_ray.runtime.summary import LOST
 from gc_ray.store import Store
@@ -38,6 +39,17 @@ class Product:
     refused: int
     failed: int
     absent: int
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """Features made elsewhere that came in as a table. settings: digest of their names."""
+
+    feature_set: str
+    rows: int
+    patients: int
+    features: int
+    settings: str
 
 
 @dataclass(frozen=True)
@@ -141,6 +153,7 @@ class Contents:
     pages: tuple[StoredPage, ...]
     bundles: tuple[StoredScores, ...]
     runs: tuple[StoredRun, ...]
+    ingested: tuple[Ingested, ...] = ()
 
 
 def show(store: Store) -> Contents:
@@ -159,6 +172,7 @@ def show(store: Store) -> Contents:
         tuple(_pages(store)),
         tuple(_bundles(store)),
         tuple(_run(record) for record in records),
+        tuple(_ingested(store)),
     )
     if not any((products, found.splits, found.models, found.tunings, found.pages, found.bundles, found.runs)):
         raise TableError(
@@ -180,6 +194,13 @@ def _results(store: Store) -> tuple[int, tuple[Product, ...], tuple[Reason, ...]
         asked = {product.site for product in products if product.feature_set == feature_set}
         products += [Product(feature_set, site, 0, 0, 0, 0, int(sizes[site])) for site in set(sizes.index) - asked]
     return int(sizes.sum()), tuple(sorted(products, key=lambda p: (p.feature_set, p.site))), _reasons(rows)
+
+
+def _ingested(store: Store) -> Iterator[Ingested]:
+    rows = ledger.read_ledger(store, ("patient_id", "settings_hash", "code_version")).to_pandas()
+    for (name, settings), mine in rows[rows["code_version"] == CODE].groupby(["feature_set", "settings_hash"]):
+        made = made_elsewhere(store, ledger.settings_folder(name, settings))
+        yield Ingested(name, len(mine), mine["patient_id"].nunique(), made.features if made else 0, settings)
 
 
 def _reasons(rows: pd.DataFrame) -> tuple[Reason, ...]:

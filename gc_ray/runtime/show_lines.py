@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gc_ray.runtime.progress import duration
 
 if TYPE_CHECKING:  # these lines are loaded by every command
-    from gc_ray.runtime.show import Contents, Product, StoredModel, StoredSplit, StoredTuning
+    from gc_ray.runtime.show import Contents, Ingested, Product, StoredModel, StoredSplit, StoredTuning
 
 REASONS = 10  # shown; all are in the ledger
 HALF = "HALF-WRITTEN: no readable card; being written, or cut off: run its command again"
@@ -18,13 +18,17 @@ COLUMNS = ("ok", "repaired", "refused", "failed", "absent")
 def contents_lines(found: Contents) -> Iterator[str]:
     """A section for each kind of thing that the store has; kinds that it lacks are named in the last line."""
     volumes, deep, features = [], [], []
+    ingested = {table.feature_set for table in found.ingested}
     for product in found.products:
+        if product.feature_set in ingested:
+            continue
         kind = product.feature_set.partition("/")[0]
         (volumes if kind == "volumes" else deep if kind == "deep" else features).append(product)
     sections = {
         "scans": _products(features),
         "network inputs": _products(volumes),
         "deep tables": _products(deep),
+        **({"features made elsewhere": [_ingested(table) for table in found.ingested]} if found.ingested else {}),
         "refused and failed results, by reason": _reasons(found),
         "splits": [line for split in found.splits for line in _split(split)],
         "models": [_model(model) for model in found.models],
@@ -44,6 +48,13 @@ def contents_lines(found: Contents) -> Iterator[str]:
 def _products(products: list[Product]) -> list[str]:
     rows = [(p.feature_set, p.site, *(str(getattr(p, name)) for name in COLUMNS)) for p in products]
     return _aligned([("", "site", *COLUMNS), *rows]) if rows else []
+
+
+def _ingested(table: Ingested) -> str:
+    return (
+        f"{table.feature_set}: {table.rows} rows of {table.patients} patients, {table.features} features; how these "
+        f"were computed is not known (digest of their names {table.settings})"
+    )
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from gc_ray import tables
 from gc_ray.cohort.clinical import check_clinical
-from gc_ray.cohort.coding import ARROW, coding_of
+from gc_ray.cohort.coding import ARROW, coding_of, number_columns
+from gc_ray.cohort.duplicates import clinical_duplicates
 from gc_ray.cohort.eligibility import Eligibility, Step, apply_rules
 from gc_ray.cohort.findings import SHOWN, Finding
 from gc_ray.cohort.splits import draw_cohorts, draw_folds
@@ -17,6 +18,7 @@ from gc_ray.cohort_tables import CohortTables, clinical_table, store_cohort
 from gc_ray.errors import StudyError, TableError
 from gc_ray.run_records import write_record
 from gc_ray.runtime.clinical_table import fetch_clinical
+from gc_ray.runtime.joined import store_findings
 from gc_ray.store import Store
 from gc_ray.store_format import prepare
 from gc_ray.study import Study
@@ -35,7 +37,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Split:
-    """What ``split`` found and stored. new: False when the store held the same split already."""
+    """What ``split`` found and stored.
+
+    new: False when the store held the same split already. notes: what the reader of the table decided or left out.
+    """
 
     study_id: str
     hash: str
@@ -43,24 +48,29 @@ class Split:
     findings: tuple[Finding, ...]
     flow: tuple[Step, ...]
     groups: tuple[Group, ...]
+    notes: tuple[str, ...] = ()
 
 
-def split(clinical: str, study: Study, store: Store, run: str) -> Split:
+def split(clinical: str, study: Study, store: Store, run: str, encoding: str | None = None) -> Split:
     """Check, divide and store the clinical table of a study; the run record is written last.
 
-    clinical: address of the table. run: the run's id. StudyError when the study names no outcome; TableError when the
-    table has an error, the cohorts cannot be drawn, or the store holds another split of this study.
+    clinical: address of the table. run: the run's id. encoding: of a table that is neither UTF-8 nor UTF-16.
+    StudyError when the study names no outcome; TableError when the table has an error, the cohorts cannot be drawn,
+    or the store holds another split of this study.
     """
     if not study.clinical.outcome:
         raise StudyError(f"study {study.name}: split wants clinical.outcome; name the column in the study file")
-    text, name = fetch_clinical(clinical)
+    table = fetch_clinical(clinical, number_columns(study.clinical), encoding)
+    text = table.cells
     values, findings = check_clinical(text, study.clinical)
-    _refuse(name, findings)
+    findings += clinical_duplicates(text, study.clinical)
+    _refuse(table.name, findings)
+    findings += store_findings(store, study, site_of(text))
     cohort, eligibility = divide(values, site_of(text), study)
     prepare(store)
     digest, new = store_cohort(store, study.name, cohort)
     groups = _groups(cohort.splits.to_pandas().set_index("patient_id"), values[study.clinical.outcome])
-    done = Split(study.name, digest, new, tuple(findings), eligibility.flow, groups)
+    done = Split(study.name, digest, new, tuple(findings), eligibility.flow, groups, table.notes)
     record = {"run": run, "command": "split", "exit_code": 0, **asdict(done), "study": study.model_dump(mode="json")}
     write_record(store, run, record)
     return done

@@ -16,7 +16,8 @@ class Summary:
     """How the ledger stands after a run.
 
     counts: by (site, status). computed: results computed in this run. lost: (reason, ids of the scans it cost), most
-    frequent first. over_budget: whether refused and failed results exceed the failure budget.
+    frequent first. over_budget: whether refused and failed results exceed the failure budget. notes: of the reader
+    of the manifests.
     """
 
     run: str
@@ -25,6 +26,7 @@ class Summary:
     lost: tuple[tuple[str, tuple[str, ...]], ...]
     over_budget: bool
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def summarise(rows: pa.Table, run: str, computed: int, failure_budget: float, seconds: float) -> Summary:

@@ -26,19 +26,20 @@ from gc_ray.models.signature_tables import (
     resampling_rows,
     selection_rows,
 )
-from gc_ray.models.sites import TRANSDUCTIVE
+from gc_ray.models.unscored import Unscored
 from gc_ray.run_records import write_record
 from gc_ray.runtime import cluster
 from gc_ray.runtime.gather import Gathered, gather
+from gc_ray.runtime.joined import LeftOut
 from gc_ray.runtime.search import WHOLE_AT, At, Resampled, Run, resample, search
 from gc_ray.runtime.trials import Place, Unit, run_units
+from gc_ray.runtime.tune_card import card_of, inputs_of, unscored
 from gc_ray.shards import parquet
 from gc_ray.store import Store
 from gc_ray.store_format import prepare
 from gc_ray.study import Study, digest
-from gc_ray.study_signatures import HEAD
 
-CODE = "2"  # raise when the code of a step changes a value; libraries are watched by their versions
+CODE = "3"  # raise when the code of a step changes a value; libraries are watched by their versions
 LIBRARIES = ("numpy", "scipy", "numba", "pandas")
 WRITTEN = (tables.SCORES, tables.RESAMPLING, tables.COEFFICIENTS, tables.SELECTION)
 Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
@@ -60,14 +61,19 @@ class Line:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What ``tune`` stored. new: False when it was there already. failed: by signature, why there is none."""
+    """What ``tune`` stored. new: False when it was there already. failed: by signature, why there is none.
+
+    notes: what is to be known of the features, such as which outlines an ICC compares.
+    """
 
     study_id: str
     tune_id: str
     new: bool
     lines: tuple[Line, ...]
     failed: dict[str, str]
-    left_out: tuple[dict, ...]
+    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...] = ()
+    unscored: tuple[Unscored, ...] = ()
 
 
 def tune(store: Store, study: Study, workers: int | None, watch: Watch, run: str) -> Tuned:
@@ -88,7 +94,9 @@ def tune(store: Store, study: Study, workers: int | None, watch: Watch, run: str
         with cluster.session(workers) if workers != 0 else nullcontext():
             card = _bring_about(place, study, gathered, folder, lambda units: _ran(units, place, workers, watch))
     lines = tuple(Line(**line | {"warnings": tuple(line["warnings"])}) for line in card["lines"])
-    done = Tuned(study.name, tune_id, new, lines, card["failed"], gathered.left_out)
+    without = tuple(Unscored(**one) for one in card["unscored"])
+    notes = (*gathered.notes, *gathered.statements)
+    done = Tuned(study.name, tune_id, new, lines, card["failed"], gathered.left_out, notes, without)
     record = {"run": run, "command": "tune", "exit_code": 3 if done.failed else 0, **asdict(done)}
     write_record(store, run, record | {"study": study.model_dump(mode="json")})
     return done
@@ -157,7 +165,10 @@ def _bring_about(place: Place, study: Study, gathered: Gathered, folder: str, ru
         raise TableError(f"study {study.name}: no signature could be fitted; {next(iter(failed.values()))}")
     rows = _rows(study.name, data, outer, (kept, looked), results, won)
     lines = [_line(name, fit, data, outer, results[name], won.get(WHOLE_AT, {})) for name, fit in kept.items()]
-    return _store(place.store, folder, rows, kept, _about(study, gathered, kept, lines, failed, won))
+    found = {"lines": lines, "failed": failed, "chosen": won.get(WHOLE_AT, {}), "code": code_version()}
+    found |= {"libraries": {name: metadata.version(name) for name in LIBRARIES}}
+    found |= {"inputs": inputs_of(place.store, study, gathered)} | unscored(gathered, (kept, looked), outer, results)
+    return _store(place.store, folder, rows, kept, card_of(study, gathered, kept, found))
 
 
 def _rows(
@@ -192,11 +203,13 @@ def _line(
     name: str, fit: Fitted, data: CohortData, outer: tuple[Part, ...], results: dict[At, dict], won: dict[str, Choice]
 ) -> dict:
     first = [part for part in outer if part.repeat == 0]
-    y = np.concatenate([data.y[part.left_out] for part in first])
-    linear = np.concatenate([results[0, part.fold]["linear_predictor"] for part in first])
+    linear = np.array([v for part in first for v in results[0, part.fold]["linear_predictor"]], dtype=np.float64)
+    known = np.isfinite(linear)
+    y, linear = np.concatenate([data.y[part.left_out] for part in first])[known], linear[known]
+    areas = [result["auc_test"] for result in results.values() if result["auc_test"] is not None]
     line = Line(
         name,
-        float(np.mean([result["auc_test"] for result in results.values()])),
+        float(np.mean(areas)) if areas else float("nan"),
         auc(y, linear),
         len(y),
         int(y.sum()),
@@ -205,56 +218,6 @@ def _line(
         fit.warnings,
     )
     return asdict(line)
-
-
-def _about(
-    study: Study, gathered: Gathered, kept: dict[str, Fitted], lines: list[dict], failed: dict, won: dict
-) -> dict:
-    data = gathered.data
-    return {
-        "study_id": study.name,
-        "code": code_version(),
-        "libraries": {name: metadata.version(name) for name in LIBRARIES},
-        "sources": gathered.sources,
-        "tables": gathered.tables,
-        "patients": {name: int((data.cohort == name).sum()) for name in dict.fromkeys(data.cohort)},
-        "left_out": list(gathered.left_out),
-        "failed": failed,
-        "lines": lines,
-        "models": {name: _described(fit) for name, fit in kept.items()},
-        "chosen": won.get(WHOLE_AT, {}),
-        "statements": [*gathered.statements, *_statements(study)],
-        "signature": [signature.model_dump(mode="json") for signature in study.signature],
-        "tune": study.tune.model_dump(mode="json"),
-    }
-
-
-def _described(fit: Fitted) -> dict:
-    """What scoring a new patient takes beside the signature itself."""
-    design = fit.chosen.design if fit.chosen is not None else None
-    return {
-        "families": list(fit.settings.families),
-        "scores_of": list(fit.settings.scores_of),
-        "predictors_of": list(fit.settings.predictors_of),
-        "coding": dict(design.coding) if design else {},
-        "fills": design.fills if design else {},
-        "warnings": list(fit.warnings),
-    }
-
-
-def _statements(study: Study) -> list[str]:
-    said = [
-        "out-of-fold scores: every step, from the first filter on, was fitted without the patient who is scored",
-        "scores as published are in-sample in the training cohort and looked at the internal one: to compare only",
-    ]
-    if any(s.harmonise is not None and s.harmonise.external == "reference" for s in study.signature):
-        said.append(TRANSDUCTIVE)
-    if any(HEAD in signature.scores_of for signature in study.signature):
-        said.append(
-            "the network head's out-of-fold scores in a training part come from heads that have seen the outcomes of "
-            "the left-out fold: what is stacked on them is optimistic by that much"
-        )
-    return said
 
 
 def _store(store: Store, folder: str, rows: dict[str, list[dict]], kept: dict[str, Fitted], card: dict) -> dict:

@@ -5,7 +5,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from gc_ray.cohort.choose_scans import choose_scans
+from gc_ray.cohort.choose_scans import choose_scans, nobody_text, why_absent
 from gc_ray.errors import TableError
 from gc_ray.study_cohort import ScansSettings
 
@@ -62,3 +62,40 @@ def test_a_stated_rule_picks_one_of_several_scans():
 def test_no_scan_is_no_row():
     """A patient without a usable outline is missing, and an empty table stays one."""
     assert chosen([row("a", "P1", status="failed")]) == []
+
+
+def test_why_a_patient_was_not_chosen_is_the_first_thing_that_the_scans_lack():
+    """No outline at all, another reader's, another repeat, another phase, or none that could be used."""
+    rows = [
+        row("a", "P1", reader="R2"),
+        row("b", "P2", repeat=1),
+        row("c", "P3", phase="arterial"),
+        row("d", "P4", status="refused"),
+        row("d", "P4", reader="R2"),
+    ]
+    patients = ["P1", "P2", "P3", "P4", "P5"]
+    assert why_absent(pa.Table.from_pylist(rows), ScansSettings(phase="pv"), patients) == {
+        "P1": "no outline of reader R1",
+        "P2": "no outline of repeat 0",
+        "P3": "no outline of phase pv",
+        "P4": "its outlines were refused or failed",
+        "P5": "not in the store",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"reader": "reader1"},
+            "wanted outlines of reader R1 (scans.reader), there are outlines of reader reader1 (2)",
+        ),
+        ({"repeat": 3}, "wanted outlines of repeat 0 (scans.repeat), there are outlines of repeat 3 (2)"),
+        ({"phase": ""}, "wanted outlines of phase pv (scans.phase), there are outlines of phase none stated (2)"),
+        ({"status": "failed"}, "every outline was refused or failed; gc-ray show says why"),
+    ],
+)
+def test_where_nothing_can_be_chosen_what_was_wanted_and_what_there_is_are_named(changes, said):
+    """A setting that names no reader of the table is seen at once."""
+    rows = pa.Table.from_pylist([row("a", "P1", **changes), row("b", "P2", **changes)])
+    assert nobody_text(rows, ScansSettings(phase="pv")) == said

@@ -151,10 +151,10 @@ def test_a_word_for_nothing_is_a_level_where_the_study_says_so():
         ),
         (b"patient_id,site\nP1,A\n P1 ,B\n", r"more than once \(P1\), 1 of them at two sites"),
         (b"patient_id,age\n,4\n", r"0 stand more than once \(\), and 1 are empty"),
-        (b"id,age\nP1,3\n", "column patient_id is missing, found id, age"),
-        (b"patient_id,age,age\nP1,3,4\n", r"column\(s\) age stand twice"),
-        (b"patient_id,age\nP1,3,4\n", "cannot be read"),
-        (b"", "cannot be read"),
+        (b"id,age\nP1,3\n", r"column\(s\) patient_id missing, found id, age; did you mean 'id'"),
+        (b"patient_id,age,age\nP1,3,4\n", r"column\(s\) age occur twice"),
+        (b"patient_id,age\nP1,3,4\n", "row 2 has 3 cells, the header has 2"),
+        (b"", "the table is empty"),
     ],
 )
 def test_a_table_that_cannot_be_one_is_refused(data, message):
@@ -185,3 +185,27 @@ def test_csv_and_parquet_say_the_same():
     assert list(a.index) == ["007", "008", "009", "010"]
     assert a["time_months"].iloc[3] == 0.1 + 0.2
     assert list(source_patients(a, SETTINGS)) == [False, False, True, False]
+
+
+@pytest.mark.parametrize("other", ["a", "\uff21", " a"])
+def test_two_ways_to_type_a_site_are_two_sites_to_a_program_and_refused(other):
+    """In case, in blanks, in Unicode form: else one hospital would be in two cohorts."""
+    (text,) = texts(table(site=["A"] * 50 + [other] * 10))
+    assert "'A' (50 patients)" in text and "(10 patients)" in text
+    assert text.startswith("error: site: '")
+    assert text.endswith("differ only in case, blanks or Unicode form; write one label")
+    assert texts(table(site=["A"] * 50 + ["A2"] * 10)) == []
+
+
+def test_scanned_patients_whose_ids_do_not_meet_the_table_are_one_finding_with_the_cause():
+    """Not sixty rows to be added and sixty that have no scan."""
+    (text,) = texts(table(), {f"p{i:02d}" for i in range(N)})
+    assert text.startswith(
+        "error: no patient id is in both the scans table and the clinical table; 60 only in the scan"
+    )
+    assert "(p00, p01, p02, ..)" in text and "(P00, P01, P02, ..)" in text
+    assert "60 of them differ only in upper and lower case (p00 and P00)" in text
+    some_of_them = {f"P{i:02d}" for i in range(50)} | {f"P{i}-" for i in range(50, N)}
+    error, warning = texts(table(), some_of_them)
+    assert error.startswith("error: 10 scanned patients have no clinical row (P50-, P51-, P52-, ..); 10 of them diff")
+    assert warning.startswith("warning: 10 clinical rows have no scan")

@@ -65,10 +65,10 @@ def test_a_faulty_manifest_is_one_line_that_says_where(lines, message):
 
 
 def test_a_file_that_is_no_table_is_refused():
-    """A Parquet file with a wrong ending and an empty file are bad tables, not tracebacks."""
-    with pytest.raises(TableError, match=r"x\.parquet: wanted a CSV or Parquet scans table"):
+    """A text that is called Parquet and an empty file are bad tables, not tracebacks."""
+    with pytest.raises(TableError, match=r"x\.parquet: wanted a Parquet scans table, it is no Parquet file"):
         parse_manifest(b"scan_id", "x.parquet", "")
-    with pytest.raises(TableError, match=r"x\.csv: wanted a CSV or Parquet scans table"):
+    with pytest.raises(TableError, match=r"x\.csv: wanted column names in the first row, the table is empty"):
         parse_manifest(b"", "x.csv", "")
 
 

@@ -103,3 +103,16 @@ def test_fewer_events_than_folds_are_refused():
         TableError, match=r"in each of 10 folds, the smaller class has 9 of 59 patients; lower split\.folds"
     ):
         draw_folds(patients(50, 9)[0], SplitSettings(folds=10))
+
+
+@pytest.mark.parametrize(
+    ("named", "hint"), [("b", "write B as the table does"), ("B ", "write B"), ("C", "mend split")]
+)
+def test_an_external_site_that_no_patient_has_is_refused_with_the_sites_there_are(named, hint):
+    """A site typed in another way would leave its patients in the training cohort."""
+    with pytest.raises(TableError) as error:
+        draw_cohorts(*patients(60, 30), SplitSettings(external_sites=(named,)))
+    assert f"split.external_sites names {named}, of which no patient is eligible; the table's sites are A, B" in str(
+        error.value
+    )
+    assert hint in str(error.value)

@@ -208,3 +208,11 @@ def test_every_option_that_cannot_be_is_refused(call, message):
     """The message names what was wanted."""
     with pytest.raises(TableError, match=message):
         call()
+
+
+@pytest.mark.parametrize("value", ["1e2147483648", "1e400", np.inf])
+def test_an_infinite_number_of_table_one_is_refused(value):
+    """Also as text, on which pandas' own parser ends the process."""
+    frame = pd.DataFrame({"group": [0, 0, 1, 1], "x": pd.Series(["1", "2", "3", value], dtype=object)})
+    with pytest.raises(TableError, match="table one: x holds an infinite number"):
+        ev.table_one(frame, "group", {"x": "continuous"})

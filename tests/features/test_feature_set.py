@@ -31,8 +31,8 @@ def test_guo2025_is_pyradiomics_ct_on_a_window():
     """The two presets differ in the section gc_ray alone."""
     plain, windowed = feature_set("pyradiomics-ct"), feature_set("guo2025")
     assert windowed.names == plain.names
-    assert windowed.settings | {"gc_ray": {}} == plain.settings
-    assert windowed.settings["gc_ray"] == {
+    assert windowed.settings | {"gc_ray": plain.settings["gc_ray"]} == plain.settings
+    assert windowed.settings["gc_ray"] == plain.settings["gc_ray"] | {
         "pixel_type": "float32",
         "clip_hu": [-1024.0, 1024.0],
         "window_hu": {"level": 50.0, "width": 350.0},
@@ -145,3 +145,62 @@ def test_tolerances_of_itk_stay_as_they_are(parameter_file):
     wanted = feature_set(parameter_file({"setting": {"geometryTolerance": 0.5}}))
     assert wanted.settings["setting"]["geometryTolerance"] == 0.5
     assert sitk.ProcessObject.GetGlobalDefaultCoordinateTolerance() == before
+
+
+def test_the_limit_of_grey_levels_is_a_setting_of_every_set(parameter_file):
+    """2,000 unless a file says otherwise, stated in the settings and so in the hash."""
+    sections = {
+        "as it is": {},
+        "own": {"gc_ray": {"max_grey_levels": 300}},
+        "ibsi": {"ibsi": {"max_grey_levels": 300}},
+    }
+    found = {name: feature_set(parameter_file(section)) for name, section in sections.items()}
+    limits = {name: of.settings["gc_ray"]["max_grey_levels"] for name, of in found.items()}
+    assert limits == {"as it is": 2000, "own": 300, "ibsi": 300}
+    assert len({of.settings_json() for of in found.values()}) == 3
+    for name in (*PRESETS, "ibsi-digital", "ibsi-a", "ibsi-ct"):
+        assert feature_set(name).settings["gc_ray"]["max_grey_levels"] == 2000
+
+
+@pytest.mark.parametrize("limit", [0, -1, 2000.0, "2000", True, None, 65536])
+def test_a_limit_that_is_no_number_of_levels_is_refused(limit, parameter_file):
+    """A whole number from 1 to 65,535; beyond, a matrix alone would take 200 GB."""
+    for section in ("gc_ray", "ibsi"):
+        with pytest.raises(StudyError, match=r"max_grey_levels.* 1 to 65535"):
+            feature_set(parameter_file({section: {"max_grey_levels": limit}}))
+
+
+def test_more_bins_than_the_limit_are_refused_before_any_scan(parameter_file):
+    """A number of bins is known beforehand, for all images or for those of one filter."""
+    everywhere = {"setting": {"binCount": 2001}}
+    of_a_filter = {"imageType": {"Original": {}, "Square": {"binCount": 500}}, "gc_ray": {"max_grey_levels": 400}}
+    for settings, message in (
+        (everywhere, "binCount of Original wants at most 2,000"),
+        (of_a_filter, "binCount of Square wants at most 400"),
+    ):
+        with pytest.raises(StudyError, match=message):
+            feature_set(parameter_file(settings))
+    feature_set(parameter_file({**everywhere, "gc_ray": {"max_grey_levels": 2001}}))
+    feature_set(parameter_file({**everywhere, "featureClass": {"firstorder": None}}))  # these need no matrix
+
+
+@pytest.mark.parametrize("text", [".inf", ".nan", "'25'"])
+@pytest.mark.parametrize("name", ["binWidth", "normalizeScale", "sigma", "resampledPixelSpacing", "resegmentRange"])
+def test_a_setting_that_is_no_finite_number_is_refused(name, text, tmp_path):
+    """PyRadiomics' schema lets infinity, NaN and numbers in quotes pass; each would end a run with a traceback."""
+    given = text if name in ("binWidth", "normalizeScale") else f"[{text}, 1, 2]"
+    path = tmp_path / "wrong.yaml"
+    for written in (f"setting: {{{name}: {given}}}", f"imageType: {{LoG: {{{name}: {given}}}}}"):
+        path.write_text(written)
+        with pytest.raises(StudyError, match=rf"{name} wants a (finite )?number|resegmentRange wants 1 or 2"):
+            feature_set(str(path))
+
+
+@pytest.mark.parametrize("window", [".inf", ".nan"])
+def test_a_window_that_is_not_finite_is_refused(window, tmp_path):
+    """It could not be written into the settings, and an integer image has no such value."""
+    path = tmp_path / "wrong.yaml"
+    for written in (f"clip_hu: [-1000, {window}]", f"window_hu: {{level: {window}, width: 400}}"):
+        path.write_text(f"gc_ray: {{{written}}}")
+        with pytest.raises(StudyError, match="section gc_ray wants"):
+            feature_set(str(path))

@@ -8,8 +8,11 @@ import radiomics
 import SimpleITK as sitk
 from radiomics import cMatrices, imageoperations
 
+from gc_ray.features import texture
+from gc_ray.features.extract import _class_features
 from gc_ray.features.feature_set import feature_set
 from gc_ray.features.kernels_texture import DIRECTIONS, neighbourhoods, zones
+from gc_ray.features.messages import collected_messages
 from gc_ray.features.prepare import prepare
 from gc_ray.features.texture import Picture, Region, covers, region_of, texture_calculator
 
@@ -30,7 +33,7 @@ def counted(box, inside):
     region, greys = Region(inside), int(box[inside].max())
     spread = region.spread(box[inside])
     found = neighbourhoods(spread, region.at, region.steps, greys, max(inside.shape))
-    return *found, zones(spread, region.at, region.steps)
+    return *found, zones(spread, region.at, region.steps, 4)
 
 
 @pytest.mark.parametrize("filled", [0.05, 0.4, 0.9, 1.0])
@@ -99,6 +102,56 @@ def test_settings_of_levels_are_obeyed(name, own):
     assert_same_class(name, *images(values, inside), own)
 
 
+@pytest.mark.parametrize("dimension", [0, 1, 2])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_zones_in_slices_equal_pyradiomics_to_the_bit(shape, dimension):
+    """Zones end at their slice with force2D; they are counted here, without a column for each size there could be."""
+    own = {"binWidth": 1.5, "force2D": True, "force2Ddimension": dimension}
+    for seed, filled in enumerate((0.3, 0.9, 1.0)):
+        image, roi = images(*random_box(seed, shape, 3, filled))
+        if sorted(np.delete(shape, dimension))[-1] > 1:
+            assert_same_class("glszm", image, roi, own)
+            continue
+        with pytest.raises(ValueError, match="no voxel has a neighbour"):  # PyRadiomics has no answer either
+            texture_calculator("glszm", Picture(image, roi, region_of(roi), own))
+
+
+@pytest.mark.parametrize("own", [{}, {"symmetricalGLCM": False}])
+@pytest.mark.parametrize("shape", [(9, 11, 13), (1, 12, 10), (1, 1, 15), (2, 2, 2)])
+def test_large_matrices_one_direction_at_a_time_give_the_same_features(shape, own, monkeypatch):
+    """Memory of one direction instead of all; sums in another order differ in their last digits."""
+    box, inside = random_box(8, shape, 20, 0.5)
+    picture = Picture(*images(box, inside), Region(inside), {"binWidth": 1, "label": 1} | own)
+    features = [name for name, old in radiomics.getFeatureClasses()["glcm"].getFeatureNames().items() if not old]
+    with collected_messages():
+        together = dict(_class_features("glcm", features, picture))
+        monkeypatch.setattr(texture, "MATRICES_BYTES", 0)
+        one_by_one = dict(_class_features("glcm", features, picture))
+    assert list(one_by_one) == features
+    assert one_by_one == pytest.approx(together, rel=1e-12, abs=1e-12)
+
+
+def test_large_matrices_without_a_pair_have_no_features(monkeypatch):
+    """Specks that do not touch: a reason and no 0, whichever way."""
+    inside = np.zeros((9, 9, 9), bool)
+    inside[::4, ::4, ::4] = True
+    picture = Picture(*images(np.arange(729).reshape(9, 9, 9), inside), Region(inside), {"binWidth": 1})
+    monkeypatch.setattr(texture, "MATRICES_BYTES", 0)
+    found = dict(_class_features("glcm", ["Contrast", "Idm"], picture))
+    assert all("not finite" in reason for reason in found.values())
+
+
+def test_many_levels_in_one_direction_have_the_features_of_pyradiomics():
+    """Above 256 levels a single matrix is summed in another order than PyRadiomics': 1e-12."""
+    rng = np.random.default_rng(4)
+    image, roi = images(rng.permutation(400).reshape(1, 1, 400), np.ones((1, 1, 400), bool))
+    ours = texture_calculator("glcm", Picture(image, roi, region_of(roi), {"binWidth": 1}))
+    theirs = radiomics.getFeatureClasses()["glcm"](image, roi, binWidth=1)
+    theirs._initCalculation()
+    for key, value in theirs.coefficients.items():
+        np.testing.assert_allclose(ours.coefficients[key], value, rtol=1e-12, atol=1e-15, err_msg=key)
+
+
 @pytest.mark.parametrize("name", ["glrlm", "glszm", "gldm", "ngtdm"])
 def test_distant_voxels_on_a_line_keep_its_direction(name):
     """Two voxels of one line with a gap: PyRadiomics counts runs of one there, and none where each line has one."""
@@ -124,8 +177,10 @@ def test_real_scans_equal_pyradiomics_to_the_bit(name, scan):
 )
 def test_other_neighbourhoods_are_left_to_pyradiomics(own):
     """What the kernels do not count they do not claim."""
-    assert covers({}) and covers({"distances": [1], "weightingNorm": None, "gldm_a": 0, "force2D": False})
-    assert not covers(own)
+    assert covers("glcm", {}) and covers(
+        "glcm", {"distances": [1], "weightingNorm": None, "gldm_a": 0, "force2D": False}
+    )
+    assert not covers("glcm", own)
 
 
 def test_levels_of_values_with_nan_are_those_of_pyradiomics():

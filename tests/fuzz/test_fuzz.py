@@ -3,7 +3,10 @@
 import pytest
 
 INPUTS = 200
-NAMES = ("series", "seg", "rtstruct", "nifti", "nrrd-mha", "manifest", "clinical", "study", "bundle")
+NAMES = (
+    *("series", "seg", "rtstruct", "contours", "nifti", "nrrd-mha", "seg-nrrd"),
+    *("manifest", "clinical", "features", "scores", "study", "bundle", "numbers"),
+)
 
 
 def test_every_parser_is_tried():

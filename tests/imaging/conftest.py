@@ -7,6 +7,7 @@ import highdicom as hd
 import numpy as np
 import pytest
 from pydicom import Dataset
+from pydicom.config import disable_value_validation
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.sr.codedict import codes
@@ -91,14 +92,17 @@ def rtstruct(tmp_path: Path) -> Callable[..., Path]:
             drawn.ReferencedROINumber, drawn.ContourSequence = number, DicomSequence()
             for kind, points in contours:
                 item = Dataset()
-                item.ContourGeometricType, item.NumberOfContourPoints = kind, len(points)
+                with disable_value_validation():  # spellings that occur in files and are no defined terms
+                    item.ContourGeometricType = kind
+                item.NumberOfContourPoints = len(points)
                 item.ContourData = [f"{v:.6f}" for v in np.ravel(points)]
                 item.ContourImageSequence = DicomSequence([_reference(uid) for uid in images])
                 drawn.ContourSequence.append(item)
             data.StructureSetROISequence.append(roi)
             data.ROIContourSequence.append(drawn)
         path = tmp_path / "RS.dcm"
-        data.save_as(path, enforce_file_format=True)
+        with disable_value_validation():
+            data.save_as(path, enforce_file_format=True)
         return path
 
     return write
@@ -121,6 +125,16 @@ def box() -> Callable[..., np.ndarray]:
         )
 
     return corners
+
+
+@pytest.fixture
+def line() -> Callable[..., np.ndarray]:
+    """The contour (n, 3) in mm through continuous x, y voxel indices on slice k."""
+
+    def points(k: int, *at: tuple[float, float]) -> np.ndarray:
+        return np.array(ORIGIN) + np.array(SPACING) * [(x, y, k) for x, y in at]
+
+    return points
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from gc_ray.errors import MaskError, ScanError
-from gc_ray.imaging.damage import check_voxel_file
+from gc_ray.imaging.nifti import open_nifti
 from gc_ray.imaging.read import list_rois, read_ct, survey_ct
 
 
@@ -80,19 +80,23 @@ def test_big_endian_and_nifti_2_headers_are_understood(image, tmp_path):
     nifti[:4] = np.frombuffer(np.array(348, ">i4").tobytes(), np.uint8)
     nifti[40:56] = np.frombuffer(np.array([3, 4, 3, 2, 1, 1, 1, 1], ">i2").tobytes(), np.uint8)
     nifti[70:74] = np.frombuffer(np.array([4, 16], ">i2").tobytes(), np.uint8)
+    nifti[76:108] = np.frombuffer(np.ones(8, ">f4").tobytes(), np.uint8)
     nifti[108:112] = np.frombuffer(np.array(352, ">f4").tobytes(), np.uint8)
+    nifti[344:347] = np.frombuffer(b"n+1", np.uint8)
     second = np.zeros(544, np.uint8)
     second[:4] = np.frombuffer(np.array(540, "<i4").tobytes(), np.uint8)
     second[12:16] = np.frombuffer(np.array([4, 16], "<i2").tobytes(), np.uint8)
     second[16:80] = np.frombuffer(np.array([3, 4, 3, 2, 1, 1, 1, 1], "<i8").tobytes(), np.uint8)
+    second[4:12] = np.frombuffer(b"n+2\0\r\n\x1a\n", np.uint8)
+    second[104:168] = np.frombuffer(np.ones(8, "<f8").tobytes(), np.uint8)
     second[168:176] = np.frombuffer(np.array(544, "<i8").tobytes(), np.uint8)
     for header in (nifti.tobytes(), second.tobytes()):
         for name, pack in (("a.nii", bytes), ("a.nii.gz", gzip.compress)):
             (tmp_path / name).write_bytes(pack(header + bytes(48)))
-            check_voxel_file(tmp_path / name)
+            open_nifti(tmp_path / name).read()
             (tmp_path / name).write_bytes(pack(header + bytes(47)))
             with pytest.raises(ScanError, match="1 bytes of voxels are missing"):
-                check_voxel_file(tmp_path / name)
+                open_nifti(tmp_path / name).read()
 
 
 def test_survey_needs_no_voxels(image, tmp_path):

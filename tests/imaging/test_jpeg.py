@@ -4,9 +4,10 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.encaps import encapsulate, get_frame
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from gc_ray.errors import ScanError
-from gc_ray.imaging.jpeg import check_jpeg
+from gc_ray.imaging.jpeg import SAMPLED, Sample, check_jpeg, sample_of
 from gc_ray.imaging.pixels import read_slice_hu
 
 SHAPE, WIDTH = (36, 40), 2
@@ -96,3 +97,44 @@ def test_damage_behind_the_head_is_the_decoders(data, tmp_path):
         assert read_slice_hu(tmp_path / "slice.dcm").shape == (one.Rows, one.Columns)
     except ScanError as refusal:
         assert "cannot be decoded" in str(refusal)
+
+
+SIZ = b"\xff\x4f\xff\x51" + bytes(38)  # start of a JPEG 2000 codestream, up to the first component's depth
+
+
+@pytest.mark.parametrize(
+    ("head", "syntax", "sample"),
+    [
+        (stream(frame(bits=12), segment(0xC4, TABLE)), JPEGLosslessSV1, Sample(12, None)),
+        (
+            stream(segment(0xFE, b"x"), frame(bits=16)).replace(b"\xff\xc3", b"\xff\xf7"),
+            JPEGLSLossless,
+            Sample(16, None),
+        ),
+        (SIZ + b"\x0b", JPEG2000Lossless, Sample(12, False)),
+        (SIZ + b"\x8f", JPEG2000Lossless, Sample(16, True)),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0\0\0\0jp2c" + SIZ + b"\x0d", JPEG2000Lossless, Sample(14, False)),
+    ],
+)
+def test_a_stream_tells_bits_and_sign_of_its_samples(head, syntax, sample):
+    """JPEG and JPEG-LS know no sign; RLE and plain pixels are whole cells."""
+    assert sample_of(head, syntax) == sample
+    assert syntax in SAMPLED
+    assert not SAMPLED & {RLELossless, ExplicitVRLittleEndian}
+
+
+@pytest.mark.parametrize(
+    ("head", "syntax"),
+    [
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0\0\0\0jp2h" + SIZ, JPEG2000Lossless),
+        (b"", JPEG2000Lossless),
+        (SIZ, JPEG2000Lossless),
+        (b"\xff\xd8", JPEGLSLossless),
+        (stream(segment(0xFE, b"x")), JPEGLSLossless),
+        (bytes(50), JPEGLosslessSV1),
+    ],
+)
+def test_a_stream_that_tells_nothing_is_refused(head, syntax):
+    """Soon: boxes without a length would keep pydicom walking for ever."""
+    with pytest.raises((ValueError, IndexError)):
+        sample_of(head, syntax)

@@ -108,9 +108,14 @@ def test_another_grid_is_refused_from_the_header(write, labels, header, pattern)
         survey_mask(path, "1", CT)
 
 
-def test_another_size_is_refused(write, labels):
-    """A cropped mask has no place of its own on the CT's grid."""
-    assert_refused(write(labels[1:]), "1", r"size \(12, 10, 7\) where the CT has \(12, 10, 8\) voxels")
+def test_a_voxel_exact_part_of_the_grid_is_padded_with_a_note(write, labels):
+    """Cropped tools' masks: same spacing and axes, origin on a voxel centre of the CT, no voxel outside."""
+    path = write(labels[1:, 2:, 3:8], origin=tuple(float(v) for v in GRID.index_to_mm(np.array([3, 2, 1]))))
+    read = read_mask(path, "1", CT)
+    assert np.array_equal(read.mask.array, labels == 1)
+    assert read.mask.grid is CT.grid
+    assert "covers a part of the CT's grid ((5, 8, 7) voxels from (3, 2, 1) on), cropped" in read.notes.repairs[0]
+    assert survey_mask(path, "1", CT).repairs == read.notes.repairs
 
 
 def test_rounding_of_the_origin_is_mended_with_a_note(write, labels):

@@ -9,7 +9,13 @@ import SimpleITK as sitk
 from gc_ray.errors import ScanError
 from gc_ray.imaging.grid import Grid
 from gc_ray.imaging.itk import image_of
-from gc_ray.imaging.resample import SPLINE_MARGIN_VOXELS, pyradiomics_grid, resample_mask, resample_volume
+from gc_ray.imaging.resample import (
+    SPLINE_MARGIN_VOXELS,
+    check_size,
+    pyradiomics_grid,
+    resample_mask,
+    resample_volume,
+)
 from gc_ray.imaging.volume import Mask, Volume
 
 FULL = Grid((150, 140, 60), (0.7, 0.7, 2.5), (-31.5, 12.25, 7.0), (-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0))
@@ -117,3 +123,12 @@ def test_outside_the_scan_is_zero_hu():
     grid = Grid((3, 1, 1), (1.0, 1.0, 1.0), (-1.0, 2.0, 2.0))
     volume = Volume(np.full((5, 5, 5), 77, np.float32), Grid((5, 5, 5), (0.9, 0.9, 0.9)))
     assert resample_volume(volume, grid).array.ravel().tolist() == [0, 77, 77]
+
+
+def test_a_grid_of_more_voxels_than_any_ct_is_refused_before_memory_is_taken():
+    """A header in metres instead of millimetres makes a thousand times as many voxels along each axis."""
+    metres = Grid((40, 40, 40), (700.0, 700.0, 700.0))
+    fine = pyradiomics_grid(metres, ((10, 10, 10), (5, 5, 5)), (1, 1, 1), 10)
+    with pytest.raises(ScanError, match=r"from 700 x 700 x 700 mm to 1 x 1 x 1 mm makes 3521 x 3521 x 3521 voxels"):
+        check_size(fine, metres)
+    check_size(metres, metres)

@@ -7,7 +7,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from gc_ray.imaging.read import list_rois, read_mask, survey_ct
+from gc_ray.imaging.read import list_rois, read_mask, survey_ct, survey_mask
 
 CLOSED = "CLOSED_PLANAR"
 
@@ -42,11 +42,92 @@ def test_regions_are_chosen_by_name_or_number(rtstruct, box, images, ct, assert_
 
 
 def test_a_repeated_contour_does_not_cancel_itself(rtstruct, box, images, ct):
-    """By the even-odd rule two equal contours would leave nothing: the copy is dropped and told."""
-    path = rtstruct({"GTV": [(CLOSED, box(1, 3, 8, 2, 5))] * 2}, images=images)
-    read = read_mask(path, None, ct)
+    """By the even-odd rule two equal contours would leave nothing: the copy is dropped, the note says which."""
+    once = box(1, 3, 8, 2, 5)
+    copies = [(CLOSED, once), (CLOSED, once[::-1]), (CLOSED, np.roll(once, 1, axis=0))]
+    read = read_mask(rtstruct({"GTV": [*copies, (CLOSED, box(2, 3, 8, 2, 5))]}, images=images), None, ct)
+    assert read.mask.voxels == 48
+    assert read.notes.repairs == ("RS.dcm: ROI 'GTV': contours 2-3 on slice 1 dropped: duplicate of another contour",)
+
+
+def test_contours_of_a_slice_are_combined_by_their_type(rtstruct, box, images, ct):
+    """CLOSED_PLANAR unites what overlaps, CLOSEDPLANAR_XOR cuts it out; a hole is a hole in both."""
+    overlapping = [box(1, 2, 9, 2, 9), box(1, 6, 15, 5, 12), box(2, 2, 15, 2, 12), box(2, 4, 7, 4, 9)]
+    for kind, voxels in ((CLOSED, 64 + 80 - 20 + 130), ("CLOSEDPLANAR_XOR", 64 + 80 - 40 + 130)):
+        read = read_mask(rtstruct({"GTV": [(kind, c) for c in overlapping]}, images=images), None, ct)
+        assert read.mask.voxels == voxels
+        assert any("contours 1-2 on slice 1 overlapping" in note for note in read.notes.repairs) == (kind == CLOSED)
+
+
+@pytest.mark.parametrize("spelling", ["CLOSED_PLANAR_XOR", "closedplanar_xor", "CLOSEDPLANAR_XOR "])
+def test_other_spellings_of_exclusive_contours_are_read(rtstruct, box, images, ct, spelling):
+    """Tools write the term with two underscores, in small letters, or with a blank."""
+    contours = [(spelling, box(1, 2, 9, 2, 9)), (spelling, box(1, 6, 15, 5, 12))]
+    assert read_mask(rtstruct({"GTV": contours}, images=images), None, ct).mask.voxels == 64 + 80 - 40
+    planar = [("INTERPOLATED_PLANAR", c) for _, c in contours]
+    assert read_mask(rtstruct({"GTV": planar}, images=images), None, ct).mask.voxels == 64 + 80 - 20
+
+
+def test_both_types_of_closed_contours_in_one_region_are_refused(rtstruct, box, images, ct, assert_refused):
+    """Which contours would be holes cannot be told (DICOM PS3.3, C.8.8.6.3, wants one type)."""
+    contours = [(CLOSED, box(1, 2, 9, 2, 9)), ("CLOSEDPLANAR_XOR", box(2, 6, 15, 5, 12))]
+    path = rtstruct({"GTV": contours, "other": contours[:1]}, images=images)
+    assert_refused(path, "GTV", ct, "1 of 2 contours are CLOSEDPLANAR_XOR, the others CLOSED_PLANAR; .*export the")
+    assert read_mask(path, "other", ct).mask.voxels == 64
+
+
+def test_a_contour_that_fills_no_voxel_is_named_with_its_slice(rtstruct, box, line, images, ct, assert_refused):
+    """Smaller than a voxel and between centres; a region of such contours alone is empty."""
+    tiny = line(3, (5.2, 5.2), (5.8, 5.2), (5.8, 5.8), (5.2, 5.8))
+    read = read_mask(rtstruct({"GTV": [(CLOSED, box(2, 3, 8, 2, 5)), (CLOSED, tiny)]}, images=images), None, ct)
     assert read.mask.voxels == 24
-    assert "1 contour(s) dropped: an exact duplicate" in read.notes.repairs[0]
+    assert read.notes.repairs == (
+        "RS.dcm: ROI 'GTV': contour 2 on slice 3 too small: enclosing no voxel centre, filling no voxel",
+    )
+    assert_refused(rtstruct({"GTV": [(CLOSED, tiny)]}, images=images), None, ct, "ROI 'GTV' is empty: no voxels")
+
+
+@pytest.mark.parametrize("kind", [CLOSED, "CLOSEDPLANAR_XOR"])
+def test_contours_traced_from_voxels_keep_the_voxels_on_their_lines(rtstruct, line, images, ct, kind):
+    """All run from centre to centre, as OpenCV draws: holes lose their line; voxels and lines of voxels count."""
+    outer, hole = line(1, (3, 2), (9, 2), (9, 8), (3, 8)), line(1, (5, 4), (7, 4), (7, 6), (5, 6))
+    contours = [(kind, c) for c in (line(2, (4, 4)), outer, hole, line(2, (6, 5), (6, 9)))]
+    read = read_mask(rtstruct({"GTV": contours}, images=images), None, ct)
+    wanted = np.zeros((6, 16, 20), np.uint8)
+    wanted[1, 2:9, 3:10] = wanted[2, 4, 4] = wanted[2, 5:10, 6] = 1
+    wanted[1, 5, 6] = 0
+    assert np.array_equal(read.mask.array, wanted)
+    assert read.notes.repairs == ()
+    assert "from voxel centre to voxel centre, as traced from voxels" in read.notes.remarks[0]
+
+
+def test_contours_through_voxel_centres_are_noted(rtstruct, box, line, images, ct):
+    """Where not all were traced from voxels, their lines are no part of the region: the note counts the voxels."""
+    through = line(1, (3, 2), (9, 2), (9, 8), (3, 8))
+    read = read_mask(rtstruct({"GTV": [(CLOSED, through), (CLOSED, box(2, 3, 8, 2, 5))]}, images=images), None, ct)
+    assert read.mask.voxels == 36 + 24
+    assert read.notes.repairs == (
+        "RS.dcm: ROI 'GTV': contour 1 on slice 1 through voxel centres: 13 of the 24 voxels on the line not counted",
+    )
+
+
+def test_regions_with_one_number_are_refused(rtstruct, box, images, ct, assert_refused):
+    """Contours name their region by its number: those of two regions cannot be told apart."""
+    path = rtstruct({"GTV": [(CLOSED, box(1, 3, 8, 2, 5))], "liver": [(CLOSED, box(2, 3, 8, 2, 5))]}, images=images)
+    data = pydicom.dcmread(path)
+    data.StructureSetROISequence[1].ROINumber = 1
+    data.save_as(path)
+    assert_refused(path, "GTV", ct, "ROI 'GTV': several ROIs have its number 1; export")
+
+
+def test_looking_and_reading_say_the_same(rtstruct, box, images, ct, assert_refused):
+    """A structure set is all header: `check` finds what `extract` finds, an empty or too small region, too."""
+    contours = [(CLOSED, box(k, 3, 8, 2, 5)) for k in (1, 1, 4)] + [(CLOSED, box(4, 5, 12, 3, 9))]
+    path = rtstruct({"GTV": contours}, images=images)
+    assert len(read_mask(path, None, ct).notes.repairs) == 3
+    assert survey_mask(path, None, ct).repairs == read_mask(path, None, ct).notes.repairs
+    small = rtstruct({"GTV": [(CLOSED, box(1, 3, 5, 2, 4))]}, images=images)
+    assert_refused(small, None, ct, "has 9 voxels, too small: wanted 10")
 
 
 def test_points_and_open_lines_are_dropped_with_a_note(rtstruct, box, images, ct, assert_refused):
@@ -57,6 +138,8 @@ def test_points_and_open_lines_are_dropped_with_a_note(rtstruct, box, images, ct
     assert read.mask.voxels == 24
     assert "2 contour(s) dropped: a point or fewer than 3 points" in read.notes.repairs[0]
     assert "1 contour(s) dropped: open, not closed" in read.notes.repairs[1]
+    unknown = read_mask(rtstruct({"GTV": [(CLOSED, area), ("SPLINE", area)]}, images=images), None, ct)
+    assert "1 contour(s) dropped: of no known geometric type" in unknown.notes.repairs[0]
     assert_refused(rtstruct({"GTV": odd}, images=images), None, ct, "ROI 'GTV' is empty: no closed contours")
 
 

@@ -1,5 +1,6 @@
 """DICOM SEG objects of every kind on the grid of their CT."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from gc_ray.errors import MaskError
-from gc_ray.imaging.read import list_rois, read_ct, read_mask, survey_ct
+from gc_ray.imaging.read import list_rois, read_ct, read_mask, survey_ct, survey_mask
 
 
 @pytest.fixture
@@ -101,6 +102,94 @@ def test_cropped_segmentation_lands_on_its_voxels(seg, slices, ct, region, asser
         group.PlanePositionSequence[0].ImagePositionPatient[0] += 0.25
     data.save_as(path)
     assert_refused(path, None, ct, "frame 1 lies off the grid: shifted by a part of a voxel")
+
+
+def turned_seg(path, rows, columns, flips, shape=None, first=(0, 0, 0)):
+    """Rewrite a SEG: frames whose rows run along CT axis ``rows`` and columns along ``columns``, some reversed.
+
+    flips: by axis. shape: (x, y, z) of the part that frames cover from voxel ``first`` on, else the whole CT.
+    """
+    data = pydicom.dcmread(path)
+    heights = [g.PlanePositionSequence[0].ImagePositionPatient[2] for g in data.PerFrameFunctionalGroupsSequence]
+    whole = np.zeros((20, 16, 6), np.uint8)  # x, y, z
+    for frame, height in zip(data.pixel_array, heights, strict=True):
+        whole[:, :, round((float(height) - 100) / 2)] = frame.T
+    spacing, origin, fixed = (0.5, 0.75, 2.0), (-10.0, 5.0, 100.0), 3 - rows - columns
+    shape = shape or whole.shape
+    padded = np.zeros(np.maximum(whole.shape, np.add(first, shape)), np.uint8)
+    padded[:20, :16, :6] = whole
+    part = padded[tuple(slice(a, a + n) for a, n in zip(first, shape, strict=True))]
+    cosines = np.zeros((2, 3))
+    cosines[0, rows], cosines[1, columns] = (-1 if flips[rows] else 1), (-1 if flips[columns] else 1)
+    groups, frames = [], []
+    for k in range(shape[fixed]):
+        frame = part.take(k, fixed)
+        frame = frame if columns < rows else frame.T
+        frame = frame[:: -1 if flips[columns] else 1, :: -1 if flips[rows] else 1]
+        index = np.array(first) + [shape[a] - 1 if flips[a] and a != fixed else 0 for a in range(3)]
+        index[fixed] = first[fixed] + k
+        group = deepcopy(data.PerFrameFunctionalGroupsSequence[0])
+        group.PlanePositionSequence[0].ImagePositionPatient = [
+            float(o + s * i) for o, s, i in zip(origin, spacing, index, strict=True)
+        ]
+        groups.append(group)
+        frames.append(frame)
+    shared = data.SharedFunctionalGroupsSequence[0]
+    shared.PlaneOrientationSequence[0].ImageOrientationPatient = cosines.ravel().tolist()
+    shared.PixelMeasuresSequence[0].PixelSpacing = [spacing[columns], spacing[rows]]
+    data.Rows, data.Columns = frames[0].shape
+    data.NumberOfFrames = len(frames)
+    data.PerFrameFunctionalGroupsSequence = groups[::-1]
+    data.PixelData = np.packbits(np.stack(frames[::-1]).ravel(), bitorder="little").tobytes()
+    data.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)])
+@pytest.mark.parametrize("flips", [(False,) * 3, (True, False, True), (False, True, False), (True, True, True)])
+def test_axes_that_run_another_way_are_an_exact_index_flip(seg, slices, ct, region, rows, columns, flips):
+    """IDC, dcmqi and highdicom write arrays in any orientation: every voxel comes back, with a note."""
+    path = turned_seg(seg(region, slices, "BINARY", ["Tumour"]), rows, columns, flips)
+    read = read_mask(path, None, ct)
+    assert np.array_equal(read.mask.array, region)
+    told = [note for note in read.notes.repairs if "exact index flip, values equal" in note]
+    assert len(told) == ((rows, columns) != (0, 1) or flips[0] or flips[1])
+    assert survey_mask(path, None, ct).repairs == read.notes.repairs
+
+
+@pytest.mark.parametrize("flips", [(False,) * 3, (True, True, False)])
+def test_frames_of_a_part_are_padded_with_a_remark(seg, slices, ct, region, flips):
+    """Cropped to the region, also with axes reversed."""
+    path = turned_seg(seg(region, slices, "BINARY", ["Tumour"]), 0, 1, flips, (17, 11, 3), (2, 1, 1))
+    read = read_mask(path, None, ct)
+    assert np.array_equal(read.mask.array, region)
+    assert "frames of 11 x 17 pixels where the CT has 16 x 20, padded with 0" in str(read.notes.remarks)
+
+
+def test_frames_beyond_the_ct_are_cropped_when_they_hold_nothing_there(seg, slices, ct, region, save):
+    """A SEG of a longer scan or a larger field of view; one voxel outside refuses it."""
+    path = turned_seg(seg(region, slices, "BINARY", ["Tumour"]), 0, 1, (False,) * 3, (23, 18, 8))
+    read = read_mask(path, None, ct)
+    assert np.array_equal(read.mask.array, region)
+    assert "reaches beyond the CT, where the region must have no voxel; cropped to the CT" in read.notes.repairs[0]
+    data = pydicom.dcmread(path)
+    bits = np.unpackbits(np.frombuffer(data.PixelData, np.uint8), bitorder="little")
+    bits[0] = 1  # of the frame written first, which lies above the CT
+    data.PixelData = np.packbits(bits, bitorder="little").tobytes()
+    data.save_as(path)
+    with pytest.raises(MaskError, match="ROI 'Tumour': 1 of its voxels lie outside the volume"):
+        read_mask(path, None, ct)
+
+
+def test_frames_in_several_orientations_are_refused(seg, slices, ct, region, assert_refused):
+    """One segment, one stack."""
+    path = turned_seg(seg(region, slices, "BINARY", ["Tumour"]), 0, 1, (False,) * 3)
+    data = pydicom.dcmread(path)
+    group, shared = data.PerFrameFunctionalGroupsSequence[0], data.SharedFunctionalGroupsSequence[0]
+    group.PlaneOrientationSequence = deepcopy(shared.PlaneOrientationSequence)
+    group.PlaneOrientationSequence[0].ImageOrientationPatient = [-1, 0, 0, 0, 1, 0]
+    data.save_as(path)
+    assert_refused(path, None, ct, "has frames in several orientations")
 
 
 def test_another_patients_segmentation_is_refused(seg, slices, ct, region, assert_refused):

@@ -77,7 +77,7 @@ def test_other_objects_and_files_are_left_out_with_a_remark(slices, save):
     scan = read_ct(folder)
     assert scan.volume.grid.size[2] == 6
     assert scan.notes.remarks == (
-        "skipped DICOM objects that are no CT images: CT 1",
+        "skipped DICOM objects that are no CT images: Secondary Capture Image (modality CT) 1",
         "ignored files that are no DICOM: .txt 1, DICOMDIR 1, README 1, hidden 2",
     )
 
@@ -104,6 +104,20 @@ def test_names_of_usual_companions_do_not_swallow_slices(slices, save):
     assert survey_ct(save(slices, [f"version{k}.dcm" for k in range(6)])).grid.size[2] == 6
 
 
+def test_pictures_stored_as_ct_in_another_series_are_left_out_with_a_repair_note(slices, save):
+    """A dose report has no position, a screen in colour is no slice: they make no second series, unlike slices."""
+    report, screen = place(slices[0], 0), place(slices[0], 0)
+    report.SeriesInstanceUID, screen.SeriesInstanceUID = "1.2.8", "1.2.9"
+    del report.ImagePositionPatient
+    screen.SamplesPerPixel, screen.PhotometricInterpretation = 3, "RGB"
+    scan = read_ct(save([*slices, report, screen]))
+    assert scan.volume.grid.size[2] == 6
+    assert scan.notes.repairs == ("left out 2 CT image(s) of other series without position or in colour",)
+    assert_refused(save([report], folder="alone"), r"000\.dcm: a single slice")
+    report.SeriesInstanceUID = slices[0].SeriesInstanceUID
+    assert_refused(save([*slices, report]), r"006\.dcm: ImagePositionPatient is missing")
+
+
 def test_empty_missing_and_foreign_folders_are_refused(tmp_path, slices, save):
     """Nothing there, nothing at all, and something else each have their own words."""
     assert_refused(tmp_path / "nowhere", "nowhere: no such file or folder")
@@ -111,7 +125,7 @@ def test_empty_missing_and_foreign_folders_are_refused(tmp_path, slices, save):
     assert_refused(tmp_path / "empty", "no CT images here, found: no file at all")
     slices[0].SOPClassUID, slices[0].Modality = "1.2.840.10008.5.1.4.1.1.481.2", "RTDOSE"
     slices[1].SOPClassUID, slices[1].Modality = "1.2.840.10008.5.1.4.1.1.4", "PLANTED"
-    assert_refused(save(slices[:2]), "found: RTDOSE 1, other 1")
+    assert_refused(save(slices[:2]), "found: MR Image 1, RT Dose 1; the image column must name a series of CT")
 
 
 def test_two_series_are_refused_until_one_is_stated(slices, save):
@@ -157,7 +171,7 @@ def test_localizers_are_left_out_with_a_repair_note(slices, save):
         ("RescaleSlope", None, r"003\.dcm: RescaleSlope or RescaleIntercept is missing in 1 of 6 slices, so HU"),
         ("RescaleIntercept", None, "RescaleIntercept is missing"),
         ("RescaleSlope", 0, r"003\.dcm: RescaleSlope is 0"),
-        ("RescaleType", "HU_MOD", r"003\.dcm: RescaleType says that the values are not HU"),
+        ("RescaleType", "HU_MOD", r"003\.dcm: RescaleType is HU_MOD \(HU that were modified.*so values are not HU"),
         ("NumberOfFrames", 2, r"003\.dcm: several frames"),
         ("PixelData", None, r"003\.dcm: no pixel data"),
     ],
@@ -198,7 +212,9 @@ def test_a_single_slice_and_multi_frame_objects_are_refused(slices, save):
     """One slice has no spacing; enhanced CT must be converted first."""
     assert_refused(save(slices[:1]), r"000\.dcm: a single slice")
     slices[2].SOPClassUID = slices[2].file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
-    assert_refused(save(slices), r"002\.dcm: enhanced multi-frame CT is not read")
+    assert_refused(
+        save(slices), r"002\.dcm: enhanced multi-frame CT is not read; .*one file per slice.*emf2sf of dcm4che"
+    )
 
 
 def test_two_phases_under_one_uid_are_refused_from_headers(slices, save):

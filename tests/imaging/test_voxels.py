@@ -39,9 +39,9 @@ def decoded(monkeypatch):
     """The names of the files that the real decoder was given, in order."""
     names, decode = [], voxels.decode
 
-    def counting(file, shape):
+    def counting(file, shape, bits):
         names.append(file.name)
-        return decode(file, shape)
+        return decode(file, shape, bits)
 
     monkeypatch.setattr(voxels, "decode", counting)
     return names

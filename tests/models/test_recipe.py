@@ -11,6 +11,7 @@ from gc_ray.models.cohort_data import CohortData, Features, Ratings, checked
 from gc_ray.models.controls import planted_leak, shuffled_features, shuffled_outcome
 from gc_ray.models.nested import choices, outer_parts, part_result, whole_part
 from gc_ray.models.recipe import AS_PUBLISHED, Plan, fit_signatures, out_of_fold
+from gc_ray.models.select import SEPARATES
 from gc_ray.study_signatures import SignatureSettings
 
 N, TRAIN, P = 160, 120, 8
@@ -51,6 +52,29 @@ def with_feature(data: CohortData, column: int, values: np.ndarray) -> CohortDat
     x = data.families["radiomics"].values.copy()
     x[:, column] = values
     return replace(data, families={"radiomics": Features(data.families["radiomics"].names, x)})
+
+
+@pytest.mark.parametrize("marker", [lambda y: y, lambda y: 1 - y, lambda y: 2 * y - 1, lambda y: 100 + 5 * y])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ({"step": "strongest", "number": 3},),
+        ({"step": "t_test", "alpha": 0.05},),
+        ({"step": "spearman", "rule": "by_outcome"}, {"step": "strongest", "number": 1}),
+        (LASSO,),
+    ],
+)
+def test_a_feature_that_equals_the_outcome_is_kept_and_called_separation(marker, steps):
+    """By every step, in every coding: the model finds it, and a warning says what it may be."""
+    data = cohort()
+    data = with_feature(data, 5, marker(data.y))
+    fitted = fit_signatures(plan({"name": "texture", "families": ("radiomics",), "steps": steps}), data, data.train)
+    found = fitted["texture"]
+    assert "f5" in found.predictors
+    assert f"f5 {SEPARATES} in 120 patients: it may be the outcome by another name, or made of it" in found.warnings
+    assert any("separation of the outcome" in text for text in found.warnings)
+    linear = found.linear_predictor(data, np.arange(N))
+    assert linear[data.y == 1].min() > linear[data.y == 0].max()
 
 
 def test_scores_out_of_fold_of_a_patient_who_was_fitted_on_are_refused():
@@ -151,13 +175,59 @@ def test_stability_wants_patients_outlined_again_in_the_part():
     """An ICC is of training patients of the part; none there is an error, and what is not computable is dropped."""
     recipe = {"name": "texture", "families": ("radiomics",), "steps": ({"step": "stability", "icc": 0.8},)}
     data = cohort()
-    with pytest.raises(TableError, match="step stability: wanted 2 or more of these 120 training patients outlined"):
+    with pytest.raises(
+        TableError, match="step stability: wanted radiomics features for the inter and the intra-read"
+    ):
         fit_signatures(plan(recipe), data, data.train)
     icc = np.array([0.9, 0.7, np.nan, 0.9, 0.9, 0.9, 0.9, 0.9])
     rated = Ratings(data.patient_ids[:4], np.broadcast_to(icc, (4, 2, P)))
     data = replace(data, between={"radiomics": rated}, within={"radiomics": rated})
     fitted = fit_signatures(plan(recipe), data, data.train)["texture"]
     assert fitted.predictors == ("f0", "f3", "f4", "f5", "f6", "f7")
+    with pytest.raises(
+        TableError, match="wanted 2 or more of these 60 training patients outlined for the inter-reader"
+    ):
+        fit_signatures(plan(recipe), data, data.train[60:])
+
+
+@pytest.mark.parametrize(("held", "other"), [("between", "intra"), ("within", "inter")])
+def test_stability_takes_the_designs_that_are_there_and_refuses_one_that_is_named_and_is_not(held, other):
+    """Left out, the one design decides; named, a missing one is an error with its reason; the log says which."""
+    data, icc = cohort(), np.array([0.9, 0.7, np.nan, 0.9, 0.9, 0.9, 0.9, 0.9])
+    rated = {"radiomics": Ratings(data.patient_ids[:4], np.broadcast_to(icc, (4, 2, P)))}
+    data = replace(data, **{held: rated}, lacking={"radiomics": {other: "nobody did it"}})
+    own = {"inter", "intra"}.difference({other}).pop()
+    for designs in ((), (own,)):
+        step = {"step": "stability", "icc": 0.8, "designs": designs}
+        recipe = {"name": "texture", "families": ("radiomics",), "steps": (step,)}
+        log = fit_signatures(plan(recipe), data, data.train)["texture"].log.set_index("feature")
+        assert list(log.index[log["step"] == "kept"]) == ["f0", "f3", "f4", "f5", "f6", "f7"]
+        assert log.loc["f1", "reason"] == f"ICC ({own}) not over 0.8, or not computable"
+        assert log.loc["f1", "statistic"] == 0.7
+    for designs in ((other,), ("inter", "intra")):
+        step = {"step": "stability", "icc": 0.8, "designs": designs}
+        recipe = {"name": "texture", "families": ("radiomics",), "steps": (step,)}
+        with pytest.raises(
+            TableError, match=f"radiomics features for the {other}-reader ICC: nobody did it; outline"
+        ):
+            fit_signatures(plan(recipe), data, data.train)
+
+
+def test_stability_of_both_designs_goes_by_the_smaller_icc_of_each_feature():
+    """A feature on which readers agree and repeats do not leaves, and the reverse; each design has its form."""
+    data, rng = cohort(), np.random.default_rng(0)
+    ratings = {name: Ratings(data.patient_ids[:9], rng.normal(size=(9, 2, P))) for name in ("2,1", "3,1")}
+    icc = {"2,1": np.linspace(0.5, 0.95, P), "3,1": np.linspace(0.99, 0.6, P)}
+
+    def agreement(given: np.ndarray, kind: str) -> np.ndarray:
+        np.testing.assert_array_equal(given, ratings[kind].values)
+        return icc[kind]
+
+    data = replace(data, between={"radiomics": ratings["2,1"]}, within={"radiomics": ratings["3,1"]})
+    recipe = {"name": "texture", "families": ("radiomics",), "steps": ({"step": "stability", "icc": 0.7},)}
+    log = fit_signatures(replace(plan(recipe), agreement=agreement), data, data.train)["texture"].log
+    np.testing.assert_allclose(log["statistic"], np.minimum(icc["2,1"], icc["3,1"]))
+    assert ((log["step"] == "kept") == (log["statistic"] > 0.7)).all()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from scipy import stats
 
 from gc_ray.errors import TableError
 from gc_ray.models.selection import spearman_filter, t_test_filter, variance_filter
+from gc_ray.models.steps import STEPS, Work
+from gc_ray.study_signatures import Strongest, TTest
 
 RULES = {"file_order": "kept_file_order", "by_outcome": "kept_by_outcome", "find_correlation": "kept_caret"}
 
@@ -138,3 +140,41 @@ def test_bad_input_is_one_clear_line():
         spearman_filter(x, 0.7, "best")
     with pytest.raises(TableError, match="at least 3 rows"):
         t_test_filter(x[4:6], y[4:6], 0.05)
+
+
+def separating() -> tuple[np.ndarray, np.ndarray]:
+    """Twenty patients with the outcome and twenty without; what equals it in its ways, and what does not."""
+    rng, y = np.random.default_rng(4), np.repeat([0, 1], 20)
+    same = np.column_stack([y, 1 - y, 2 * y - 1, 1e-20 * y, 1e12 + 1e9 * y, y + 1e-18 * rng.normal(size=40)])
+    return np.column_stack([same, rng.normal(size=(40, 3)), np.full(40, 3.0), 1e6 + 1e-12 * y]), y
+
+
+def test_a_column_that_equals_the_outcome_has_an_infinite_t():
+    """P is 0 and the sign is the direction, in every coding; a constant has no t, nor what rounding made of one."""
+    x, y = separating()
+    found = t_test_filter(x, y, 0.05)
+    assert found.statistic[:6].tolist() == [np.inf, -np.inf, np.inf, np.inf, np.inf, np.inf]
+    assert (found.p_value[:6] == 0).all() and found.kept[:6].all()
+    assert np.isnan(found.statistic[-2:]).all() and not found.kept[-2:].any()
+    others = stats.ttest_ind(x[y == 1, 6:9], x[y == 0, 6:9])
+    np.testing.assert_allclose(found.statistic[6:9], others.statistic, rtol=1e-10)
+
+
+@pytest.mark.parametrize("settings", [Strongest(step="strongest", number=6), TTest(step="t_test")])
+def test_a_column_that_equals_the_outcome_is_kept_first(settings):
+    """It is the strongest there is: whoever reads the selection must see it."""
+    x, y = separating()
+    names = tuple(f"f{i}" for i in range(x.shape[1]))
+    none = np.full(x.shape[1], np.nan)
+    work = Work(x, y, names, names, none, none, None, np.random.default_rng(0))
+    found = STEPS[settings.step](work, settings)
+    assert found.kept[:6].all() and not found.kept[-2:].any()
+
+
+def test_the_strongest_are_no_more_than_have_a_t():
+    """A column without spread is not among the strongest, however many are asked for."""
+    x, y = separating()
+    names = tuple(f"f{i}" for i in range(x.shape[1]))
+    none = np.full(x.shape[1], np.nan)
+    work = Work(x, y, names, names, none, none, None, np.random.default_rng(0))
+    assert STEPS["strongest"](work, Strongest(step="strongest", number=50)).kept.sum() == 9

@@ -1,6 +1,7 @@
 """Scores that cannot be judged: one line that says why, or a defined answer."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gc_ray.errors import TableError
@@ -16,9 +17,8 @@ STUDY = load_study(None, ("name=elsewhere", "evaluate.bootstrap=20"))
     ("change", "said"),
     [
         (lambda f: f.assign(score=f["score"] + 1), "wanted risks from 0 to 1"),
-        (lambda f: f.assign(score=f["score"].where(f.index > 0)), "score"),
         (lambda f: f.assign(score="high"), "wanted numbers, got text such as 'high'"),
-        (lambda f: f.drop(columns="score"), "lacks score"),
+        (lambda f: f.drop(columns="score"), r"column\(s\) score missing"),
         (lambda f: f.drop(columns="outcome"), "no known outcome"),
         (lambda f: f.assign(outcome=2), "wanted 0 or 1"),
         (lambda f: f.assign(patient_id="same"), "more than once|different rows"),
@@ -30,6 +30,32 @@ def test_scores_that_are_none_are_refused_in_one_line(scores_file, change, said)
     with pytest.raises(TableError, match=said) as caught:
         from_file(scores_file(change=change), None, STUDY)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["semicolons", "utf-16", "xlsx", "parquet"])
+def test_scores_in_another_form_are_the_same_scores(scores_file, tmp_path, form):
+    """A table of semicolons and decimal commas, of Excel or Parquet gives the same report."""
+    plain = scores_file(60)
+    frame, path = pd.read_csv(plain, dtype={"patient_id": str}, float_precision="round_trip"), tmp_path / "other"
+    if form == "semicolons":
+        frame.to_csv(path, index=False, sep=";", decimal=",")
+    elif form == "utf-16":
+        frame.to_csv(path, index=False, encoding="utf-16")
+    elif form == "parquet":
+        frame.to_parquet(path, index=False)
+    else:
+        frame.to_excel(path, index=False, engine="openpyxl")
+    one, other = from_file(plain, None, STUDY), from_file(str(path), None, STUDY)
+    assert one.scores.equals(other.scores)
+    assert one.identity == other.identity
+
+
+def test_a_score_that_is_missing_is_refused_with_its_patient(scores_file):
+    """In words of the table, not of a schema."""
+    with pytest.raises(
+        TableError, match=r"^scores\.csv: score is empty for 1 row\(s\), the first is patient \w+ \(row 2"
+    ):
+        from_file(scores_file(60, lambda f: f.assign(score=f["score"].where(f.index > 0))), None, STUDY)
 
 
 def test_a_missing_file_is_said_by_name(tmp_path):

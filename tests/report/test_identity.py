@@ -64,6 +64,8 @@ CHANGES = {
     "splits": lambda frame: with_text(frame, "cohort"),
     "flow": lambda frame: with_text(frame, "reason"),
     "outlines": lambda frame: None,
+    "notes": lambda notes: (*notes, "another"),
+    "doubts": lambda doubts: (*doubts, ("note", "renamed", "scores", "another")),
     "pictures": lambda pictures: (replace(pictures[0], png=b"another"),),
 }
 

@@ -270,8 +270,8 @@ def frozen(cohort, quick, tmp_path_factory) -> Frozen:
     describe(products_of(study.extract)["quick"], store)
     for patient, values, i in zip(frame["patient_id"], x, like, strict=True):
         row = rows[features.index[i]]
-        key = {"scan_id": f"s-{patient}", "reader": "R1", "repeat": 0, "roi": "", "patient_id": patient, "site": "A"}
-        key |= {"feature_set": "quick", "generation": 1}
+        key = {"scan_id": f"s-{patient}", "reader": "R1", "repeat": 0, "roi": "", "patient_id": patient}
+        key |= {"site": row["site"], "feature_set": "quick", "generation": 1}
         staged = ledger.stage_features(store, key, row["settings_hash"], values)
         ledger.commit(store, row | key | {"object": staged})
     ledger.compact(store)

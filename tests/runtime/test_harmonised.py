@@ -60,6 +60,8 @@ def harmonised(request, frozen, tmp_path_factory) -> Freed:
     changes = [(IMAGE, f'{IMAGE}\nharmonise = {{ external = "{way}" }}')]
     if way != "refuse":
         changes.append(("[split]\n", '[split]\nexternal_sites = ["C"]\n'))
+        # the clinical table moves patients of A and B to C
+        changes.append(("[clinical]\n", '[clinical]\npatient_ids = "shared"\n'))
     study = study_of(frozen, folder, f"freed_{way}", *changes)
     out = open_store(str(folder / "bundle"))
     bundle(frozen.training, study, "fused", out, None)
@@ -96,13 +98,14 @@ def test_a_scan_of_another_site_is_treated_as_the_study_says(frozen, harmonised,
     """A known site is not remarked on; an unknown one keeps what it adds and is borderline, or is refused."""
     store, way = open_store(str(tmp_path / "store")), harmonised.way
     scans = pd.concat([pd.read_csv(path) for path in frozen.manifests])
-    scans = scans[(scans["reader"] == "R1") & (scans["repeat"] == 0)].groupby("site").head(1)
+    scans = scans[(scans["reader"] == "R1") & (scans["repeat"] == 0)].groupby("site").head(2)
     scans = scans.assign(**{name: [str(frozen.cohort / path) for path in scans[name]] for name in ("image", "mask")})
+    of_z = scans.groupby("site")["patient_id"].last()
+    scans = scans.assign(site=scans["site"].where(~scans["patient_id"].isin(of_z), "Z"))
+    scans.to_csv(tmp_path / "scans.csv", index=False)
     asked = frozen.request(store, bundle=harmonised.bundle, scans=(str(tmp_path / "scans.csv"),))
-    for run, sites in (("rescore-1", ["A", "B"]), ("rescore-2", ["Z", "Z"])):
-        scans.assign(site=sites).to_csv(tmp_path / "scans.csv", index=False)
-        found = rescore(asked, unwatched, run)
-        assert (found.scored + found.refused, found.already) == (2, 0)
+    found = rescore(asked, unwatched, "rescore-1")
+    assert (found.scored + found.refused, found.already) == (4, 0)
     rows = audit.read_scores(store, found.bundle_id).to_pylist()
     of_site = {row["site"]: [r for r in row["reasons"] if r.startswith("site ")] for row in rows}
     wanted = {"none": "keep what it adds", "refuse": "refuses radiomics", "reference": "are taken as theirs"}

@@ -5,9 +5,15 @@ import zlib
 
 import pydicom
 import pytest
+from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+)
 
 from gc_ray.runtime.incoming import find_series
 from gc_ray.runtime.survey import volume_bytes
@@ -48,3 +54,25 @@ def test_the_first_look_at_a_deflate_bomb_is_bounded(bomb):
     began = time.process_time()
     assert volume_bytes(list_source(str(bomb))) == bomb.stat().st_size
     assert time.process_time() - began < SOON_S
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "waiting"), [(CTImageStorage, 1), (SecondaryCaptureImageStorage, 0), (None, 1)]
+)
+def test_only_ct_images_wait_for_an_outline(tmp_path, sop_class, waiting):
+    """A dose report saved as a picture has the modality CT, too; no outline will ever come for it."""
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = sop_class or CTImageStorage
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = "1.2.3"
+    data.Modality, data.SeriesInstanceUID, data.PatientID = "CT", "1.2.4", "1"
+    if sop_class:
+        data.SOPClassUID = sop_class
+    path = tmp_path / "incoming" / "ct" / "000.dcm"
+    path.parent.mkdir(parents=True)
+    data.save_as(path, enforce_file_format=True)
+    scans, waits = find_series(
+        str(tmp_path / "incoming"), open_store(str(tmp_path / "store")), b"key", ScansSettings()
+    )
+    assert (len(scans), len(waits)) == (0, waiting)

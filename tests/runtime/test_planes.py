@@ -262,7 +262,7 @@ TOLD = "pixels of 14 of 150 slices read (67-80): the region and its margin need 
 def test_the_job_decodes_the_slices_needed_and_the_ledger_says_so(spoilt, monkeypatch):
     """14 of 150, through the real decoder; the scan is ok and both rows tell which slices were read."""
     names, decode = [], voxels.decode
-    monkeypatch.setattr(voxels, "decode", lambda file, shape: names.append(file.name) or decode(file, shape))
+    monkeypatch.setattr(voxels, "decode", lambda file, *rest: names.append(file.name) or decode(file, *rest))
     rows = spoilt()
     assert sorted(names) == [f"{k:03d}.dcm" for k in range(67, 81)]
     assert [(row["status"], row["notes"].count(TOLD)) for row in rows] == 2 * [("ok", 1)]

@@ -63,7 +63,7 @@ def clinical_csv(folder: Path) -> str:
     rng = np.random.default_rng(0)
     age, stage = rng.normal(60, 10, 150).round(1), rng.integers(3, size=150)
     died = rng.random(150) < 1 / (1 + np.exp(-(0.08 * (age - 60) + stage - 1)))
-    frame = pd.DataFrame({"patient_id": [f"P{i:03d}" for i in range(150)], "died": died.astype(int), "age": age})
+    frame = pd.DataFrame({"patient_id": [f"P{i:04d}" for i in range(150)], "died": died.astype(int), "age": age})
     frame.assign(stage=np.array(["I", "II", "III"])[stage]).to_csv(folder / "clinical.csv", index=False)
     return str(folder / "clinical.csv")
 

@@ -8,7 +8,7 @@ import pytest
 
 from gc_ray import ledger, shards, tables
 from gc_ray.cohort.manifest import ScanRow, Scans
-from gc_ray.runtime import audit, rescore
+from gc_ray.runtime import audit, rescore, rescore_input
 from gc_ray.runtime.plan import plan_waves, read_history
 from gc_ray.runtime.scan_work import Job
 from gc_ray.runtime.survey import Survey
@@ -107,11 +107,11 @@ def test_a_rescoring_with_nothing_to_do_lists_no_result(tmp_path):
     """20,000 scored scans: the scores' shards tell, the audit folder is not looked at."""
     scans = cohort(20_000)
     store = filled(tmp_path, scans)
-    ready = rescore._Ready(scans, ["stamp"] * len(scans), None)
+    ready = rescore_input.Ready(scans, ["stamp"] * len(scans), None, ())
     request = SimpleNamespace(bundle=SimpleNamespace(bundle_id="b", harmonisation={}), store=store)
     job = Job(store, {"quick": PRODUCT}, "1", 60.0)
-    assert rescore._plans(store, ready, job) == []
-    assert rescore._unscored(request, ready, job) == ([], [], 20_000)
+    assert rescore_input._plans(store, ready, job) == []
+    assert rescore._unscored(request, ready, tuple(job.products)) == ([], [], 20_000)
     assert sum(n for (call, _), n in store.asked.items() if call == "get") == 33
     assert not any(place.startswith(("ledger/commits", "audit")) for _, place in store.asked)
     assert audit.compact(store, "b") == 0

@@ -7,6 +7,7 @@ import pytest
 from gc_ray import ledger
 from gc_ray.cli import main
 from gc_ray.errors import TableError
+from gc_ray.runtime.ingest import ingest
 from gc_ray.runtime.show import Product, Reason, StoredRun, show
 from gc_ray.runtime.show_lines import contents_lines
 
@@ -165,5 +166,19 @@ def test_a_spoilt_split_is_an_error(store, network_store):
     network_store(guo=False)(store)
     (entry,) = (entry for entry in store.list("splits/recurrence") if entry.key.endswith(".parquet"))
     store.put(entry.key, b"spoilt")
-    with pytest.raises(TableError, match="cannot be read; restore it"):
+    with pytest.raises(TableError, match="was changed after it was stored; restore it"):
         show(store)
+
+
+def test_features_made_elsewhere_are_shown_apart_from_what_was_extracted(store, put_volume, tmp_path):
+    """By name, rows, patients and features; that nobody knows how they were computed."""
+    (tmp_path / "f.csv").write_text("patient_id,reader,a,b\n1,R1,1,2\n1,R2,2,2\n2,R1,3,4\n")
+    ingest(str(tmp_path / "f.csv"), "theirs", store, "ingest-1")
+    put_volume(store, "P0", "A", "guo2025")
+    found = show(store)
+    (held,) = found.ingested
+    assert (held.feature_set, held.rows, held.patients, held.features) == ("theirs", 3, 2, 2)
+    lines = list(contents_lines(found))
+    at = lines.index("features made elsewhere")
+    assert lines[at + 1].startswith("  theirs: 3 rows of 2 patients, 2 features; how these were computed is not")
+    assert lines[-1].startswith("none of: scans, deep tables")

@@ -72,6 +72,20 @@ def test_the_same_patients_are_split_alike_whatever_the_table_looks_like(clinica
     assert (parquet.new, parquet.hash) == (False, first.hash)
 
 
+def test_a_workbook_and_decimal_commas_are_the_same_split(clinical, store, tmp_path):
+    """Whatever program wrote the table; what its reader decided is in the run record."""
+    first = run(clinical, store, tmp_path)
+    clinical.to_excel(tmp_path / "clinical.xlsx", index=False, sheet_name="Cohort")
+    clinical.to_csv(tmp_path / "german.csv", index=False, sep=";", decimal=",", encoding="utf-16")
+    for name, said in (
+        ("clinical.xlsx", "read from the Excel sheet Cohort"),
+        ("german.csv", "decimal commas are read"),
+    ):
+        done = split(str(tmp_path / name), load_study("recurrence"), store, name)
+        assert (done.new, done.hash) == (False, first.hash)
+        assert any(said in note for note in json.loads(store.get(f"runs/{name}.json"))["notes"])
+
+
 def test_another_split_needs_another_name(clinical, store, tmp_path):
     """A new seed or a corrected value never replaces what later commands have read."""
     run(clinical, store, tmp_path)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gc_ray import ledger, tables
+from gc_ray import ledger, sealed, tables
 from gc_ray.cohort_tables import read_clinical, read_splits
 from gc_ray.errors import StudyError
 from gc_ray.models.model_folder import Model, write_model
@@ -94,7 +94,7 @@ def filled(folder: Path, text: str = STUDY, scanned: int = PATIENTS) -> Made:
     study = load_study(str(folder / "third.toml"))
     store = open_store(str(folder / "store"))
     split(str(folder / "clinical.csv"), study, store, "split-1")
-    store.put(f"radiomics/made_up/{HASH}/settings.json", json.dumps({"names": NAMES}).encode())
+    sealed.put(store, f"radiomics/made_up/{HASH}/settings.json", {"names": NAMES})
     for i in range(scanned):
         for reader, repeat in (("R1", 0), ("R1", 1), ("R2", 0))[: 3 if i < 60 else 1]:
             put_features(store, f"P{i:03d}", reader, repeat, x[i] + 0.2 * rng.normal(size=len(NAMES)))
@@ -283,7 +283,9 @@ def test_patients_without_features_are_left_out_and_counted(tmp_path):
     gathered = gather(made.store, made.study)
     assert len(gathered.data.y) == 140
     (lost,) = gathered.left_out
-    assert (lost["reason"], lost["patients"]) == ("without radiomics features", 10)
+    assert (lost.reason, lost.patients) == ("radiomics features made_up: not in the store", 10)
+    assert sum(n for n, _ in lost.cohorts.values()) == 10
+    assert {name: of for name, (_, of) in lost.cohorts.items()} == {"train": 105, "internal": 45}
 
 
 def test_a_study_without_signatures_says_so(tmp_path):
