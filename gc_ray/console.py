@@ -129,9 +129,8 @@ def show_check(found: CohortCheck) -> None:
             say(console, f"{v.verdict:<8}  {v.site}  {whose}  {v.text}", COLOURS.get(v.verdict))
     show_findings(found.findings)
     verdicts = [v.verdict for v in found.verdicts]
-    counts = (
-        "  ".join(f"{name} {verdicts.count(name)}" for name in ("ok", "repaired", "refused")) or "no file was read"
-    )
+    names = ("ok", "repaired", "refused", *(("failed",) if "failed" in verdicts else ()))
+    counts = "  ".join(f"{name} {verdicts.count(name)}" for name in names)
     _lines(console, [f"{found.outlines} outlines: {counts if verdicts else 'tables only, no file was read'}"])
 
 

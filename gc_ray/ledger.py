@@ -78,6 +78,7 @@ def commit_name(row: dict) -> str:
 
 def commit(store: Store, row: dict) -> bool:
     """Create the ledger row; False when this generation of the key is committed already (the row is then dropped)."""
+    row = tables.LATER["ledger"] | row
     tables.build(tables.LEDGER, [row])
     name = commit_name(row)
     store.put(_mark(name), b"")  # before it: a commit without its mark would go unseen

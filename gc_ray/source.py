@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gc_ray.errors import StoreError
 from gc_ray.imaging.detached import HEADER_BYTES, beside, files_of, voxel_files
-from gc_ray.store import Entry, LocalStore, Store, open_store
+from gc_ray.store import TEMPORARY, Entry, LocalStore, Store, open_store
 
 DETACHED = (".nhdr", ".mhd", ".hdr")  # headers whose voxels lie in other files beside them
 ATTACHED = (".nrrd", ".mha")  # headers before their voxels, which may yet lie in other files
@@ -41,18 +46,73 @@ class Source:
 
 
 def list_source(uri: str) -> Source:
-    """What is at ``uri`` now, with the files that hold its voxels; a source without parts when nothing is there."""
+    """What is at ``uri`` now, with the files that hold its voxels; a source without parts when nothing is there.
+
+    OSError when a folder cannot be listed or a link leads nowhere, StoreError when a server refuses: what cannot be
+    seen must not be taken for what is not there.
+    """
     store, key = _place(uri)
-    parts = tuple(store.list(key))
+    parts = tuple(_parts(store, key, _raise))
     if key.lower().endswith(".img") and parts:
         stem = key.rpartition(".")[0]
-        parts += tuple(part for ending in (".hdr", ".HDR") for part in store.list(stem + ending))
+        parts += tuple(part for ending in (".hdr", ".HDR") for part in _parts(store, stem + ending, _raise))
     elif key.lower().endswith(DETACHED) and parts:
         folder, _, _ = key.rpartition("/")
         stem = key.rpartition(".")[0] + "."
         named = {f"{folder}/{other}" if folder else other for other in _voxel_files(store, key)}
-        parts = tuple(part for part in store.list(folder) if part.key.startswith(stem) or part.key in named)
+        parts = tuple(
+            part for part in _parts(store, folder, _ignore) if part.key.startswith(stem) or part.key in named
+        )
     return Source(uri, tuple(sorted(parts, key=lambda part: part.key)))
+
+
+def search_source(uri: str) -> tuple[Source, list[OSError]]:
+    """(what can be seen below ``uri``, the faults of the folders and files that cannot)."""
+    store, key = _place(uri)
+    faults: list[OSError] = []
+    return Source(uri, tuple(sorted(_parts(store, key, faults.append), key=lambda part: part.key))), faults
+
+
+def _parts(store: Store, key: str, fault: Callable[[OSError], None]) -> Iterable[Entry]:
+    """All files below a key; fault: takes what cannot be listed. Links to folders are not followed."""
+    if not isinstance(store, LocalStore):
+        return store.list(key)
+    top = Path(store.root, key)
+    names = (
+        Path(folder, name)
+        for folder, _, held in os.walk(top, onerror=fault)
+        for name in held
+        if not name.startswith(TEMPORARY)
+    )
+    found = (_entry(store, path, fault) for path in (names if os.path.isdir(top) else [top]))  # noqa: PTH112 - never raises
+    return [entry for entry in found if entry is not None]
+
+
+def _entry(store: LocalStore, path: Path, fault: Callable[[OSError], None]) -> Entry | None:
+    """A file as it is listed; None where there is no file, as when it was moved away meanwhile."""
+    try:
+        known = path.stat()
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            fault(error)
+        return None
+    except OSError as error:
+        fault(error)
+        return None
+    except ValueError:  # a zero byte, or a character that no file system encodes
+        fault(OSError(errno.EINVAL, os.strerror(errno.EINVAL)))
+        return None
+    if not stat.S_ISREG(known.st_mode):
+        return None
+    return Entry(path.relative_to(store.root).as_posix(), known.st_size, str(known.st_mtime_ns))
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _ignore(error: OSError) -> None:
+    """A neighbour of a file that is asked for is no part of it."""
 
 
 def _voxel_files(store: Store, key: str) -> list[str]:
@@ -76,8 +136,8 @@ def read_bytes(uri: str) -> bytes:
 
 
 def head_bytes(uri: str, part: Entry, count: int) -> bytes:
-    """The first ``count`` bytes of one part."""
-    return _place(uri)[0].head(part.key, count)
+    """The first ``count`` bytes of one part; of an empty one none, for which some servers refuse to answer."""
+    return b"" if not part.size else _place(uri)[0].head(part.key, count)
 
 
 def localise(source: Source, into: Path) -> Path:
@@ -91,14 +151,21 @@ def localise(source: Source, into: Path) -> Path:
             raise StoreError(f"store {store.uri}: an object's name climbs out of its folder by '..'; rename it")
 
     def fetch(part: Entry) -> None:
-        path = into / PurePosixPath(part.key).relative_to(top)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(store.get(part.key))
+        _write_private(into / PurePosixPath(part.key).relative_to(top), store.get(part.key))
 
     with ThreadPoolExecutor(FETCHES) as pool:
         for _ in pool.map(fetch, source.parts):  # in their order, so that of several faults the first part's is told
             pass
     return into / PurePosixPath(key).name
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    """Write a copy of a patient's file, and its folders, readable by this user alone; a link there is refused."""
+    for folder in reversed([folder for folder in path.parents if not folder.exists()]):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+        file.write(data)
 
 
 def content_sha256(paths: list[Path]) -> str:
@@ -141,7 +208,10 @@ def _place(uri: str) -> tuple[Store, str]:
     if uri.startswith("s3://"):
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         return open_store(f"s3://{bucket}"), key.strip("/")
-    path = Path(uri).expanduser().absolute()
+    try:
+        path = Path(uri).expanduser().absolute()
+    except RuntimeError:  # the home of a user that this machine does not have
+        path = Path(uri).absolute()
     if path.name == "..":
         path = path.resolve()
     return LocalStore(str(path.parent)), path.name

@@ -88,6 +88,8 @@ LEDGER = Table(
         Column("generation", pa.int32(), "1, 2, .. each time this key is computed anew; the last one counts"),
         Column("seconds", pa.float64(), "wall time of the scan's whole task, s"),
         Column("peak_mb", pa.float64(), "largest resident memory of the worker during the task, MB"),
+        _text("node", "the machine that computed it, by its host name; empty when none did or an older version"),
+        _text("cpu", "that machine's instruction set, such as x86-64-v3; empty likewise"),
     ),
 )
 
@@ -330,9 +332,14 @@ TABLES = {
 }
 
 
+# columns that version 0.1.0 did not have, and what stands for them in rows that do not say
+LATER = {"ledger": {"node": "", "cpu": ""}}
+
+
 def build(table: Table, rows: list[dict], more: tuple[str, ...] = ()) -> pa.Table:
     """The Arrow table of ``rows`` in the table's schema, checked; TableError when a row does not fit."""
     schema = table.schema(more)
+    rows = [LATER.get(table.name, {}) | row for row in rows]
     for row in rows:
         if set(row) != set(schema.names):
             lost = sorted(set(schema.names) - set(row))

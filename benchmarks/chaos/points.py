@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+import SimpleITK as sitk
 import small_runs as runs
 from struck import FAULTS, Struck, forked
 
@@ -38,7 +39,7 @@ CHANGES = ("nothing", "source", "code", "merge")
 SCANS = {"s1": 1, "s2": 2, "s3": 3}
 OTHER_SCANS = {"o1": 7}  # of another site
 OTHER_SEED = 11  # of the scan that changes
-OLD, NEW = runs.Code(), runs.Code("1-b", 2.0)
+OLD, NEW = runs.Code(), runs.Code("2.0", 2.0)
 REFUSALS = ("has different results in", "was computed with different settings or library versions")
 
 
@@ -52,7 +53,7 @@ class Point:
     change: str
 
 
-def prepare(place: Path) -> dict:
+def prepare(place: Path) -> None:
     """A folder for each command, as it is before the command: some results are there, others are not."""
     place.mkdir()
     (place / "quick.yaml").write_text(runs.QUICK)
@@ -73,7 +74,6 @@ def prepare(place: Path) -> dict:
             runs.extract(store, own, first, OLD, "extract-1")
         else:
             runs.rescored(store, own, first, OLD, "rescore-1")
-    return {}
 
 
 def loosen(own: Path) -> dict:
@@ -84,7 +84,7 @@ def loosen(own: Path) -> dict:
 
 
 def perform(command: str, own: Path, store: LocalStore, code: runs.Code, run: str) -> dict:
-    """A command; its refusal in one line, empty when it did what it was asked for, and its writes and deletes."""
+    """Run a command: why it refused (empty: it did not), how many writes and deletes it made, and how many failed."""
     scans = str(own / "scans" / "scans.csv")
     refusal = ""
     try:
@@ -98,7 +98,7 @@ def perform(command: str, own: Path, store: LocalStore, code: runs.Code, run: st
             runs.rescored(store, own, scans, code, run)
     except InputError as error:
         refusal = str(error)
-    return {"refusal": refusal, "acts": getattr(store, "acts", 0)}
+    return {"refusal": refusal, "acts": getattr(store, "acts", 0), "failed": getattr(store, "failed", 0)}
 
 
 def read(own: Path) -> dict:
@@ -148,7 +148,8 @@ class Matrix:
     @classmethod
     def made(cls, folder: Path) -> Matrix:
         """Templates and peaceful runs."""
-        forked(partial(prepare, folder / "base"), folder)
+        sitk.ProcessObject.SetGlobalDefaultThreader("Platform")  # threads that wait for work would not be there ..
+        prepare(folder / "base")  # .. after a fork; here, so that no child has to load libraries
         forked(partial(loosen, folder / "compact"), folder)
         matrix = cls(folder, {}, {}, {}, {}, {})
         for command in COMMANDS:
@@ -189,7 +190,7 @@ class Matrix:
         done = forked(partial(self.strike, point, own), self.folder)
         if (done is None) != point.fault.startswith("killed"):
             yield f"the run ended otherwise: {done}"
-        if done and " cannot " not in done["refusal"]:
+        if done and done["failed"] and " cannot " not in done["refusal"]:
             yield f"the run went on over a fault of the disk: {done['refusal']}"
         seen = forked(partial(read, own), self.folder)
         for what in ("contents", "scores"):

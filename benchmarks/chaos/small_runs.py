@@ -20,7 +20,7 @@ from gc_ray.merge import merge
 from gc_ray.models.bundle import read_bundle
 from gc_ray.probe import probe
 from gc_ray.run_records import write_record
-from gc_ray.runtime import audit, products
+from gc_ray.runtime import audit, node_facts, products
 from gc_ray.runtime.bundle import bundle
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import plan_scan, read_history
@@ -67,14 +67,16 @@ FIELDS = ("scan_id", "patient_id", "site", "phase", "image", "mask", "roi")
 
 @dataclass(frozen=True)
 class Code:
-    """A version of the code: its number in the ledger, and a factor of every feature that it computes."""
+    """A version of the code: the version of a library, and a factor of every feature that is computed with it."""
 
-    number: str = "1-a"
+    library: str = "1.0"
     factor: float = 1.0
 
     def install(self) -> None:
         """Compute as this version from now on, in this process."""
         computed = _extract_features
+        node_facts.own_facts.cache_clear()
+        products.library_versions = node_facts.library_versions = lambda: {"made up": self.library}
 
         def scaled(*arguments):
             row = computed(*arguments)
@@ -115,7 +117,7 @@ def extract(store: Store, place: Path, manifest: str, code: Code, run: str) -> N
     code.install()
     scans = read_manifests((manifest,))
     settings = load_study(None, (f'extract.feature_sets=["{place / "quick.yaml"}"]', 'extract.volumes=["guo2025"]'))
-    job = Job(store, products_of(settings.extract), code.number, 600.0)
+    job = Job(store, products_of(settings.extract), products.code_version(), 600.0)
     probe(store)
     prepare(store)
     for product in job.products.values():
@@ -144,7 +146,6 @@ def merged(sources: list[str], into: Store) -> None:
 def rescored(store: Store, place: Path, manifest: str, code: Code, run: str) -> None:
     """``gc-ray rescore`` in this process."""
     code.install()
-    products.library_versions = lambda: {"made up": code.number}
     held = read_bundle(LocalStore(str(place / "bundle")))
     rescore(Request(held, (manifest,), store, "2026-01-01T00:00:00+00:00", workers=0), unwatched, run)
 

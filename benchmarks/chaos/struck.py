@@ -33,13 +33,18 @@ class Struck(LocalStore):
 
     def __init__(self, root: str, n: int = 0, fault: str = "") -> None:
         super().__init__(root)
-        for name, value in (("n", n), ("fault", fault), ("lock", threading.Lock()), ("count", [0])):
+        for name, value in (("n", n), ("fault", fault), ("lock", threading.Lock()), ("count", [0, 0])):
             object.__setattr__(self, f"_{name}", value)
 
     @property
     def acts(self) -> int:
         """How many writes and deletes there were."""
         return self._count[0]
+
+    @property
+    def failed(self) -> int:
+        """How many of them failed."""
+        return self._count[1]
 
     def _place(self, key: str, data: bytes, place: Callable) -> None:
         struck = self._turn()
@@ -50,11 +55,13 @@ class Struck(LocalStore):
             if struck in KILLS[:2]:
                 _kill()
             if struck in (FULL, FAULTY):
+                self._count[1] += 1
                 raise OSError(errno.ENOSPC if struck == FULL else errno.EIO, "made up")
             place(temporary, target)
             if struck == KILLS[2]:
                 _kill()
             if struck == FAULTY_AFTER:
+                self._count[1] += 1
                 raise OSError(errno.EIO, "made up")
 
         super()._place(key, data, placed)
@@ -69,6 +76,7 @@ class Struck(LocalStore):
         if struck == KILLS[2]:
             _kill()
         if struck in (FAULTY, FAULTY_AFTER):
+            self._count[1] += 1
             raise StoreError(f"store {self.root}: cannot delete {key}: made up")
 
     def _turn(self) -> str:

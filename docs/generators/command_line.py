@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
+from enum import StrEnum
 from pathlib import Path
 
 import typer
@@ -67,6 +68,8 @@ def _value(hint: object) -> str:
         return f"{_value(args[0])}, repeated"
     if origin is typing.Literal:
         return ", ".join(map(code, args))
+    if isinstance(hint, type) and issubclass(hint, StrEnum):  # typer takes no list of a Literal
+        return ", ".join(map(code, hint))
     return "" if hint is bool else NAMES[hint]
 
 

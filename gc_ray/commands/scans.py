@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,13 @@ from gc_ray.options import (
 )
 from gc_ray.store import open_store
 from gc_ray.study import load_study
+
+
+class Retry(StrEnum):
+    """Results that a run can be asked to compute again."""
+
+    REFUSED = "refused"
+    FAILED = "failed"
 
 
 def synth(
@@ -116,7 +124,7 @@ def check(
 
         found = run(tuple(scans), clinical, settings, manifest_only, workers, encoding)
         (console.show_json if as_json else console.show_check)(found)
-        refused = sum(v.verdict == "refused" for v in found.verdicts)
+        refused = sum(v.verdict in ("refused", "failed") for v in found.verdicts)
         over = refused > settings.extract.failure_budget * found.outlines
     if any(finding.level == "error" for finding in found.findings):
         raise typer.Exit(BAD_INPUT)
@@ -140,6 +148,13 @@ def extract(
         float | None, typer.Option(help="Share of refused or failed results above which the exit code is 3.")
     ] = None,
     encoding: Encoding = None,
+    retry: Annotated[
+        list[Retry] | None,
+        typer.Option("--retry", help="Compute such results again, also where their files are unchanged."),
+    ] = None,
+    allow_mixed_cpu: Annotated[
+        bool, typer.Option("--allow-mixed-cpu", help="Let nodes of several processor instruction sets compute.")
+    ] = False,
 ) -> None:
     """Turn scans and masks into features: a ledger row for every outline, radiomics and volumes in the store.
 
@@ -153,7 +168,10 @@ def extract(
         chosen = {"feature_sets": feature_set, "volumes": volumes, "failure_budget": failure_budget}
         flags = [f"extract.{name}={value}" for name, value in chosen.items() if value is not None]
         settings = load_study(study, (*(overrides or ()), *flags))
-        request = Request(tuple(scans), open_store(store), settings, workers, limit, verify, encoding)
+        again = tuple(one.value for one in retry or ())
+        request = Request(
+            tuple(scans), open_store(store), settings, workers, limit, verify, encoding, again, allow_mixed_cpu
+        )
         with console.watching() as watch:
             summary = run(request, watch, run_id("extract"), time.monotonic)
         console.show_summary(summary, store)

@@ -11,13 +11,15 @@ from gc_ray.cohort.findings import Finding
 from gc_ray.cohort.manifest import ScanRow, Scans
 from gc_ray.errors import MaskError, ScanError
 from gc_ray.imaging.read import survey_ct, survey_mask
+from gc_ray.imaging.scan import Notes, ScanGeometry
 from gc_ray.runtime import cluster
 from gc_ray.runtime.check_clinical_table import check_clinical_table
 from gc_ray.runtime.check_sites import site_findings, unchecked
 from gc_ray.runtime.clinical_table import fetch_clinical
 from gc_ray.runtime.joined import site_pairs
 from gc_ray.runtime.manifests import read_manifests
-from gc_ray.runtime.scan_work import anonymous, local_sources
+from gc_ray.runtime.scan_source import Fetched, UnreadableError, check_refusal, local_sources, open_all
+from gc_ray.runtime.scan_work import anonymous
 from gc_ray.runtime.scratch import scratch
 from gc_ray.study import Study
 
@@ -26,7 +28,10 @@ CHUNK = 4  # scans a task looks at; a scan's 300 headers take a quarter of a sec
 
 @dataclass(frozen=True)
 class Verdict:
-    """What headers say of one outline: ``ok``, ``repaired`` or ``refused``, and why or what to do."""
+    """What headers say of one outline: ``ok``, ``repaired``, ``refused``, or ``failed`` where they could not be read.
+
+    text: why, or what to do.
+    """
 
     scan_id: str
     reader: str
@@ -76,17 +81,29 @@ def check_scan(row: ScanRow) -> Verdict:
     verdict = _verdict(row)
     with scratch() as folder:
         try:
-            image, mask = local_sources(row, folder)
-            geometry = survey_ct(image, row.series_uid or None)
-            notes = geometry.notes + survey_mask(mask, row.roi or None, geometry)
+            fetched = local_sources(row, folder)
+            open_all(row, fetched)
+            geometry, notes = _headers(row, fetched)
         except (ScanError, MaskError) as error:
             return replace(verdict, verdict="refused", text=str(error))
+        except UnreadableError as error:
+            return replace(verdict, verdict="failed", text=str(error))
         except Exception as error:  # noqa: BLE001 - one scan's fault must not end the check of the others
-            return replace(verdict, verdict="refused", text=anonymous(error))
+            return replace(verdict, verdict="failed", text=anonymous(error))
     text = "; ".join([*notes.repairs, *notes.remarks])
     return replace(
         verdict, verdict="repaired" if notes.repairs else "ok", text=text, series_uid=geometry.series_uid or ""
     )
+
+
+def _headers(row: ScanRow, fetched: Fetched) -> tuple[ScanGeometry, Notes]:
+    """(geometry of the CT, repairs and remarks); ScanError, MaskError or UnreadableError."""
+    try:
+        geometry = survey_ct(fetched.image, row.series_uid or None)
+        return geometry, geometry.notes + survey_mask(fetched.mask, row.roi or None, geometry)
+    except (ScanError, MaskError) as error:
+        check_refusal(error, row, fetched)
+        raise
 
 
 def _verdict(row: ScanRow) -> Verdict:

@@ -15,6 +15,7 @@ from typing import Any
 import ray
 from ray.data import DataContext
 from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from gc_ray.errors import ClusterError
 from gc_ray.runtime.exposure import check_dashboard
@@ -23,6 +24,7 @@ OBJECT_STORE_BYTES = 300 << 20  # voxels never enter it; only task descriptions 
 AHEAD = 1000  # short tasks that wait at a time; a million at once would be gigabytes of the driver
 ANSWER_S = 10.0  # for a cluster to take a connection; Ray itself tries for a quarter of an hour, without a word
 FIRST_WORKER_S = 900  # for the first worker of an autoscaled cluster: a machine boots and installs in some minutes
+NODE_ANSWER_S = 120.0  # for a node to start a process that says what it is; 10 s on an idle one
 MIN_FILE_BYTES = 2 << 30  # Ray maps its object store and logs as files; a lower limit kills it without a word
 ONE_THREAD = {
     name: "1"
@@ -103,13 +105,20 @@ def _start_here(cpus: int | None, common: dict) -> None:
         ) from error
 
 
-def map_chunks(function: Callable[[Any], Any], items: Sequence, chunk: int, lost: Callable[[Any], Any]) -> list:
+def map_chunks(
+    function: Callable[[Any], Any],
+    items: Sequence,
+    chunk: int,
+    lost: Callable[[Any], Any],
+    selector: dict[str, str] | None = None,
+) -> list:
     """``[function(item) for item in items]`` on the session's CPUs, ``chunk`` short pieces of work to a task.
 
     Where a task's process dies its items are done again one by one; ``lost(item)`` stands for one that kills its
-    process again.
+    process again. selector: Ray's labels of the nodes that may work, None for all.
     """
-    run = ray.remote(num_cpus=1, max_retries=0)(lambda part: [function(item) for item in part])
+    where = {"label_selector": selector} if selector else {}
+    run = ray.remote(num_cpus=1, max_retries=0, **where)(lambda part: [function(item) for item in part])
     results, waiting = [], deque()
 
     def collect() -> None:
@@ -189,6 +198,39 @@ def task_memory(nodes: list[dict]) -> int:
     """The most memory of a living node with CPU slots, as ``ray.nodes()`` tells them; 0 when there is none."""
     resources = (node["Resources"] for node in nodes if node["Alive"])
     return int(max((held.get("memory", 0) for held in resources if held.get("CPU", 0) > 0), default=0))
+
+
+def working_nodes() -> set[str]:
+    """Ray's ids of the nodes that are up and take tasks."""
+    return {node["NodeID"] for node in ray.nodes() if task_memory([node])}
+
+
+def node_id() -> str:
+    """Ray's id of the node that this process runs on; empty outside of Ray."""
+    return ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
+
+
+def is_private() -> bool:
+    """Whether this process started the cluster on its own machine, where no other can join."""
+    return not os.environ.get("RAY_ADDRESS") and working_nodes() <= {node_id()}
+
+
+def ask_nodes(function: Callable[[], Any], patience_s: float = NODE_ANSWER_S) -> dict[str, Any]:
+    """``function()`` on every node that takes tasks, by Ray's id; a text that says why where there is no answer."""
+    asked = {}
+    for node in working_nodes():
+        here = NodeAffinitySchedulingStrategy(node, soft=False)
+        asked[node] = ray.remote(num_cpus=0, max_retries=1, scheduling_strategy=here)(lambda: function()).remote()
+    done, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=patience_s)
+    answers = {}
+    for node, ref in asked.items():
+        name = f"(Ray node {node[:8]})"
+        try:
+            answers[node] = ray.get(ref) if ref in done else f"{name}: no answer within {patience_s:g} s"
+        except RayError as error:  # such as a package that is not installed there
+            cause = getattr(error, "cause", error)
+            answers[node] = f"{name}: gc_ray cannot be used there ({type(cause).__name__})"
+    return answers
 
 
 def _check_file_limit() -> None:

@@ -20,6 +20,7 @@ from gc_ray.models.model_folder import read_model
 from gc_ray.run_records import write_record
 from gc_ray.runtime.inference import TRIES, Inference, Outcome, device_of, infer
 from gc_ray.runtime.inputs import code_version, read_pair
+from gc_ray.runtime.node import instruction_set, this_node
 from gc_ray.runtime.summary import Summary, summarise
 from gc_ray.store import Store
 from gc_ray.store_format import prepare
@@ -124,6 +125,8 @@ class Embedder:
         measured = {
             "seconds": (time.perf_counter() - begin) / max(len(read), 1),
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "node": this_node(),
+            "cpu": instruction_set(),
         }
         for row, pair in read:
             yield row | measured, next(latents) if pair else None

@@ -17,10 +17,11 @@ from pydicom import Dataset
 
 from gc_ray import sealed
 from gc_ray.cohort.manifest import ScanRow
-from gc_ray.errors import DamagedError
+from gc_ray.errors import DamagedError, StoreError
 from gc_ray.imaging.dicom_files import PARSER_ERRORS, bounded, printable_uid, quiet_libraries
 from gc_ray.imaging.sop_classes import CT_IMAGE, ENHANCED_CT
-from gc_ray.source import head_bytes, list_source, read_bytes
+from gc_ray.runtime.scan_source import reason_of
+from gc_ray.source import head_bytes, read_bytes, search_source
 from gc_ray.store import Entry, Store
 from gc_ray.study import digest
 from gc_ray.study_cohort import ScansSettings
@@ -68,9 +69,10 @@ def find_series(
     A series is expected in one folder. An outline belongs to the series that it references or, where it names none,
     to those that hold slices it references. What headers said is kept in ``store`` by the folder's listing, so that
     only changed folders are read again; it holds pseudonyms and series UIDs, nothing else of a header. key, site: of
-    the hospital that all of them come from.
+    the hospital that all of them come from. A file or folder that cannot be read, or is moved away meanwhile, waits
+    under a name of its own and costs nothing else.
     """
-    source = list_source(prefix)
+    source, faults = search_source(prefix)
     folders = defaultdict(list)
     for part in source.parts:
         folders[part.key.rpartition("/")[0]].append(part)
@@ -81,7 +83,17 @@ def find_series(
     look = partial(_facts, prefix, base, store, key)
     with ThreadPoolExecutor(THREADS) as pool, quiet_libraries():
         found = [fact for facts in pool.map(look, folders.items()) for fact in facts]
-    return _paired(found, partial(_row, base, scans, site or SITE))
+    unread = [_unread(key, str(fault.filename), fault) for fault in faults]
+    unread += [fact["unread"] for fact in found if "unread" in fact]
+    rows, waiting = _paired(
+        [fact for fact in found if "unread" not in fact], partial(_row, base, scans, site or SITE)
+    )
+    return rows, waiting + unread
+
+
+def _unread(key: bytes, path: str, error: Exception) -> Waiting:
+    reason = f"a file or folder below the prefix cannot be read: {reason_of(error)}; check rights and disk"
+    return Waiting(pseudonym(key, f"path {path}"), reason)
 
 
 def _facts(prefix: str, base: str, store: Store, key: bytes, folder: tuple[str, list[Entry]]) -> list[dict]:
@@ -91,9 +103,29 @@ def _facts(prefix: str, base: str, store: Store, key: bytes, folder: tuple[str, 
     name = f"incoming/{pseudonym(key, 'key')[:8]}/{digest([FORM, base, place, listing])}.json"
     try:
         facts = sealed.read(store, name)["facts"]
-    except (FileNotFoundError, DamagedError):  # what is kept spares reading headers again, and nothing else
-        facts = _told([_header(prefix, f"{base}/{part.key}", part) for part in parts], key)
+    except (FileNotFoundError, DamagedError):  # a damaged entry spares nothing, and costs nothing
+        headers, unread = _headers(prefix, base, parts, key)
+        facts = _told(headers, key)
+        if unread:  # the next run looks again
+            return [{"unread": one} for one in unread] + _placed(facts, parts, place)
         sealed.put(store, name, {"facts": facts})
+    return _placed(facts, parts, place)
+
+
+def _headers(prefix: str, base: str, parts: list[Entry], key: bytes) -> tuple[list[Dataset | None], list[Waiting]]:
+    """(the header of each file or None, the files that could not be read)."""
+    headers: list[Dataset | None] = []
+    unread = []
+    for part in parts:
+        try:
+            headers.append(_header(prefix, f"{base}/{part.key}", part))
+        except (OSError, StoreError) as error:
+            headers.append(None)
+            unread.append(_unread(key, part.key, error))
+    return headers, unread
+
+
+def _placed(facts: list[dict], parts: list[Entry], place: str) -> list[dict]:
     # paths are put in here, not kept: a folder may bear a patient's name
     return [fact | ({"mask": parts[fact["mask"]].key} if "mask" in fact else {"folder": place}) for fact in facts]
 
@@ -124,23 +156,33 @@ def _short(key: bytes, uid: object) -> str:
 
 
 def _header(prefix: str, uri: str, part: Entry) -> Dataset | None:
-    """The tags that pair series and masks; None where the file is no DICOM. Of a slice only the head is fetched."""
+    """The tags that pair series and masks; None where the file is no DICOM. Of a slice only the head is fetched.
+
+    OSError or StoreError when the file cannot be read.
+    """
     if part.size < LEAST_BYTES:
         return None
     head = head_bytes(prefix, part, HEAD_BYTES)
     if head[128:132] != b"DICM":
         return None
-    try:
-        found = _tags(head)
-        if str(found.get("Modality", "")) in MASKS and part.size > HEAD_BYTES:
-            found = _tags(read_bytes(uri))
+    found, whole = _parsed(head), part.size <= HEAD_BYTES
+    if found is not None and (whole or _modality(found) not in MASKS):
         return found
+    return _parsed(read_bytes(uri))  # a header longer than the head, or a mask, whose references stand further on
+
+
+def _parsed(data: bytes) -> Dataset | None:
+    try:
+        return _tags(data)
     except PARSER_ERRORS:
-        pass
-    try:  # a header longer than the head
-        return _tags(read_bytes(uri))
-    except (*PARSER_ERRORS, FileNotFoundError):
         return None
+
+
+def _modality(header: Dataset) -> str:
+    try:
+        return str(header.get("Modality", ""))
+    except PARSER_ERRORS:
+        return ""
 
 
 def _tags(data: bytes) -> Dataset:

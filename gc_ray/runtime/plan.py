@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 from gc_ray import ledger
 from gc_ray.cohort.manifest import ScanRow, Scans
 from gc_ray.joins import places
-from gc_ray.runtime.scan_work import Job, ScanTask, Wanted
+from gc_ray.runtime.scan_work import Job, ScanTask, Wanted, is_absent
 from gc_ray.runtime.survey import Survey
 from gc_ray.store import Store
 from gc_ray.tables import SCAN_KEY
 
-NEEDED = ("status", "settings_hash", "code_version", "source_stamp", "source_sha256")  # ledger columns that plans use
+NEEDED = ("status", "stage", "settings_hash", "code_version", "source_stamp", "source_sha256")  # ledger columns
 FINAL = ("ok", "repaired", "refused")  # a failed scan is tried again by the next run, a refused one when it changes
 
 
@@ -120,15 +120,20 @@ def plan_scan(row: ScanRow, survey: Survey, done: Done, job: Job, verify: bool) 
     for name in job.products:
         before = done.rows.get((*row.key, name))
         generation = before["generation"] + 1 if before else 1
-        if before is None or not _current(before, job.settings_hashes[name], job.code_version):
+        if before is None or not _current(before, name, job):
             wanted.append(Wanted(name, generation))
+            continue
+        if is_absent(before):
+            wanted.append(Wanted(name, generation, unless_absent=True))
             continue
         sha256 = before["source_sha256"]
         known = before["source_stamp"] == survey.stamp or (row.key_id, survey.stamp, sha256) in done.contents
         if verify or not known:
             wanted.append(Wanted(name, generation, sha256))
-    return Planned(ScanTask(row, survey.stamp, tuple(wanted)), survey.memory) if wanted else None
+    task = ScanTask(row, survey.stamp, tuple(wanted), seen=survey.seen)
+    return Planned(task, survey.memory) if wanted else None
 
 
-def _current(row: dict, settings: str, code: str) -> bool:
-    return row["status"] in FINAL and row["settings_hash"] == settings and row["code_version"] == code
+def _current(row: dict, product: str, job: Job) -> bool:
+    same = row["settings_hash"] == job.settings_hashes[product] and row["code_version"] == job.code_version
+    return same and row["status"] in FINAL and row["status"] not in job.again

@@ -16,8 +16,9 @@ from ray.util.annotations import RayDeprecationWarning
 
 from gc_ray.errors import StoreError
 from gc_ray.runtime import cluster
+from gc_ray.runtime.preflight import Fleet, unfit
 from gc_ray.runtime.scan_work import ScanTask
-from gc_ray.runtime.waves import Outcome, Way
+from gc_ray.runtime.waves import FOREIGN, Outcome, Way
 
 OUTCOME = pa.schema(
     [
@@ -32,11 +33,11 @@ WORKER_SCANS = 200  # a worker is replaced after this many scans, so that no lib
 class RayTasks:
     """Runs the tasks of a wave on the session's cluster.
 
-    way: what is done with each scan.
+    way: what is done with each scan. fleet: the nodes that get no work.
     """
 
-    def __init__(self, way: Way):
-        self._way = way
+    def __init__(self, way: Way, fleet: Fleet):
+        self._way, self._fleet = way, fleet
         self._numbers, self._news = itertools.count(), queue.SimpleQueue()
         self._run = ray.remote(max_retries=0, num_cpus=1, max_calls=1)(_run_one)
 
@@ -87,6 +88,7 @@ class RayTasks:
                 num_cpus=1,
                 memory=promised,
                 concurrency=way.workers and min(way.workers, len(tasks)),
+                label_selector=self._fleet.selector or None,
                 max_calls=WORKER_SCANS,
                 max_retries=0,  # a scan that kills its worker is tried again apart, where attempts are counted
             )
@@ -94,7 +96,12 @@ class RayTasks:
 
     def start(self, index: int, task: ScanTask, memory: int) -> ray.ObjectRef:
         """Begin one task in a worker of its own."""
-        return self._run.options(memory=memory).remote(index, task, self._way)
+        where = {"label_selector": selector} if (selector := self._fleet.selector) else {}
+        return self._run.options(memory=memory, **where).remote(index, task, self._way)
+
+    def refuse(self, found: Outcome) -> None:
+        """Give the node that sent this outcome no more work; ClusterError when no other is left."""
+        self._fleet.refuse(found["stage"], found["reason"])
 
     def ended(self, running: list[ray.ObjectRef]) -> tuple[ray.ObjectRef, list[Outcome] | RayError]:
         """The first of these tasks to end: (task, its outcomes, or why there are none)."""
@@ -106,6 +113,8 @@ class RayTasks:
 
 
 def _run_one(index: int, task: ScanTask, way: Way) -> list[Outcome]:
+    if way.expected is not None and (reason := unfit(way.job.store, way.expected)):
+        return [{"scan": index, "product": "", "status": FOREIGN, "stage": cluster.node_id(), "reason": reason}]
     try:
         outcomes = way.work(task, way.job)
     except StoreError as error:

@@ -92,12 +92,14 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
 def _unscored(request: Request, ready: Ready, products: tuple[str, ...]) -> tuple[list[_Todo], list[Waiting], int]:
     """(scans not scored yet with these inputs, those that could not be extracted, how many are scored)."""
     bundle_id, store, scans = request.bundle.bundle_id, request.store, ready.scans
-    held = ledger.read_ledger(store, ("status", "reason", "source_sha256"))
+    held = ledger.read_ledger(store, ("status", "stage", "reason", "source_sha256"))
     found = results_of(scans, held, products)
     reasons = {}
     for where in reversed(found.values()):
-        own = held.select(["status", "reason"]).take(where)
-        for i in pc.indices_nonzero(pc.equal(own["status"], "failed")).to_pylist():
+        own = held.select(["status", "stage", "reason"]).take(where)
+        # without a file there is nothing to judge: another node, or the next run, may see it
+        lost = pc.or_(pc.equal(own["status"], "failed"), pc.equal(own["stage"], "source"))
+        for i in pc.indices_nonzero(lost).to_pylist():
             reasons[i] = own["reason"][i].as_py()
     first = next(iter(found.values()), None)
     contents = ready.stamps if first is None else held["source_sha256"].take(first).to_pylist()

@@ -12,7 +12,7 @@ import pyarrow as pa
 from gc_ray.cohort.clinical import ClinicalTable
 from gc_ray.cohort.findings import some
 from gc_ray.cohort.manifest import STRETCH, ScanRow, Scans, join_manifests
-from gc_ray.errors import StudyError
+from gc_ray.errors import StoreError, StudyError
 from gc_ray.models.bundle import Bundle
 from gc_ray.models.frozen_sites import known_sites
 from gc_ray.runtime import cluster
@@ -26,6 +26,7 @@ from gc_ray.runtime.incoming_features import read_incoming
 from gc_ray.runtime.incoming_joins import NEW, clinical_notes, outcome_notes, wanted_outlines, with_sites
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Planned, plan_scan, read_history
+from gc_ray.runtime.preflight import Fleet
 from gc_ray.runtime.products import code_version, describe
 from gc_ray.runtime.scan_work import Job, process_scan
 from gc_ray.runtime.survey import Survey
@@ -127,8 +128,8 @@ def of_scans(request: Request, table: ClinicalTable | None, watch: Watch) -> Loo
     rows = with_sites(request.bundle, request.store, rows, table.cells if table else None, request.site_key)
     ready, more = _ready(request, rows, table, _stamp)
     job = Job(request.store, products_of(request.bundle), code_version(), ExtractSettings().timeout_s)
-    _extract(request, ready, job, watch)
-    return Looked(len(rows), ready, tuple(job.products), (*waiting, *more), rows.notes)
+    refused = _extract(request, ready, job, watch)
+    return Looked(len(rows), ready, tuple(job.products), (*waiting, *more), (*rows.notes, *refused))
 
 
 def of_table(request: Request, table: ClinicalTable | None) -> Looked:
@@ -193,20 +194,23 @@ def _ready(request: Request, rows: Scans, table: ClinicalTable | None, look: Loo
 
 
 def _stamp(row: ScanRow) -> tuple[str, str]:
-    """(stamp of image and mask, which of them is not there)."""
-    image, mask = list_source(row.image_uri), list_source(row.mask_uri)
+    """(stamp of image and mask, which of them is not there); no stamp where they cannot be read: extraction fails."""
+    try:
+        image, mask = list_source(row.image_uri), list_source(row.mask_uri)
+    except (OSError, StoreError):
+        return "", ""
     if not image.parts:
         return "", "its image is not there"
     return joint_stamp([image, mask]), "" if mask.parts else "it has no mask yet"
 
 
-def _extract(request: Request, ready: Ready, job: Job, watch: Watch) -> None:
-    """Bring the store up to date with the scans; nothing is started when it is."""
+def _extract(request: Request, ready: Ready, job: Job, watch: Watch) -> tuple[str, ...]:
+    """Bring the store up to date with the scans; nothing is started when it is. Notes on nodes that got no work."""
     if not job.products:
-        return
+        return ()
     plans = _plans(request.store, ready, job)
     if not plans:
-        return
+        return ()
     for product in job.products.values():
         describe(product, request.store)
     todo = Scans.of(plan.task.row for plan in plans)
@@ -215,11 +219,13 @@ def _extract(request: Request, ready: Ready, job: Job, watch: Watch) -> None:
         for plan in plans:
             for outcome in process_scan(plan.task, job):
                 tell(plan.task.row.site, outcome["status"])
-        return
+        return ()
+    fleet = Fleet()
     extraction = Extraction((), request.store, load_study(None), request.workers)
     with cluster.session(request.workers):
-        for site, status in look_and_compute(todo, job, extraction, tell, after=lambda: None):
+        for site, status in look_and_compute(todo, job, extraction, tell, after=lambda: None, fleet=fleet):
             tell(site, status)
+    return fleet.notes
 
 
 def _plans(store: Store, ready: Ready, job: Job) -> list[Planned]:
@@ -228,6 +234,6 @@ def _plans(store: Store, ready: Ready, job: Job) -> list[Planned]:
     for first in range(0, len(ready.scans), STRETCH):
         done, last = history.part(first, first + STRETCH), first + STRETCH
         for row, stamp in zip(ready.scans[first:last], ready.stamps[first:last], strict=True):
-            if plan := plan_scan(row, Survey(stamp, 0), done, job, verify=False):
+            if plan := plan_scan(row, Survey(stamp, 0, bool(stamp)), done, job, verify=False):
                 plans.append(plan)
     return plans

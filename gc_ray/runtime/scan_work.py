@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import json
 import math
@@ -26,22 +25,36 @@ from gc_ray.imaging.read import open_ct, read_mask
 from gc_ray.imaging.scan import Notes
 from gc_ray.imaging.volume import Mask, Slab, Volume
 from gc_ray.runtime.memory import scan_bytes
+from gc_ray.runtime.node_facts import own_facts
 from gc_ray.runtime.products import Product, planes_read, settings_hash
+from gc_ray.runtime.scan_source import (
+    DISK_FULL,
+    AbsentError,
+    Fetched,
+    UnreadableError,
+    check_refusal,
+    check_unchanged,
+    hashed,
+    local_sources,
+)
 from gc_ray.runtime.scratch import scratch
-from gc_ray.source import content_sha256, list_source, localise
 from gc_ray.store import Store
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LARGER = "larger"  # the outcome of a scan that needs more memory than it was promised
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One product asked of a scan: its generation, and the content digest that would make it unchanged ("" = any)."""
+    """One product asked of a scan.
+
+    generation: of its new row. unless_sha256: the content digest that would make it unchanged ("" = any).
+    unless_absent: the last row says that there is no file; there is no need to say it again.
+    """
 
     product: str
     generation: int
     unless_sha256: str = ""
+    unless_absent: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,12 +62,14 @@ class ScanTask:
     """One row of the manifest and what is wanted of it.
 
     memory: bytes that the task is promised; a scan that needs more says so and is not computed. None: no limit.
+    seen: whether the first look found image and mask, so that a node that does not lacks a mount.
     """
 
     row: ScanRow
     stamp: str
     wanted: tuple[Wanted, ...]
     memory: int | None = None
+    seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,7 @@ class Job:
     code_version: str
     timeout_s: float
     grace_s: float = 30.0
+    again: tuple[str, ...] = ()
 
     @functools.cached_property
     def settings_hashes(self) -> dict[str, str]:
@@ -79,9 +95,10 @@ class Job:
 
 @dataclass
 class _Trail:
-    """How far a scan has come; read by the watchdog when time is up."""
+    """How far a scan has come, read by the watchdog when time is up, and what is known of it by then."""
 
     stage: str = "source"
+    known: Reading = field(default_factory=lambda: Reading())
 
 
 @dataclass(frozen=True)
@@ -117,7 +134,8 @@ def process_scan(task: ScanTask, job: Job) -> list[dict]:
 
 
 def ledger_row(task: ScanTask, wanted: Wanted, job: Job, reading: Reading) -> dict:
-    """The ledger row of one product before it is computed."""
+    """The ledger row of one product before it is computed; this process says itself what it is."""
+    here = own_facts()
     return {
         **_identity(task.row, wanted),
         "feature_set": wanted.product,
@@ -133,10 +151,17 @@ def ledger_row(task: ScanTask, wanted: Wanted, job: Job, reading: Reading) -> di
         "source_stamp": task.stamp,
         "source_sha256": reading.sha256,
         "settings_hash": job.settings_hashes[wanted.product],
-        "code_version": job.code_version,
+        "code_version": here.code_version,
         "seconds": 0.0,
         "peak_mb": 0.0,
+        "node": here.node,
+        "cpu": here.cpu,
     }
+
+
+def is_absent(row: dict) -> bool:
+    """Whether a ledger row says that there was no file: it may lie on a mount that the node did not have."""
+    return row["status"] == "refused" and row["stage"] == "source"
 
 
 def failed_by_worker(task: ScanTask, job: Job, reason: str) -> list[dict]:
@@ -144,7 +169,7 @@ def failed_by_worker(task: ScanTask, job: Job, reason: str) -> list[dict]:
     reading = replace(Reading(), status="failed", stage="worker", reason=reason)
     outcomes = []
     for wanted in task.wanted:
-        row = ledger_row(task, wanted, job, reading)
+        row = ledger_row(task, wanted, job, reading) | {"node": "", "cpu": ""}  # the driver computed nothing
         ledger.commit(job.store, row)
         outcomes.append(outcome(wanted, row))
     return outcomes
@@ -153,19 +178,6 @@ def failed_by_worker(task: ScanTask, job: Job, reason: str) -> list[dict]:
 def outcome(wanted: Wanted, row: dict) -> dict:
     """What a run reports of one product of one scan."""
     return {"product": wanted.product, **{name: row[name] for name in ("status", "stage", "reason")}}
-
-
-def local_sources(row: ScanRow, folder: Path) -> tuple[Path, Path]:
-    """Local paths of a scan's image and mask, copied below ``folder`` when they lie elsewhere.
-
-    ScanError when one of them is not there.
-    """
-    sources = [list_source(uri) for uri in (row.image_uri, row.mask_uri)]
-    for source, shown in zip(sources, (row.image, row.mask), strict=True):
-        if not source.parts:
-            raise ScanError(f"{_shown(shown)}: wanted a file or folder, there is none; mend the path in the manifest")
-    image, mask = sources
-    return localise(image, folder / "image"), localise(mask, folder / "mask")
 
 
 def anonymous(error: Exception) -> str:
@@ -185,32 +197,48 @@ def _identity(row: ScanRow, wanted: Wanted) -> dict:
 
 def _read(task: ScanTask, job: Job, folder: Path, trail: _Trail) -> Reading:
     """Fetch and hash, then headers, mask, and the pixels of the slices needed; the reading tells what went wrong."""
-    row, sha256, geometry, notes = task.row, "", "{}", Notes()
+    row = task.row
     try:
-        image, mask = local_sources(row, folder)
-        sha256 = content_sha256([image, mask])
+        fetched = local_sources(row, folder, seen=task.seen)
+        sha256 = hashed(row, fetched)
+        trail.known = replace(trail.known, sha256=sha256)
         if sha256 in {w.unless_sha256 for w in task.wanted}:
             ledger.note_content(job.store, row.key_id, task.stamp, sha256)
         if all(w.unless_sha256 == sha256 for w in task.wanted):
-            return Reading(status="unchanged", sha256=sha256)
-        trail.stage = "image"
-        ct = open_ct(image, row.series_uid or None)
-        geometry, notes = _geometry(ct.geometry.grid, ct.kind), ct.geometry.notes
-        trail.stage = "mask"
-        roi = read_mask(mask, row.roi or None, ct.geometry)
-        trail.stage = "image"
-        scan = ct.read(planes_read(job.products.values(), ct, roi.mask))
-        geometry, notes = _geometry(scan.volume.grid, scan.volume.dtype), scan.notes + roi.notes
-        status = "repaired" if notes.repairs else "ok"
-        return Reading(status, "done", "", notes, geometry, sha256, scan.volume, roi.mask)
-    except (ScanError, MaskError) as error:
-        return Reading("refused", trail.stage, str(error), notes, geometry, sha256)
-    except StoreError:
-        reason = f"{_shown(row.image)} or its mask could not be fetched; check rights and network, and run again"
-        return Reading("failed", trail.stage, reason, notes, geometry, sha256)
+            return replace(trail.known, status="unchanged")
+        found = _understood(row, job, fetched, trail)
+        check_unchanged(row, fetched)
+        return found
+    except AbsentError as error:
+        return _without_voxels("refused", str(error), trail)
+    except UnreadableError as error:
+        return _without_voxels("failed", str(error), trail)
     except Exception as error:  # noqa: BLE001 - one scan's fault must never cost another scan
         _stop_if_full(error, row)
-        return Reading("failed", trail.stage, anonymous(error), notes, geometry, sha256)
+        return _without_voxels("failed", anonymous(error), trail)
+
+
+def _understood(row: ScanRow, job: Job, fetched: Fetched, trail: _Trail) -> Reading:
+    """Headers, mask and pixels of a scan whose files are here; ``refused`` for what these files hold."""
+    try:
+        trail.stage = "image"
+        ct = open_ct(fetched.image, row.series_uid or None)
+        trail.known = replace(trail.known, geometry=_geometry(ct.geometry.grid, ct.kind), notes=ct.geometry.notes)
+        trail.stage = "mask"
+        roi = read_mask(fetched.mask, row.roi or None, ct.geometry)
+        trail.stage = "image"
+        scan = ct.read(planes_read(job.products.values(), ct, roi.mask))
+    except (ScanError, MaskError) as error:
+        check_refusal(error, row, fetched, trail.known.sha256)
+        return _without_voxels("refused", str(error), trail)
+    notes = scan.notes + roi.notes
+    geometry = _geometry(scan.volume.grid, scan.volume.dtype)
+    status = "repaired" if notes.repairs else "ok"
+    return Reading(status, "done", "", notes, geometry, trail.known.sha256, scan.volume, roi.mask)
+
+
+def _without_voxels(status: str, reason: str, trail: _Trail) -> Reading:
+    return replace(trail.known, status=status, stage=trail.stage, reason=reason)
 
 
 def _stop_if_full(error: Exception, row: ScanRow) -> None:
@@ -233,7 +261,8 @@ def _needed(reading: Reading, task: ScanTask, job: Job) -> int:
 
 def _finish(wanted: Wanted, task: ScanTask, job: Job, reading: Reading, trail: _Trail, begin: float) -> dict:
     """Compute one product of a scan that was read, and commit its ledger row."""
-    if wanted.unless_sha256 and wanted.unless_sha256 == reading.sha256:
+    absent = wanted.unless_absent and is_absent({"status": reading.status, "stage": reading.stage})
+    if absent or (wanted.unless_sha256 and wanted.unless_sha256 == reading.sha256):
         return {"product": wanted.product, "status": "unchanged", "stage": "done", "reason": ""}
     row = ledger_row(task, wanted, job, reading)
     if reading.volume is not None:
@@ -288,11 +317,6 @@ def _geometry(grid: Grid, kind: np.dtype | None) -> str:
             "pixel_type": None if kind is None else str(kind),
         }
     )
-
-
-def _shown(path: str) -> str:
-    """A path as messages may show it: as the manifest writes it, unless that is absolute."""
-    return Path(path).name if "://" in path or Path(path).is_absolute() else path
 
 
 def _reset_peak_memory() -> None:

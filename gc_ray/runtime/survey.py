@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pydicom
 
 from gc_ray.cohort.manifest import ScanRow
+from gc_ray.errors import StoreError
 from gc_ray.imaging.dicom_files import bounded
 from gc_ray.runtime.memory import scan_bytes
 from gc_ray.source import DETACHED, Source, head_bytes, joint_stamp, list_source
@@ -23,20 +24,30 @@ COMPRESSION = 4  # how much a compressed file may grow, where its header cannot 
 
 @dataclass(frozen=True)
 class Survey:
-    """stamp: a digest of image and mask listings. memory: bytes that extraction needs, going by the header."""
+    """stamp: a digest of image and mask listings; empty where they cannot be listed.
+
+    memory: bytes that extraction needs, going by the header. seen: whether image and mask are there.
+    """
 
     stamp: str
     memory: int
+    seen: bool = False
 
 
 def survey_scan(row: ScanRow, settled: str = "") -> Survey:
-    """The survey of one scan; a source that is not there counts as empty, its own task will say what is wrong.
+    """The survey of one scan; never raises.
+
+    A source that is not there counts as empty, one that cannot be read has no stamp; its own task says what is wrong.
 
     settled: the stamp with which there is nothing to do, so that no header is read.
     """
-    image, mask = list_source(row.image_uri), list_source(row.mask_uri)
+    try:
+        image, mask = list_source(row.image_uri), list_source(row.mask_uri)
+    except (OSError, StoreError):
+        return Survey("", scan_bytes(0))
     stamp = joint_stamp([image, mask])
-    return Survey(stamp, 0 if stamp == settled else scan_bytes(volume_bytes(image)))
+    seen = bool(image.parts and mask.parts)
+    return Survey(stamp, 0 if stamp == settled else scan_bytes(volume_bytes(image)), seen)
 
 
 def volume_bytes(source: Source) -> int:
@@ -48,7 +59,10 @@ def volume_bytes(source: Source) -> int:
         return 0
     largest = max(source.parts, key=lambda part: part.size)
     detached = (part for part in source.parts if part.key.lower().endswith(DETACHED))
-    head = head_bytes(source.uri, next(detached, largest), HEAD_BYTES)
+    try:
+        head = head_bytes(source.uri, next(detached, largest), HEAD_BYTES)
+    except (OSError, StoreError):  # its own task says so
+        head = b""
     for header, copies in ((_dicom, len(source.parts)), (_nifti, 1), (_nrrd, 1), (_meta_image, 1)):
         try:
             found = header(head)

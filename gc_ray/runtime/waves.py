@@ -17,6 +17,7 @@ from ray.exceptions import LocalRayletDiedError, NodeDiedError, OutOfMemoryError
 from gc_ray import ledger
 from gc_ray.runtime.memory import class_of, classes_up_to
 from gc_ray.runtime.plan import Planned
+from gc_ray.runtime.preflight import Expected
 from gc_ray.runtime.scan_work import (
     LARGER,
     Job,
@@ -33,6 +34,7 @@ Outcome = dict  # scan (index into the wave), product, status, stage, reason
 WAVES_AT_A_TIME = 3  # simulated on 100 workers, 10,000 scans: 1, 2, 3, 4 use them to 38, 64, 72, 73 %
 LEAST_WAVE = 0.1  # of a whole one: scans of a rare memory class wait for so many of them
 NODE_LOSSES = 20  # lost nodes (spot machines) that one scan may meet before its attempts count
+FOREIGN = "foreign"  # the outcome of a scan on a node that would compute other values; nothing was computed
 DIED = "died (a decoder crashed, or it was killed)"
 
 
@@ -41,13 +43,15 @@ class Way:
     """How scans are worked on.
 
     work: the function of one scan, ``process_scan``. attempts: how often a scan may kill its worker before it is
-    ``failed``. workers: the most tasks at a time, None for as many as there are CPUs.
+    ``failed``. workers: the most tasks at a time, None for as many as there are CPUs. expected: what a worker must be
+    to compute; None: it is not asked.
     """
 
     job: Job
     work: Work
     attempts: int
     workers: int | None
+    expected: Expected | None = None
 
 
 class Executor(Protocol):
@@ -68,6 +72,9 @@ class Executor(Protocol):
     def ended(self, running: list) -> tuple[Hashable, list[Outcome] | RayError]:
         """The first of these tasks to end: (task, its outcomes, or why there are none)."""
 
+    def refuse(self, found: Outcome) -> None:
+        """Give the node that sent this outcome no more work."""
+
 
 def run_waves(
     planned: Iterable[list[Planned]], way: Way, executor: Executor, size: int, after: Callable[[], None]
@@ -75,7 +82,7 @@ def run_waves(
     """Run every task and yield what became of it; afterwards each has its ledger rows, whatever crashed.
 
     planned: taken when workers would run dry. size: most scans of a wave. after: called when a wave has ended.
-    StoreError when a worker could not write to the store.
+    StoreError when a worker could not write to the store, ClusterError when no node may compute.
     """
     queues = _Queues(planned, classes_up_to(executor.memory()), size)
     begun: dict[Hashable, list[Planned]] = {}
@@ -96,7 +103,10 @@ def run_waves(
             continue
         seen[wave].add(found["scan"])
         each = begun[wave][found["scan"]]
-        if found["status"] == LARGER:
+        if found["status"] == FOREIGN:
+            executor.refuse(found)
+            queues.put(each)
+        elif found["status"] == LARGER:
             queues.put(replace(each, memory=found["memory"]))
         else:
             yield each, found
@@ -167,6 +177,9 @@ def _run_again(lost: dict[int, Planned], way: Way, executor: Executor) -> Iterat
             again = running.pop(ended)
             if isinstance(found, RayError):
                 waiting.append(again.after(found))
+            elif found and found[0]["status"] == FOREIGN:
+                executor.refuse(found[0])
+                waiting.append(again)
             else:
                 yield from found
 

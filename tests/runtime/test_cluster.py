@@ -15,8 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
+from gc_ray import ledger
 from gc_ray.errors import ClusterError
 from gc_ray.runtime import cluster
 from gc_ray.runtime.exposure import own_addresses
@@ -229,3 +232,102 @@ def test_a_machine_too_busy_to_start_ray_is_one_line(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(ClusterError, match="did not answer within the 30 s"), cluster.session(1):
         pass
+
+
+OLD_LIBRARY = """
+from importlib import metadata
+real = metadata.version
+metadata.version = lambda name: "0.0.1" if name == "SimpleITK" else real(name)
+"""
+NO_MOUNT = """
+import os
+def hide(real):
+    def call(path=".", *arguments, **options):
+        if not isinstance(path, int) and os.fspath(path).startswith({hidden!r}):
+            raise FileNotFoundError(2, "No such file or directory", path)
+        return real(path, *arguments, **options)
+    return call
+os.stat, os.scandir = hide(os.stat), hide(os.scandir)
+"""
+# The driver as it is when the other node has not joined yet while nodes are asked.
+UNASKED = """
+import sys
+from gc_ray.cli import main
+from gc_ray.runtime import extract
+from gc_ray.runtime.node_facts import own_facts
+from gc_ray.runtime.preflight import Expected
+extract.muster = lambda store, scans, fleet, *, mixed_cpu: Expected(own_facts(), "")
+main(sys.argv[1:])
+"""
+ASKED = "import sys; from gc_ray.cli import main; main(sys.argv[1:])"
+
+
+@pytest.fixture
+def beside(tmp_path):
+    """A function that starts a head, and a second node whose Python runs some code first: the head's addresses."""
+    folder, started = tempfile.mkdtemp(prefix="gcn", dir="/tmp"), []  # short: Ray puts sockets below it
+    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {"RAY_AUTH_MODE": "disabled"}
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment["PYTHONPATH"] = path
+
+    def begin(code: str) -> Nodes:
+        (tmp_path / "first").mkdir()
+        (tmp_path / "first" / "sitecustomize.py").write_text(code)
+        gcs, jobs = free_port(), free_port()
+        nodes = Nodes(f"127.0.0.1:{gcs}", f"http://127.0.0.1:{jobs}", environment)
+        dashboard = [f"--dashboard-port={jobs}", "--dashboard-host=127.0.0.1"]
+        started.append(start(environment, "--head", f"--port={gcs}", f"--temp-dir={folder}", *dashboard))
+        wait_for(lambda: nodes.alive() == 1)
+        other = environment | {"PYTHONPATH": f"{tmp_path / 'first'}{os.pathsep}{path}"}
+        started.append(start(other, f"--address={nodes.gcs}"))
+        wait_for(lambda: nodes.alive() == 2)
+        return nodes
+
+    yield begin
+    for node in reversed(started):
+        stop(node)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def extract(nodes: Nodes, code: str, manifests: list[Path], store: str, quick: str) -> subprocess.CompletedProcess:
+    """``gc-ray extract`` on the cluster."""
+    options = [*(f"--scans={m}" for m in manifests), f"--store={store}", f"--feature-set={quick}"]
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, "extract", *options, "--failure-budget=1"],
+        env=nodes.environment | {"RAY_ADDRESS": nodes.gcs},
+        capture_output=True,
+        text=True,
+        timeout=6 * UP_S,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("code", [ASKED, UNASKED], ids=["there before the run", "joined during the run"])
+def test_a_node_with_another_library_computes_nothing(beside, code, cohort, quick, tmp_path, tables_of, expected):
+    """All rows are the driver's, equal to the bit; the run names the node, the library and both versions."""
+    manifests = sorted(cohort.glob("scans_site_*.csv"))
+    done = extract(beside(OLD_LIBRARY), code, manifests, str(tmp_path / "store"), quick)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SimpleITK 0.0.1 instead of" in done.stdout + done.stderr
+    assert "got no work" in done.stdout + done.stderr
+    for found, wanted in zip(tables_of(open_store(str(tmp_path / "store"))), expected, strict=True):
+        assert found.equals(wanted)
+
+
+def test_a_node_without_the_mount_loses_no_scan(beside, cohort, quick, tmp_path, tables_of, expected):
+    """Unasked, what it was given is failed or not there yet; asked, it gets no work. In the end all are there."""
+    manifests, store = sorted(cohort.glob("scans_site_*.csv")), str(tmp_path / "store")
+    nodes = beside(NO_MOUNT.format(hidden=str(cohort / "site_")))
+    first = extract(nodes, UNASKED, manifests, store, quick)
+    assert first.returncode == 0, first.stdout + first.stderr
+    rows = ledger.read_ledger(open_store(store))
+    lost = rows.filter(pc.is_in(rows["status"], pa.array(["refused", "failed"])))
+    assert set(lost["stage"].to_pylist()) <= {"source"}
+    assert "Traceback" not in first.stdout + first.stderr
+    second = extract(nodes, ASKED, manifests, store, quick)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert "are not mounted there; it got no work" in second.stdout + second.stderr
+    (found, features), (wanted, wanted_features) = tables_of(open_store(store)), expected
+    differ = ["generation"]
+    assert found.drop_columns([*differ, "object"]).equals(wanted.drop_columns([*differ, "object"]))
+    assert features.drop_columns(differ).equals(wanted_features.drop_columns(differ))

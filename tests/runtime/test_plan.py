@@ -1,5 +1,7 @@
 """Resume: what is committed and unchanged is left alone, everything else is computed anew."""
 
+from dataclasses import replace
+
 import pytest
 
 from gc_ray.cohort.manifest import parse_manifest
@@ -26,6 +28,7 @@ def done(job, **changes) -> Done:
     rows = {
         (*ROW.key, name): {
             "status": "ok",
+            "stage": "done",
             "settings_hash": settings_hash(product),
             "code_version": "1-x",
             "source_stamp": "stamp",
@@ -84,3 +87,26 @@ def test_another_recipe_does_not_recompute_the_features(job):
     del before.rows[(*ROW.key, "volumes/guo2025")]
     planned = plan_scan(ROW, SURVEY, before, job, verify=False)
     assert [w.product for w in planned.task.wanted] == ["volumes/guo2025"]
+
+
+def test_a_scan_that_was_not_there_is_looked_for_again(job):
+    """It may lie on a mount that one node lacked; the same answer is then not committed a second time."""
+    planned = plan_scan(ROW, SURVEY, done(job, status="refused", stage="source"), job, verify=False)
+    assert [(w.generation, w.unless_sha256, w.unless_absent) for w in planned.task.wanted] == [(3, "", True)] * 2
+
+
+@pytest.mark.parametrize(
+    ("again", "wanted"), [((), 0), (("failed",), 0), (("refused",), 2), (("failed", "refused"), 2)]
+)
+def test_refused_scans_are_computed_again_when_that_is_asked_for(job, again, wanted):
+    """Files unchanged or not: whatever the content, so that a fault that was no fault of the files is undone."""
+    before = done(job, status="refused")
+    planned = plan_scan(ROW, SURVEY, before, replace(job, again=again), verify=False)
+    assert [w.unless_sha256 for w in planned.task.wanted] == [""] * wanted if wanted else planned is None
+    assert plan_scan(ROW, SURVEY, done(job), replace(job, again=again), verify=False) is None
+
+
+def test_a_task_says_whether_the_first_look_saw_its_files(job):
+    """A node that sees nothing there then lacks a mount."""
+    for seen in (True, False):
+        assert plan_scan(ROW, Survey("later", 1, seen), done(job), job, verify=False).task.seen is seen

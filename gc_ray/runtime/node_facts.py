@@ -1,0 +1,75 @@
+"""What a process is, and whether it may compute beside the driver's.
+
+Values of one store must come from one code, one set of libraries and, unless that is waived, one kind of processor.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import platform
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import gc_ray
+from gc_ray.runtime.node import instruction_set, this_node
+from gc_ray.runtime.products import code_version, library_versions
+
+SOURCES = {".py", ".yaml", ".toml", ".csv"}  # files of the package that decide what is computed
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """What a process says of itself.
+
+    node: the machine's name. code_version: as the ledger has it. libraries: (name, version) of those that decide
+    values, with Python. sources: a digest of the package's files. cpu: the instruction set, such as x86-64-v3.
+    """
+
+    node: str
+    code_version: str
+    libraries: tuple[tuple[str, str], ...]
+    sources: str
+    cpu: str
+
+
+@functools.cache
+def own_facts() -> NodeFacts:
+    """The facts of this process, found once."""
+    libraries = {**library_versions(), "Python": platform.python_version()}
+    return NodeFacts(
+        this_node(), code_version(), tuple(sorted(libraries.items())), package_digest(), instruction_set()
+    )
+
+
+def package_digest(folder: Path | None = None) -> str:
+    """A digest of the names and contents of the package's files."""
+    top = folder or Path(gc_ray.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(path for path in top.rglob("*") if path.suffix in SOURCES):
+        digest.update(f"{path.relative_to(top).as_posix()}\x1f".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def difference(wanted: NodeFacts, found: NodeFacts) -> str:
+    """What of a node would make its values others than the driver's, in words; empty where nothing would."""
+    theirs = dict(found.libraries)
+    lines = [
+        f"{name} {theirs.get(name, 'none')} instead of {version}"
+        for name, version in wanted.libraries
+        if theirs.get(name) != version
+    ]
+    if not lines and found.code_version != wanted.code_version:
+        lines = [f"code {found.code_version} instead of {wanted.code_version}"]
+    if found.sources != wanted.sources:
+        lines.append(f"other files of gc_ray ({found.sources} instead of {wanted.sources})")
+    if found.cpu != wanted.cpu and wanted.cpu:
+        lines.append(f"processor {found.cpu} instead of {wanted.cpu}")
+    return ", ".join(lines)
+
+
+def wanted_cpu(driver: str, found: list[str]) -> str:
+    """The instruction set that most nodes have; the driver's where several are as frequent."""
+    counts = Counter(found)
+    return max(counts, key=lambda cpu: (counts[cpu], cpu == driver, cpu)) if counts else driver

@@ -1,0 +1,160 @@
+"""Nodes that would compute other values, or do not reach store or scans, get no work and are named."""
+
+from dataclasses import replace
+
+import pytest
+
+from gc_ray.cohort.manifest import ScanRow, Scans
+from gc_ray.errors import ClusterError
+from gc_ray.runtime import preflight
+from gc_ray.runtime.node_facts import NodeFacts
+from gc_ray.runtime.plan import Planned
+from gc_ray.runtime.preflight import CONTENT, Answer, Expected, Fleet, judge, look_around, roots_of, unfit
+from gc_ray.runtime.scan_work import ScanTask, Wanted
+from gc_ray.runtime.waves import FOREIGN, Way, run_waves
+from gc_ray.store import LocalStore
+
+DRIVER = NodeFacts("head", "1-x", (("SimpleITK", "2.5.0"),), "s", "v3")
+OTHER = replace(DRIVER, node="b", libraries=(("SimpleITK", "2.4.0"),), code_version="1-y")
+ROOTS = {"/data/a": "A", "/data/b": "B"}
+
+
+def judged(answers: dict, here: set[str] | None = None, *, mixed_cpu: bool = False) -> dict[str, str]:
+    """The refused nodes."""
+    return judge(DRIVER, answers, ROOTS, set(ROOTS) if here is None else here, mixed_cpu=mixed_cpu)[1]
+
+
+def test_equal_nodes_work():
+    """Other names are no difference."""
+    assert judged({"n1": Answer(DRIVER, "", ()), "n2": Answer(replace(DRIVER, node="b"), "", ())}) == {}
+
+
+def test_a_node_with_another_library_is_named_with_both_versions():
+    """The line says the host, Ray's name for it, the library and both versions."""
+    found = judged({"n1": Answer(DRIVER, "", ()), "0123456789": Answer(OTHER, "", ())})
+    assert found == {"0123456789": "b (Ray node 01234567): SimpleITK 2.4.0 instead of 2.5.0"}
+
+
+def test_a_node_that_cannot_use_the_store_is_refused():
+    """A local store on separate disks would lose its results."""
+    (reason,) = judged({"n1": Answer(DRIVER, "it cannot be written from there", ())}).values()
+    assert reason.endswith("the store: it cannot be written from there")
+
+
+@pytest.mark.parametrize(
+    ("here", "others", "refused"), [(set(ROOTS), (), 1), (set(), (), 1), (set(), ("/data/b",), 0)]
+)
+def test_a_node_without_a_mount_that_somebody_has_is_refused(here, others, refused):
+    """Where nobody sees the folder the scans are refused one by one: it is the manifest that is wrong."""
+    found = judged({"n1": Answer(DRIVER, "", others), "n2": Answer(DRIVER, "", ("/data/b",))}, here)
+    assert list(found) == ["n2"][:refused]
+    assert all(reason.endswith("the scans of B are not mounted there") for reason in found.values())
+
+
+def test_a_node_that_does_not_answer_is_refused():
+    """Its reason is what was said instead."""
+    assert judged({"n1": "(Ray node n1): no answer within 120 s"}) == {"n1": "(Ray node n1): no answer within 120 s"}
+
+
+def test_nodes_of_another_processor_work_only_when_that_is_allowed():
+    """The majority counts, among nodes that are otherwise equal."""
+    new = replace(DRIVER, cpu="v4")
+    answers = {"n1": Answer(DRIVER, "", ()), "n2": Answer(new, "", ()), "n3": Answer(new, "", ())}
+    assert list(judged(answers)) == ["n1"]
+    assert judged(answers, mixed_cpu=True) == {}
+    different = replace(OTHER, cpu="v4")
+    answers = {"n1": Answer(DRIVER, "", ()), "n2": Answer(different, "", ()), "n3": Answer(different, "", ())}
+    assert list(judged(answers)) == ["n2", "n3"]
+
+
+def test_the_last_node_ends_the_run(monkeypatch):
+    """With a line that names every node and its difference."""
+    monkeypatch.setattr(preflight.cluster, "working_nodes", lambda: {"n1", "n2"})
+    fleet = Fleet()
+    fleet.refuse("n1", "a (Ray node n1): SimpleITK 2.4 instead of 2.5")
+    assert fleet.selector == {"ray.io/node-id": "!in(n1)"}
+    assert fleet.notes == ("node a (Ray node n1): SimpleITK 2.4 instead of 2.5; it got no work",)
+    with pytest.raises(ClusterError, match=r"there is none: a .* 2\.4 instead of 2\.5; b"):
+        fleet.refuse("n2", "b")
+
+
+def test_the_roots_of_a_cohort_are_one_folder_a_site():
+    """Local ones only; a server is no mount."""
+
+    def row(scan: str, site: str, image: str, mask: str) -> ScanRow:
+        return ScanRow(scan, "R1", 0, "", scan, site, "", "i", "m", "", image, mask)
+
+    scans = Scans.of(
+        [
+            row("1", "A", "/data/a/1/ct", "/data/a/1/m.nii"),
+            row("2", "A", "/data/a/2/ct", "/data/a/2/m.nii"),
+            row("3", "B", "s3://b/ct", "s3://b/m.nii"),
+        ]
+    )
+    assert roots_of(scans) == {"/data/a": "A"}
+
+
+def test_a_node_reads_what_the_driver_wrote_and_writes_itself(tmp_path):
+    """Another disk at the same address has no such object; a folder that cannot be written says so."""
+    store = LocalStore(str(tmp_path / "s"))
+    assert look_around(store, "runs/b", [str(tmp_path), "/no/such"]).unstored.startswith("what the driver writes")
+    store.put("runs/b", CONTENT)
+    answer = look_around(store, "runs/b", [str(tmp_path), "/no/such"])
+    assert (answer.unstored, answer.unseen) == ("", ("/no/such",))
+    assert [entry.key for entry in store.list("runs")] == ["runs/b"]
+    assert look_around(LocalStore("/proc/gc_ray"), "b", ()).unstored == "it cannot be written from there"
+
+
+def test_a_late_worker_compares_itself_before_its_first_scan(tmp_path):
+    """Once for each process and run, with the same words."""
+    store, facts = LocalStore(str(tmp_path / "s")), preflight.own_facts()
+    assert unfit(store, Expected(facts, "")) == ""
+    assert "the store: what the driver writes" in unfit(store, Expected(facts, "runs/b"))
+    assert "gc_ray (" in unfit(store, Expected(replace(facts, sources="x"), ""))
+
+
+class Mixed:
+    """An executor with a node that refuses, until it gets no more work."""
+
+    def __init__(self):
+        self.refused: list[dict] = []
+        self._waves: list[list[dict]] = []
+
+    def memory(self) -> int:
+        """Of a worker."""
+        return 16 << 30
+
+    def begin(self, tasks: dict, promised: int) -> int:
+        """Every second scan goes to the other node, if it is not refused."""
+        there = [] if self.refused else [i for i in tasks if i % 2]
+        self._waves.append(
+            [
+                {"scan": i, "product": "", "status": FOREIGN, "stage": "n2", "reason": "b: differs"}
+                if i in there
+                else {"scan": i, "product": "quick", "status": "ok", "stage": "done", "reason": ""}
+                for i in tasks
+            ]
+        )
+        return len(self._waves) - 1
+
+    def news(self):
+        """The oldest wave's next outcome."""
+        wave = next(i for i, found in enumerate(self._waves) if found is not None)
+        if self._waves[wave]:
+            return wave, self._waves[wave].pop()
+        self._waves[wave] = None
+        return wave, None
+
+    def refuse(self, found: dict) -> None:
+        """Hear of it."""
+        self.refused.append(found)
+
+
+def test_scans_of_a_node_that_refuses_are_computed_elsewhere():
+    """Each scan ends once, none is lost, and the node is named."""
+    row = ScanRow("1", "R1", 0, "", "p", "A", "", "i", "m", "", "i", "m")
+    planned = [Planned(ScanTask(replace(row, scan_id=str(i)), "", (Wanted("quick", 1),)), 1 << 20) for i in range(9)]
+    executor = Mixed()
+    done = [each for each, _ in run_waves([planned], Way(None, None, 3, None), executor, 100, lambda: None)]
+    assert sorted(each.task.row.scan_id for each in done) == [str(i) for i in range(9)]
+    assert {found["stage"] for found in executor.refused} == {"n2"}
