@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -10,14 +9,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from gc_ray import ledger
+from gc_ray import ledger, sealed
 from gc_ray.cohort_tables import read_splits, split_hash
-from gc_ray.errors import TableError
+from gc_ray.errors import DamagedError, TableError
 from gc_ray.runtime import audit
 from gc_ray.runtime.made_elsewhere import CODE, made_elsewhere
 from gc_ray.runtime.split import ORDER
 from gc_ray.runtime.summary import LOST
 from gc_ray.store import Store
+from gc_ray.store_format import refuse_newer
 from gc_ray.tables import SCAN_KEY
 
 RUNS = 10  # latest run records that are read; a scheduled service leaves thousands
@@ -158,6 +158,7 @@ class Contents:
 
 def show(store: Store) -> Contents:
     """What is in the store; TableError when nothing of ours is there, or a split was spoilt by hand."""
+    refuse_newer(store)
     records = _latest(store, "")
     outlines, products, reasons = _results(store)
     found = Contents(
@@ -281,7 +282,7 @@ def _latest(store: Store, command: str) -> list[dict]:
     names = [entry.key for entry in store.list("runs") if entry.key.startswith(f"runs/{command}")]
     names.sort(key=lambda name: (*WHEN.findall(name), name))
     found = [_json(store, name) for name in names[-RUNS:] if name.endswith(".json")]
-    return [record for record in found if record is not None]
+    return [record for record in found if record is not None and "lost" not in record]
 
 
 def _run(record: dict) -> StoredRun:
@@ -300,6 +301,6 @@ def _folders(store: Store, table: str) -> dict[str, list[str]]:
 def _json(store: Store, key: str) -> dict | None:
     """A card or record; None where it is not there, or was spoilt."""
     try:
-        return json.loads(store.get(key))
-    except (FileNotFoundError, ValueError):
+        return sealed.read(store, key)
+    except (FileNotFoundError, DamagedError):
         return None
