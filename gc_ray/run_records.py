@@ -12,6 +12,14 @@ FOLDER = "runs"
 LATEST = "latest-run.json"
 
 
+def raise_exit_code(store: Store, run: str, code: int) -> None:
+    """Put a higher exit code into the record of a run; nothing where it has none, or is damaged."""
+    with contextlib.suppress(FileNotFoundError, DamagedError):
+        name = f"{FOLDER}/{run}.json"
+        record = sealed.read(store, name)
+        sealed.put(store, name, record | {"exit_code": max(record["exit_code"], code)})
+
+
 def write_record(store: Store, run: str, record: dict) -> None:
     """Write the record of a run that has come to its end: its presence says so.
 
