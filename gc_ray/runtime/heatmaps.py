@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pandas as pd
 
+from gc_ray.escaping import csv_bytes
 from gc_ray.models.backbone import backbone_input, backbone_network
 from gc_ray.models.head import head_network
 from gc_ray.models.heatmap import Score, grad_cam, map_changed, sanity_check
@@ -52,9 +53,9 @@ def _draw(store: Store, study: Study, head: str, folder: str) -> None:
             title = f"score {found.score:.3f}, {found.cohort} cohort; {card['facts']['provenance']['statement']}"
             store.put(f"{folder}/map-{number:02d}.png", heatmap_png(ct_hu, mask, grad_cam(score, images[-1]), title))
         named = chosen.assign(scan_id=[rows[patient]["scan_id"] for patient in chosen["patient_id"]])
-        store.put(f"{folder}/maps.csv", named.to_csv(index=False).encode())
+        store.put(f"{folder}/maps.csv", csv_bytes(named))
         check = sanity_check(score, images[:CHECKED], study.head.seed)
-    store.put(f"{folder}/sanity.csv", check.to_csv(index=False).encode())
+    store.put(f"{folder}/sanity.csv", csv_bytes(check))
     store.put(f"{folder}/sanity.png", sanity_png(check))
 
 

@@ -1,0 +1,79 @@
+"""Text of users as cells of CSV files and as labels of figures: shown as it is, never read as a formula or markup."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import numpy as np
+import pandas as pd
+
+from gc_ray.errors import printable
+
+# what makes a spreadsheet read a cell as a formula, in full width too; a tab or a line break before it is passed over
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+QUOTE = "'"  # a spreadsheet takes the rest of the cell for text
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf", re.IGNORECASE)
+MAX_LABEL = 60  # characters of a name in a figure
+MAX_WORDS = 300  # characters of a sentence in a figure
+DIGITS = 6  # of the digest that tells two shortened names apart
+
+
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """Return a table as CSV in UTF-8, the same bytes for the same table; every CSV for people is written by this.
+
+    Parameters
+    ----------
+    frame : pd.DataFrame
+        Columns of numbers, of text and of lists; the index is left out.
+
+    Returns
+    -------
+    bytes
+        Numbers to the last bit, lists as words with blanks between them, text and names of columns as ``csv_cell``.
+    """
+    shown = frame.copy()
+    for name in [name for name in shown if not pd.api.types.is_numeric_dtype(shown[name])]:
+        shown[name] = shown[name].map(_cell)
+    shown.columns = [_cell(name) for name in shown.columns]
+    return shown.to_csv(index=False, lineterminator="\n").encode()
+
+
+def csv_cell(text: str) -> str:
+    """Return a text that a spreadsheet takes for text: quoted by ' where it begins as a formula and is no number."""
+    if text.startswith(FORMULA) and not NUMBER.fullmatch(text):
+        text = QUOTE + text
+    return printable(text)
+
+
+def from_csv_cell(text: str) -> str:
+    """Return the text that ``csv_cell`` quoted."""
+    return text[1:] if text.startswith(tuple(QUOTE + sign for sign in FORMULA)) else text
+
+
+def label(text: str, longest: int = MAX_LABEL) -> str:
+    """Return a name as a figure has it: one printable line; two names never have the same.
+
+    Parameters
+    ----------
+    text : str
+        A name from a table.
+    longest : int
+        Characters; a longer name is cut.
+
+    Returns
+    -------
+    str
+        The name itself, or, where it was changed or cut, its beginning and some digits of its SHA-256.
+    """
+    plain = printable(text)
+    if plain == text and len(text) <= longest:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
+    return f"{plain[: longest - DIGITS - 4]}.. #{digest}"
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, np.ndarray | list | tuple):
+        value = " ".join(map(str, value))
+    return csv_cell(value) if isinstance(value, str) else value
