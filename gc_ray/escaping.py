@@ -10,8 +10,8 @@ import pandas as pd
 
 from gc_ray.errors import printable
 
-# what makes a spreadsheet read a cell as a formula, in full width too; a tab or a line break before it is passed over
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# what makes a spreadsheet read a cell as a formula, in full width too, and what stands for a tab or a line break
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\N{REPLACEMENT CHARACTER}")
 QUOTE = "'"  # a spreadsheet takes the rest of the cell for text
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf", re.IGNORECASE)
 MAX_LABEL = 60  # characters of a name in a figure
@@ -41,9 +41,8 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
 
 def csv_cell(text: str) -> str:
     """Return a text that a spreadsheet takes for text: quoted by ' where it begins as a formula and is no number."""
-    if text.startswith(FORMULA) and not NUMBER.fullmatch(text):
-        text = QUOTE + text
-    return printable(text)
+    text = printable(text)
+    return QUOTE + text if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
 
 
 def from_csv_cell(text: str) -> str:

@@ -9,10 +9,6 @@ from gc_ray.errors import InputError, TableError
 
 MAX_NAME = 100  # characters; file systems allow 255 bytes, and endings are added
 RULE = f"letters a to z, digits, _ . and -, no . or - first, no . last, at most {MAX_NAME} characters"
-NAME = 100  # characters; file systems allow 255 bytes, and endings are added
-RULE = (
-    f"letters a to z, digits, _ . and -, with a letter, digit or _ first and no . last, at most {MAX_NAME} characters"
-)
 NAME = re.compile(rf"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{{0,{MAX_NAME - 2}}}[A-Za-z0-9_-])?")
 # Windows keeps these for devices, with any ending; a published report may be copied there
 DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d|conin\$|conout\$)(?:\..*)?", re.IGNORECASE)

@@ -288,10 +288,17 @@ def _read(name: str) -> dict:
     if name in packaged_studies():
         return _parsed(name, _packaged(name))
     path = Path(name)
-    if not path.is_file():
+    if not _is_file(path):
         known = ", ".join(packaged_studies())
         raise StudyError(f"study {name}: wanted a packaged study ({known}) or the path of a TOML file, found neither")
     return _parsed(name, _text(path, name))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # longer than a name can be, or with a NUL
+        return False
 
 
 def _packaged(name: str) -> str:
