@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gc_ray.exit_codes import BAD_INPUT, DONE, FAILED, Problem
+from gc_ray.names import label
 from gc_ray.runtime.check_lines import features_lines
 from gc_ray.runtime.demo_lines import demo_lines
 from gc_ray.runtime.progress import Epochs, Progress, duration
@@ -113,7 +114,7 @@ def show_summary(summary: Summary, store: str) -> None:
     else:
         table = Table("site", *STATUSES, "all", title="results: one for each outline and table", title_justify="left")
         for site, numbers in rows.items():
-            table.add_row(Text(shown(site, console)), *map(str, numbers), str(sum(numbers)))
+            table.add_row(Text(shown(label(site), console)), *map(str, numbers), str(sum(numbers)))
         console.print(table)
     for reason, scans in summary.lost[:REASONS]:
         more = f" and {len(scans) - SHOWN} more" if len(scans) > SHOWN else ""

@@ -1,8 +1,7 @@
-"""Text of users as cells of CSV files and as labels of figures: shown as it is, never read as a formula or markup."""
+"""Text of users as cells of CSV files: shown as it is, never read as a formula."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 import numpy as np
@@ -14,9 +13,6 @@ from gc_ray.errors import printable
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\N{REPLACEMENT CHARACTER}")
 QUOTE = "'"  # a spreadsheet takes the rest of the cell for text
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf", re.IGNORECASE)
-MAX_LABEL = 60  # characters of a name in a figure
-MAX_WORDS = 300  # characters of a sentence in a figure
-DIGITS = 6  # of the digest that tells two shortened names apart
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
@@ -48,28 +44,6 @@ def csv_cell(text: str) -> str:
 def from_csv_cell(text: str) -> str:
     """Return the text that ``csv_cell`` quoted."""
     return text[1:] if text.startswith(tuple(QUOTE + sign for sign in FORMULA)) else text
-
-
-def label(text: str, longest: int = MAX_LABEL) -> str:
-    """Return a name as a figure has it: one printable line; two names never have the same.
-
-    Parameters
-    ----------
-    text : str
-        A name from a table.
-    longest : int
-        Characters; a longer name is cut.
-
-    Returns
-    -------
-    str
-        The name itself, or, where it was changed or cut, its beginning and some digits of its SHA-256.
-    """
-    plain = printable(text)
-    if plain == text and len(text) <= longest:
-        return text
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
-    return f"{plain[: longest - DIGITS - 4]}.. #{digest}"
 
 
 def _cell(value: object) -> object:

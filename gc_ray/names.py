@@ -1,11 +1,11 @@
-"""Names that become parts of paths and object keys: one rule for all of them, and a safe part for free text."""
+"""Names in paths, object keys, figures and lists: one rule for what becomes a path, short forms of free text."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 
-from gc_ray.errors import InputError, TableError
+from gc_ray.errors import InputError, TableError, printable
 
 MAX_NAME = 100  # characters; file systems allow 255 bytes, and endings are added
 RULE = f"letters a to z, digits, _ . and -, no . or - first, no . last, at most {MAX_NAME} characters"
@@ -14,6 +14,9 @@ NAME = re.compile(rf"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{{0,{MAX_NAME - 2}}}[A-Za-z0-9
 DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d|conin\$|conout\$)(?:\..*)?", re.IGNORECASE)
 MAX_PART = 60  # characters of a part of a file name; the kind of file stands before it
 PART = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{MAX_PART - 1}}}")
+MAX_LABEL = 40  # characters of a name in a figure, whose panels are as wide
+MAX_WORDS = 300  # characters of a sentence in a figure
+DIGITS = 6  # of the digest that tells two shortened names apart
 WITH_DIGEST = re.compile(r".*-[0-9a-f]{16}")  # a name that could be taken for one made by ``file_part``
 
 
@@ -64,3 +67,25 @@ def file_part(text: str) -> str:
         return text
     plain = re.sub(r"[^a-z0-9]+", "-", text[:MAX_PART].lower())[: MAX_PART - 20].strip("-")
     return f"{plain or 'name'}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+
+
+def label(text: str, longest: int = MAX_LABEL) -> str:
+    """Return a name as a figure or a table on a terminal has it: one printable line; two names never have the same.
+
+    Parameters
+    ----------
+    text : str
+        A name from a table.
+    longest : int
+        Characters; a longer name is cut.
+
+    Returns
+    -------
+    str
+        The name itself, or, where it was changed or cut, its beginning and some digits of its SHA-256.
+    """
+    plain = printable(text)
+    if plain == text and len(text) <= longest:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
+    return f"{plain[: longest - DIGITS - 4]}.. #{digest}"

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from gc_ray.errors import printable
-from gc_ray.escaping import FORMULA, MAX_LABEL, csv_bytes, csv_cell, from_csv_cell, label
+from gc_ray.escaping import FORMULA, csv_bytes, csv_cell, from_csv_cell
 
 PACKAGE = Path(__file__).resolve().parents[1] / "gc_ray"
 HOSTILE = json.loads((Path(__file__).parent / "data" / "hostile.json").read_text(encoding="utf-8"))
@@ -57,18 +57,3 @@ def test_every_csv_is_written_by_one_function():
     """Who adds a file for people finds the rule here."""
     users = [p for p in PACKAGE.rglob("*.py") if ".to_csv(" in p.read_text() or "csv.writer" in p.read_text()]
     assert {str(p.relative_to(PACKAGE)) for p in users} == {"escaping.py", *DIGESTS}
-
-
-@hostile
-def test_a_label_is_one_short_printable_line(text):
-    """Line breaks, escapes and thousands of characters do not reach a figure."""
-    shown = label(text)
-    assert len(shown) <= MAX_LABEL
-    assert printable(shown) == shown
-    assert shown == text or shown[:3] == printable(text)[:3]
-
-
-def test_two_names_never_have_one_label():
-    """Curves of two models would be drawn as one."""
-    names = [*HOSTILE.values(), "a\x01", "a\x02", "x" * 61, "x" * 62, "x" * 60]
-    assert len({label(name) for name in names}) == len(set(names))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gc_ray.errors import StudyError, TableError, printable
-from gc_ray.names import MAX_NAME, check_name, file_part, is_name
+from gc_ray.names import MAX_LABEL, MAX_NAME, check_name, file_part, is_name, label
 from gc_ray.study import Study, load_study
 
 HOSTILE = json.loads((Path(__file__).parent / "data" / "hostile.json").read_text(encoding="utf-8"))
@@ -96,3 +96,18 @@ def test_a_column_whose_name_has_an_equals_sign_is_no_predictor(column):
     declared = {column: {"kind": "number", "unit": "mm", "low": 0.0, "high": 1.0}}
     with pytest.raises(ValueError, match="rename it"):
         Study.model_validate({"clinical": {"columns": declared, "predictors": (column,)}})
+
+
+@hostile
+def test_a_label_is_one_short_printable_line(text):
+    """Line breaks, escapes and thousands of characters do not reach a figure."""
+    shown = label(text)
+    assert len(shown) <= MAX_LABEL
+    assert printable(shown) == shown
+    assert shown == text or shown[:3] == printable(text)[:3]
+
+
+def test_two_names_never_have_one_label():
+    """Curves of two models would be drawn as one."""
+    names = [*HOSTILE.values(), "a\x01", "a\x02", "x" * 41, "x" * 42, "x" * 40]
+    assert len({label(name) for name in names}) == len(set(names))

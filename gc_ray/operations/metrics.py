@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 
 from gc_ray import __version__
 from gc_ray.errors import StudyError
-from gc_ray.escaping import label
 from gc_ray.exit_codes import KINDS, Problem
+from gc_ray.names import label
 
 WRITE_EVERY_S = 15.0  # as often as Prometheus commonly scrapes
 LOCAL = "127.0.0.1"

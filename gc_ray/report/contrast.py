@@ -10,8 +10,7 @@ import pandas as pd
 
 from gc_ray import evaluate
 from gc_ray.errors import TableError
-from gc_ray.escaping import label
-from gc_ray.names import file_part
+from gc_ray.names import file_part, label
 from gc_ray.report.compare import among_events
 from gc_ray.report.draw import Plot
 from gc_ray.report.inputs import Inputs

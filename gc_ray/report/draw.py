@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from gc_ray.errors import printable
-from gc_ray.escaping import MAX_LABEL, MAX_WORDS, label
+from gc_ray.names import MAX_LABEL, MAX_WORDS, label
 from gc_ray.report.templates import TAG
 
 # Okabe and Ito's colours, told apart by all kinds of colour vision; yellow left out: too pale on paper
@@ -45,7 +45,7 @@ STYLE = {
     "svg.hashsalt": "gc-ray",  # equal tables give equal bytes
     "text.parse_math": False,  # a $ in a name is shown, not read as a formula
 }
-SENTENCES = ("step", "reason", "about", "words", "text", "note", "rule", "method", "label")  # longer than a name
+SENTENCES = ("step", "reason", "about", "words", "text", "note", "rule", "method", "label", "feature", "axis")
 OF_IDS = re.compile(r'(\bid="|url\(#|href="#)')
 
 
@@ -130,8 +130,12 @@ def _with_labels(table: pd.DataFrame) -> pd.DataFrame:
 
 @contextmanager
 def _any_script() -> Iterator[None]:
-    """Draw letters that the font does not have as boxes, without a warning for each: the SVG has the text itself."""
+    """Draw letters that the font does not have as boxes, and names that are too wide, without a warning for each.
+
+    The SVG has the text itself, the page the figure's numbers.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
+        warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support", category=UserWarning)
         yield
