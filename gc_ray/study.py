@@ -208,7 +208,11 @@ class PublishSettings(_Settings):
 class Study(_Settings):
     """One study: its name, what it is, and a section of settings for every step."""
 
-    name: str = Field("default", description="the study's name in stored tables", max_length=MAX_NAME)
+    name: str = Field(
+        "default",
+        description="the study's name in stored tables: letters a to z, digits, _ . and -",
+        max_length=MAX_NAME,
+    )
     title: str = Field("", description="what the study is, in a line; the publication it follows, if any")
     extract: ExtractSettings = Field(default_factory=ExtractSettings)
     scans: ScansSettings = Field(default_factory=ScansSettings)
