@@ -156,6 +156,10 @@ def extract(
     allow_mixed_cpu: Annotated[
         bool, typer.Option("--allow-mixed-cpu", help="Let nodes of several processor instruction sets compute.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be computed, in what memory, time and nodes; write nothing."),
+    ] = False,
 ) -> tuple[Problem, ...]:
     """Turn scans and masks into features: a ledger row for every outline, radiomics and volumes in the store.
 
@@ -165,6 +169,7 @@ def extract(
         from gc_ray import console
         from gc_ray.runtime.extract import Request
         from gc_ray.runtime.extract import extract as run
+        from gc_ray.runtime.preview_lines import preview_lines
 
         chosen = {"feature_sets": feature_set, "volumes": volumes, "failure_budget": failure_budget}
         flags = [f"extract.{name}={value}" for name, value in chosen.items() if value is not None]
@@ -173,6 +178,11 @@ def extract(
         request = Request(
             tuple(scans), open_store(store), settings, workers, limit, verify, encoding, again, allow_mixed_cpu
         )
+        if dry_run:
+            from gc_ray.runtime.preview import preview
+
+            console.show_lines(*preview_lines(preview(request)))
+            return ()
         with operator.watching() as watch:
             summary = run(request, watch, operator.run, time.monotonic)
         console.show_summary(summary, store)

@@ -93,7 +93,7 @@ def muster(store: Store, scans: Scans, fleet: Fleet, *, mixed_cpu: bool) -> Expe
     try:
         roots = roots_of(scans)
         answers = cluster.ask_nodes(functools.partial(look_around, store, beacon, tuple(roots)))
-        here = {root for root in roots if os.path.isdir(root)}  # noqa: PTH112 - never raises
+        here = set(roots) - set(unseen_of(roots))
         wanted, refusals = judge(driver, answers, roots, here, mixed_cpu=mixed_cpu)
         for node_id, reason in refusals.items():
             fleet.refuse(node_id, reason)
@@ -151,8 +151,12 @@ def roots_of(scans: Scans) -> dict[str, str]:
 
 def look_around(store: Store, beacon: str, roots: Iterable[str]) -> Answer:
     """What this process is, and what it sees."""
-    unseen = tuple(root for root in roots if not os.path.isdir(root))  # noqa: PTH112 - never raises
-    return Answer(own_facts(), _unstored(store, beacon), unseen)
+    return Answer(own_facts(), _unstored(store, beacon), unseen_of(roots))
+
+
+def unseen_of(roots: Iterable[str]) -> tuple[str, ...]:
+    """The folders that this process does not see."""
+    return tuple(root for root in roots if not os.path.isdir(root))  # noqa: PTH112 - never raises
 
 
 @functools.lru_cache(maxsize=8)
