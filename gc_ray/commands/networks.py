@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from gc_ray.options import DONE, OVER_BUDGET, Overrides, StoreUri, StudyGiven, StudyName, faults, run_id
+from gc_ray.options import (
+    DONE,
+    OVER_BUDGET,
+    AllowMixedCpu,
+    Overrides,
+    StoreUri,
+    StudyGiven,
+    StudyName,
+    faults,
+    run_id,
+)
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
@@ -53,6 +63,7 @@ def embed(
     ] = None,
     gpu: Annotated[bool, typer.Option("--gpu", help="One GPU for each actor.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N scans, for a try-out.")] = None,
+    allow_mixed_cpu: AllowMixedCpu = False,
 ) -> None:
     """Turn network inputs into latent vectors: the deep table, a row for every scan, what is there left alone."""
     with faults():
@@ -61,6 +72,7 @@ def embed(
         from gc_ray.runtime.embed import embed as run
 
         flags = [*([f"embed.workers={workers}"] if workers is not None else []), *(["embed.gpu=true"] if gpu else [])]
+        flags += ["embed.allow_mixed_cpu=true"] if allow_mixed_cpu else []
         settings, where = load_study(study, (*(overrides or ()), *flags)), open_store(store)
         if model is None:
             from gc_ray.runtime.networks import autoencoder_task

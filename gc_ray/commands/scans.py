@@ -14,6 +14,7 @@ from gc_ray.options import (
     BAD_INPUT,
     DONE,
     OVER_BUDGET,
+    AllowMixedCpu,
     AsJson,
     Encoding,
     FeatureSets,
@@ -152,9 +153,7 @@ def extract(
         list[Retry] | None,
         typer.Option("--retry", help="Compute such results again, also where their files are unchanged."),
     ] = None,
-    allow_mixed_cpu: Annotated[
-        bool, typer.Option("--allow-mixed-cpu", help="Let nodes of several processor instruction sets compute.")
-    ] = False,
+    allow_mixed_cpu: AllowMixedCpu = False,
 ) -> None:
     """Turn scans and masks into features: a ledger row for every outline, radiomics and volumes in the store.
 
@@ -167,11 +166,10 @@ def extract(
 
         chosen = {"feature_sets": feature_set, "volumes": volumes, "failure_budget": failure_budget}
         flags = [f"extract.{name}={value}" for name, value in chosen.items() if value is not None]
+        flags += ["extract.allow_mixed_cpu=true"] if allow_mixed_cpu else []
         settings = load_study(study, (*(overrides or ()), *flags))
         again = tuple(one.value for one in retry or ())
-        request = Request(
-            tuple(scans), open_store(store), settings, workers, limit, verify, encoding, again, allow_mixed_cpu
-        )
+        request = Request(tuple(scans), open_store(store), settings, workers, limit, verify, encoding, again)
         with console.watching() as watch:
             summary = run(request, watch, run_id("extract"), time.monotonic)
         console.show_summary(summary, store)

@@ -10,6 +10,7 @@ import typer
 from gc_ray.options import (
     DONE,
     OVER_BUDGET,
+    AllowMixedCpu,
     Encoding,
     Overrides,
     SealKey,
@@ -67,6 +68,7 @@ def rescore(
         int | None, typer.Option(min=0, help="Scans at a time; 0 = in this process; all CPUs when left out.")
     ] = None,
     encoding: Encoding = None,
+    allow_mixed_cpu: AllowMixedCpu = False,
 ) -> None:
     """Score new scans with a bundle: risk, group, interval and a domain verdict, each scan once for its content."""
     with faults():
@@ -79,7 +81,7 @@ def rescore(
         request = Request(
             read_bundle(open_store(bundle), read_key(seal_key)), tuple(scans or ()), open_store(store),
             datetime.now(UTC).isoformat(timespec="seconds"), clinical, read_key(site_key), workers, site, encoding,
-            features,
+            features, allow_mixed_cpu,
         )  # fmt: skip
         with console.watching() as watch:
             found = run(request, watch, run_id("rescore"))

@@ -16,7 +16,7 @@ from gc_ray.models.recalibrate import Recalibration
 from gc_ray.runtime import inputs, products, tune
 from gc_ray.runtime.products import NetworkInput, Product, Radiomics
 from gc_ray.store import Store
-from gc_ray.study import load_study
+from gc_ray.study import Study, load_study
 from gc_ray.tables import RADIOMICS, SCAN_KEY
 
 Key = tuple
@@ -93,7 +93,13 @@ def install(bundle: Bundle, store: Store) -> None:
 
 
 def compute_networks(
-    bundle: Bundle, store: Store, scans: list[list[dict]], workers: int | None, run: str
+    bundle: Bundle,
+    store: Store,
+    scans: list[list[dict]],
+    workers: int | None,
+    run: str,
+    *,
+    allow_mixed_cpu: bool = False,
 ) -> Computed:
     """Image features, latents and head of some scans; scans: the ledger rows of each, of what was extracted.
 
@@ -105,16 +111,16 @@ def compute_networks(
         if all(row["status"] in ledger.USABLE for row in rows):
             for row in rows:
                 held[row["feature_set"]].append(row)
-    computed = Computed()
+    computed, study = Computed(), _study(workers, allow_mixed_cpu)
     if features := features_of(bundle):
         _collect(store, held[features], computed)
     for name, network in bundle.networks.items():
         theirs = held[f"volumes/{network.facts['recipe']}"]
         if network.kind == "autoencoder" and theirs:
-            _embed(store, name, theirs, computed, (workers, run))
+            _embed(store, name, theirs, computed, (study, run))
         if network.kind == "head":
             recipe = bundle.networks[network.facts["backbone"]].facts["recipe"]
-            _head(store, network, held[f"volumes/{recipe}"], computed, workers)
+            _head(store, network, held[f"volumes/{recipe}"], computed, study)
     for row in (row for name in held if name.startswith("volumes/") for row in held[name]):
         if _key(row) in computed.faults and not ledger.is_whole(store, row["object"]):
             _give_up(store, row, computed)
@@ -151,12 +157,12 @@ def _collect(store: Store, rows: list[dict], computed: Computed) -> None:
                 _give_up(store, row, computed)
 
 
-def _embed(store: Store, model: str, rows: list[dict], computed: Computed, how: tuple[int | None, str]) -> None:
+def _embed(store: Store, model: str, rows: list[dict], computed: Computed, how: tuple[Study, str]) -> None:
     from gc_ray.runtime.embed import Request, embed
 
-    workers, run = how
+    study, run = how
     wanted = frozenset(_key(row) for row in rows)
-    request = Request(model, _study(workers), store, only=wanted)
+    request = Request(model, study, store, only=wanted)
     embed(request, lambda totals: lambda site, status: None, f"{run}-embed", lambda: 0.0)
     latents = [
         row
@@ -167,13 +173,13 @@ def _embed(store: Store, model: str, rows: list[dict], computed: Computed, how: 
     _collect(store, [row for row in latents if row["status"] in ledger.USABLE], computed)
 
 
-def _head(store: Store, network: Network, rows: list[dict], computed: Computed, workers: int | None) -> None:
+def _head(store: Store, network: Network, rows: list[dict], computed: Computed, study: Study) -> None:
     from gc_ray.runtime.train import unwatched
     from gc_ray.runtime.views import Views, attempt_views, read_views
 
     views = Views(store, network.facts["backbone"], 0)
     items = [{**{name: row[name] for name in (*SCAN_KEY, "object")}, "views": 1} for row in rows]
-    _, lost = attempt_views(views, items, _study(workers).embed, unwatched)
+    _, lost = attempt_views(views, items, study.embed, unwatched)
     computed.faults.update({_key(item): reason for item, reason in lost})
     for item in items:
         if _key(item) in computed.faults:
@@ -187,8 +193,9 @@ def _head(store: Store, network: Network, rows: list[dict], computed: Computed, 
         computed.head[_key(item)] = float(logit[0])
 
 
-def _study(workers: int | None):
-    return load_study(None, () if workers is None else (f"embed.workers={workers}",))
+def _study(workers: int | None, allow_mixed_cpu: bool) -> Study:
+    flags = [f"embed.allow_mixed_cpu={str(allow_mixed_cpu).lower()}"]
+    return load_study(None, (*flags, *(() if workers is None else (f"embed.workers={workers}",))))
 
 
 def _check_same(held: Model, network: Network, name: str) -> None:

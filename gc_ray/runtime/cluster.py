@@ -38,6 +38,9 @@ ONE_THREAD = {
 }
 
 
+_started_here: set[str] = set()  # the address of the cluster that this process started: one, as its connection is
+
+
 @contextlib.contextmanager
 def session(cpus: int | None) -> Iterator[None]:
     """A connection to Ray: the cluster named by RAY_ADDRESS (set by ``ray job submit``), else a private local one.
@@ -59,7 +62,7 @@ def session(cpus: int | None) -> Iterator[None]:
                 "RAY_ADDRESS to run on this machine alone"
             ) from error
     else:
-        _start_here(cpus, common)
+        _started_here.add(_start_here(cpus, common))
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # a crashed block is the ledger's business
     try:
         if address:
@@ -67,6 +70,7 @@ def session(cpus: int | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+        _started_here.clear()
 
 
 def _await_answer(address: str) -> None:
@@ -85,11 +89,11 @@ def _await_answer(address: str) -> None:
             time.sleep(1)
 
 
-def _start_here(cpus: int | None, common: dict) -> None:
-    """A private cluster of this machine alone."""
+def _start_here(cpus: int | None, common: dict) -> str:
+    """A private cluster of this machine alone; its address."""
     _check_file_limit()
     try:
-        ray.init(
+        started = ray.init(
             address="local",
             num_cpus=cpus or os.cpu_count(),
             include_dashboard=False,
@@ -103,6 +107,7 @@ def _start_here(cpus: int | None, common: dict) -> None:
             "wanted to start Ray on this machine, its parts did not answer within the 30 s that Ray gives them; "
             "other work keeps the machine busy: run the command again when there is less"
         ) from error
+    return started.address_info["gcs_address"]
 
 
 def map_chunks(
@@ -211,8 +216,8 @@ def node_id() -> str:
 
 
 def is_private() -> bool:
-    """Whether this process started the cluster on its own machine, where no other can join."""
-    return not os.environ.get("RAY_ADDRESS") and working_nodes() <= {node_id()}
+    """Whether this process itself started the cluster, on this machine alone."""
+    return ray.get_runtime_context().gcs_address in _started_here
 
 
 def ask_nodes(function: Callable[[], Any], patience_s: float = NODE_ANSWER_S) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pyarrow as pa
@@ -91,11 +91,13 @@ def embed(
         partial(Embedder, store, request.model, device_of(request.study.embed)),
         EMBED_BATCH * AHEAD,
         partial(_write_off, store),
+        store,
     )
     for item, outcome in infer(items, inference, request.study.embed):
         tell(item["row"]["site"], outcome["status"])
     ledger.compact(store)
-    return _finish(request, feature_set, {_key(row) for row in inputs}, len(items), (run, clock() - begin))
+    summary = _finish(request, feature_set, {_key(row) for row in inputs}, len(items), (run, clock() - begin))
+    return replace(summary, notes=inference.refused.notes)
 
 
 class Embedder:
@@ -123,6 +125,7 @@ class Embedder:
         measured = {
             "seconds": (time.perf_counter() - begin) / max(len(read), 1),
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "code_version": code_version(),  # of this process, as the two that follow
             "node": this_node(),
             "cpu": instruction_set(),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,22 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gc_ray import ledger
-from gc_ray.cohort.manifest import ScanRow, Scans
-from gc_ray.runtime import cluster
+from gc_ray.cohort.manifest import Scans
+from gc_ray.runtime.extract_scans import Extraction, extract_scans
 from gc_ray.runtime.manifests import read_manifests
-from gc_ray.runtime.plan import plan_waves, read_history, results_of
-from gc_ray.runtime.preflight import Fleet, dismiss, muster
-from gc_ray.runtime.products import code_version, describe, library_versions, products_of
-from gc_ray.runtime.ray_tasks import RayTasks
+from gc_ray.runtime.plan import results_of
+from gc_ray.runtime.products import code_version, library_versions, products_of
 from gc_ray.runtime.scan_work import Job, process_scan
 from gc_ray.runtime.summary import Summary, summarise
-from gc_ray.runtime.survey import Survey, survey_scan
-from gc_ray.runtime.waves import Way, Work, run_waves
+from gc_ray.runtime.waves import Work
 from gc_ray.store import Store, probe
 from gc_ray.study import Study
-
-Tell = Callable[[str, str], None]  # of (site, status)
-SURVEY_CHUNK = 16  # scans one survey task looks at: listing is short work, a task for each would be mostly overhead
 
 
 @dataclass(frozen=True)
@@ -34,8 +28,7 @@ class Request:
     """What the command was asked for. workers: tasks at a time, None for all CPUs. limit: first N outlines only.
 
     encoding: of manifests that are neither UTF-8 nor UTF-16. retry: ``refused`` or ``failed``: compute these again,
-    also where their files are unchanged (failed ones are tried again anyway). mixed_cpu: nodes of several instruction
-    sets may compute.
+    also where their files are unchanged (failed ones are tried again anyway).
     """
 
     manifests: tuple[str, ...]
@@ -46,7 +39,6 @@ class Request:
     verify: bool = False
     encoding: str | None = None
     retry: tuple[str, ...] = ()
-    mixed_cpu: bool = False
 
 
 def extract(
@@ -67,55 +59,13 @@ def extract(
     rows = read_manifests(request.manifests, request.encoding)[: request.limit]
     job = Job(request.store, products_of(settings), code_version(), settings.timeout_s, again=request.retry)
     probe(request.store)
-    for product in job.products.values():
-        describe(product, request.store)
     tell = watch({site: n * len(job.products) for site, n in rows.count("site").items()})
-    compact, computed, fleet = partial(ledger.compact, request.store), 0, Fleet()
-    with cluster.session(request.workers):
-        for site, status in look_and_compute(rows, job, request, tell, work, after=compact, fleet=fleet):
-            computed += status != "unchanged"
-            tell(site, status)
-    summary = _summarise(rows, job, request, run, computed, clock() - begin)
-    summary = replace(summary, notes=(*rows.notes, *fleet.notes))
+    how = Extraction(job, settings, request.workers, request.verify, work)
+    done = extract_scans(rows, how, tell, partial(ledger.compact, request.store))
+    summary = _summarise(rows, job, request, run, done.computed, clock() - begin)
+    summary = replace(summary, notes=(*rows.notes, *done.notes))
     _record(request, rows, summary)
     return summary
-
-
-def look_and_compute(
-    scans: Scans,
-    job: Job,
-    request: Request,
-    tell: Tell,
-    work: Work = process_scan,
-    *,
-    after: Callable[[], object],
-    fleet: Fleet,
-) -> Iterator[tuple[str, str]]:
-    """(site, status) of every product that is computed, as it is committed; within ``cluster.session``.
-
-    tell: hears of those that are unchanged. after: called when a wave has ended. fleet: takes the nodes that get no
-    work.
-    """
-
-    def look(asked: list[tuple[ScanRow, str]]) -> list[Survey]:
-        return cluster.map_chunks(_survey, asked, SURVEY_CHUNK, lambda _: Survey("", 0), fleet.selector)
-
-    cluster.node_memory()  # a cluster without a worker is waited for here, where it has an end
-    settings = request.study.extract
-    expected = muster(request.store, scans, fleet, mixed_cpu=request.mixed_cpu)
-    try:
-        history = read_history(request.store, scans, job)
-        planned = plan_waves(history, job, look, tell, size=settings.wave_scans, verify=request.verify)
-        way = Way(job, work, settings.attempts, request.workers, expected)
-        with cluster.quiet_data(no_progress_s=4 * (job.timeout_s + job.grace_s)):
-            for plan, outcome in run_waves(planned, way, RayTasks(way, fleet), settings.wave_scans, after):
-                yield plan.task.row.site, outcome["status"]
-    finally:
-        dismiss(request.store, expected.beacon)
-
-
-def _survey(asked: tuple[ScanRow, str]) -> Survey:
-    return survey_scan(*asked)
 
 
 def _summarise(scans: Scans, job: Job, request: Request, run: str, computed: int, seconds: float) -> Summary:

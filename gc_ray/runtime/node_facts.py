@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import platform
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from gc_ray.runtime.node import instruction_set, this_node
 from gc_ray.runtime.products import code_version, library_versions
 
 SOURCES = {".py", ".yaml", ".toml", ".csv"}  # files of the package that decide what is computed
+PAUSE_S, READINGS = 0.3, 40  # Ray takes half a second to unpack the package of a job
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,36 @@ def own_facts() -> NodeFacts:
     )
 
 
+@functools.cache
+def computed_here() -> dict[str, str]:
+    """What a ledger row says of the process that computed it: ``code_version``, ``node`` and ``cpu``."""
+    return {"code_version": code_version(), "node": this_node(), "cpu": instruction_set()}
+
+
 def package_digest(folder: Path | None = None) -> str:
-    """A digest of the names and contents of the package's files."""
-    top = folder or Path(gc_ray.__file__).parent
+    """A digest of the names and contents of the package's files.
+
+    They are read until two readings agree: where two nodes share a machine, one may unpack the package again while
+    the other reads it.
+    """
+    top, before = folder or Path(gc_ray.__file__).parent, ""
+    for _ in range(READINGS):
+        found = _digest(top)
+        if found and found == before:
+            break
+        before = found
+        time.sleep(PAUSE_S)
+    return before
+
+
+def _digest(top: Path) -> str:
+    """Of the files as they are now; empty when one goes away meanwhile."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in top.rglob("*") if path.suffix in SOURCES):
-        digest.update(f"{path.relative_to(top).as_posix()}\x1f".encode() + path.read_bytes())
+    try:
+        for path in sorted(path for path in top.rglob("*") if path.suffix in SOURCES):
+            digest.update(f"{path.relative_to(top).as_posix()}\x1f".encode() + path.read_bytes())
+    except FileNotFoundError:
+        return ""
     return digest.hexdigest()[:16]
 
 

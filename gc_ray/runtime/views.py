@@ -82,7 +82,7 @@ def attempt_views(
     for _ in range(len(items) - len(missing)):
         tell("views", "unchanged")
     faults = []
-    inference = Inference(partial(Viewer, views, device_of(settings)), EMBED_BATCH, _lost)
+    inference = Inference(partial(Viewer, views, device_of(settings)), EMBED_BATCH, _lost, views.store)
     for item, outcome in infer(missing, inference, settings):
         tell("views", outcome["status"])
         if outcome["status"] != "ok":

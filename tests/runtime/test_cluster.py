@@ -249,14 +249,20 @@ def hide(real):
     return call
 os.stat, os.scandir = hide(os.stat), hide(os.scandir)
 """
-# The driver as it is when the other node has not joined yet while nodes are asked.
+# The driver as it is when the other node has not joined yet while nodes are checked.
 UNASKED = """
 import sys
 from gc_ray.cli import main
-from gc_ray.runtime import extract
-from gc_ray.runtime.node_facts import own_facts
-from gc_ray.runtime.preflight import Expected
-extract.muster = lambda store, scans, fleet, *, mixed_cpu: Expected(own_facts(), "")
+from gc_ray.runtime import cluster
+cluster.ask_nodes = lambda function: {}
+main(sys.argv[1:])
+"""
+# The driver as it is when a mount goes away during the run.
+UNCHECKED = """
+import contextlib, sys
+from gc_ray.cli import main
+from gc_ray.runtime import extract_scans
+extract_scans.checked_nodes = lambda *arguments, **options: contextlib.nullcontext()
 main(sys.argv[1:])
 """
 ASKED = "import sys; from gc_ray.cli import main; main(sys.argv[1:])"
@@ -315,10 +321,10 @@ def test_a_node_with_another_library_computes_nothing(beside, code, cohort, quic
 
 
 def test_a_node_without_the_mount_loses_no_scan(beside, cohort, quick, tmp_path, tables_of, expected):
-    """Unasked, what it was given is failed or not there yet; asked, it gets no work. In the end all are there."""
+    """Unchecked, what it was given is failed or not there yet; checked, it gets no work. In the end all are there."""
     manifests, store = sorted(cohort.glob("scans_site_*.csv")), str(tmp_path / "store")
     nodes = beside(NO_MOUNT.format(hidden=str(cohort / "site_")))
-    first = extract(nodes, UNASKED, manifests, store, quick)
+    first = extract(nodes, UNCHECKED, manifests, store, quick)
     assert first.returncode == 0, first.stdout + first.stderr
     rows = ledger.read_ledger(open_store(store))
     lost = rows.filter(pc.is_in(rows["status"], pa.array(["refused", "failed"])))
