@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from gc_ray.commands.operated import Operator, operated
+from gc_ray.exit_codes import Problem
 from gc_ray.options import (
-    DONE,
-    OVER_BUDGET,
     AllowMixedCpu,
     Encoding,
     Overrides,
@@ -18,7 +18,6 @@ from gc_ray.options import (
     StoreUri,
     StudyGiven,
     faults,
-    run_id,
 )
 from gc_ray.store import open_store
 from gc_ray.study import load_study
@@ -44,8 +43,10 @@ def bundle(
         console.show_bundle(bundle_id, made, out)
 
 
+@operated
 def rescore(
     *,
+    operator: Operator,
     bundle: Annotated[str, typer.Option("--bundle", help="Where the bundle is: a folder or s3://bucket/prefix.")],
     store: StoreUri,
     scans: Annotated[
@@ -67,9 +68,12 @@ def rescore(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Scans at a time; 0 = in this process; all CPUs when left out.")
     ] = None,
+    failure_budget: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of new scans that may be refused; above it the exit code is 3.")
+    ] = 0.05,
     encoding: Encoding = None,
     allow_mixed_cpu: AllowMixedCpu = False,
-) -> None:
+) -> tuple[Problem, ...]:
     """Score new scans with a bundle: risk, group, interval and a domain verdict, each scan once for its content."""
     with faults():
         from gc_ray import console
@@ -81,9 +85,9 @@ def rescore(
         request = Request(
             read_bundle(open_store(bundle), read_key(seal_key)), tuple(scans or ()), open_store(store),
             datetime.now(UTC).isoformat(timespec="seconds"), clinical, read_key(site_key), workers, site, encoding,
-            features, allow_mixed_cpu,
+            features, failure_budget, allow_mixed_cpu,
         )  # fmt: skip
-        with console.watching() as watch:
-            found = run(request, watch, run_id("rescore"))
+        with operator.watching() as watch:
+            found = run(request, watch, operator.run)
         console.show_rescored(found, store)
-    raise typer.Exit(OVER_BUDGET if found.failed else DONE)
+    return found.problems

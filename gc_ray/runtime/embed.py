@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from gc_ray import ledger
 from gc_ray.errors import StudyError, TableError
+from gc_ray.exit_codes import exit_code
 from gc_ray.models.autoencoder import EMBED_BATCH, Pair, autoencoder_network, encode
 from gc_ray.models.model_folder import read_model
 from gc_ray.runtime.inference import TRIES, Inference, Outcome, device_of, infer
@@ -203,7 +204,7 @@ def _finish(request: Request, feature_set: str, keys: set[tuple], computed: int,
     record = {
         "run": run,
         "command": "embed",
-        "exit_code": 3 if summary.over_budget else 0,
+        "exit_code": exit_code(summary.problems),
         "model": request.model,
         "results": [{"site": site, "status": s, "n": n} for (site, s), n in sorted(summary.counts.items())],
         "computed": computed,

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from gc_ray import ledger
 from gc_ray.cohort.manifest import Scans
+from gc_ray.exit_codes import exit_code
 from gc_ray.runtime.extract_scans import Extraction, extract_scans
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import results_of
@@ -87,7 +88,7 @@ def _record(request: Request, rows: Scans, summary: Summary) -> None:
     record = {
         "run": summary.run,
         "command": "extract",
-        "exit_code": 3 if summary.over_budget else 0,
+        "exit_code": exit_code(summary.problems),
         "outlines": len(rows),
         "results": [{"site": site, "status": s, "n": n} for (site, s), n in sorted(summary.counts.items())],
         "computed": summary.computed,

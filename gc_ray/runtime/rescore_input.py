@@ -47,7 +47,8 @@ class Request:
     scans: manifests, or prefixes. features: instead of them a table, for a bundle of features made elsewhere.
     site_key: names the series of prefixes. site: where these, or rows of the table, come from. workers: scans
     at a time, None for all CPUs, 0 for this process alone. now: UTC, ISO 8601. encoding: of tables that are neither
-    UTF-8 nor UTF-16. allow_mixed_cpu: nodes of several instruction sets may compute.
+    UTF-8 nor UTF-16. failure_budget: share of new scans that may be refused. allow_mixed_cpu: nodes of several
+    instruction sets may compute.
     """
 
     bundle: Bundle
@@ -60,6 +61,7 @@ class Request:
     site: str = ""
     encoding: str | None = None
     features: str | None = None
+    failure_budget: float = ExtractSettings().failure_budget
     allow_mixed_cpu: bool = False
 
 
