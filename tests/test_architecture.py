@@ -17,7 +17,7 @@ LEVELS = [
     {"store", "tables", "imaging", "patients", "study_cohort", "study_signatures"},
     {"shards"},
     {"source", "ledger", "cohort_tables", "evaluation_tables", "study"},
-    {"merge", "cohort", "features", "models", "evaluate"},
+    {"code_versions", "merge", "cohort", "features", "models", "evaluate"},
     {"report"},
     {"runtime", "operations"},
     {"terminal"},

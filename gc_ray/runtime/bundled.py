@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from gc_ray import ledger
+from gc_ray.code_versions import STEPS
 from gc_ray.errors import BundleError, TableError
 from gc_ray.features.feature_set import FeatureSet, check_libraries
 from gc_ray.imaging.voi import voi_recipe
@@ -13,7 +14,6 @@ from gc_ray.models.bundle import Bundle, Network
 from gc_ray.models.head import score_head
 from gc_ray.models.model_folder import Model, read_model, write_model
 from gc_ray.models.recalibrate import Recalibration
-from gc_ray.runtime import inputs, products, tune
 from gc_ray.runtime.products import NetworkInput, Product, Radiomics
 from gc_ray.store import Store
 from gc_ray.study import Study, load_study
@@ -37,8 +37,7 @@ class Computed:
 
 def codes() -> dict[str, str]:
     """Our own version of each step, without the libraries': their line is checked by the environment."""
-    steps = {"extract": products, "networks": inputs, "tune": tune}
-    return {step: module.code_version().partition("-")[0] for step, module in steps.items()}
+    return {name: step.number for name, step in STEPS.items()}
 
 
 def check_codes(bundle: Bundle) -> None:

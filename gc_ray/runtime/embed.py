@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gc_ray import ledger
+from gc_ray.code_versions import NETWORKS, code_version
 from gc_ray.errors import StudyError, TableError
 from gc_ray.exit_codes import exit_code
 from gc_ray.models.autoencoder import EMBED_BATCH, Pair, autoencoder_network, encode
 from gc_ray.models.model_folder import read_model
 from gc_ray.runtime.inference import TRIES, Inference, Outcome, device_of, infer
-from gc_ray.runtime.inputs import code_version, read_pair
+from gc_ray.runtime.inputs import read_pair
 from gc_ray.runtime.node import instruction_set, this_node
 from gc_ray.runtime.summary import Summary, summarise
 from gc_ray.store import Store
@@ -79,7 +80,7 @@ def embed(
             f"run gc-ray extract --volumes {recipe} first"
         )
     before = {_key(row): row for row in rows if row["feature_set"] == feature_set}
-    now = {"feature_set": feature_set, "settings_hash": settings_hash, "code_version": code_version()}
+    now = {"feature_set": feature_set, "settings_hash": settings_hash, "code_version": code_version(NETWORKS)}
     tell = watch(Counter(row["site"] for row in inputs))
     items = []
     for source in inputs:
@@ -126,7 +127,7 @@ class Embedder:
         measured = {
             "seconds": (time.perf_counter() - begin) / max(len(read), 1),
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "code_version": code_version(),  # of this process, as the two that follow
+            "code_version": code_version(NETWORKS),  # of this process, as the two that follow
             "node": this_node(),
             "cpu": instruction_set(),
         }
@@ -211,7 +212,7 @@ def _finish(request: Request, feature_set: str, keys: set[tuple], computed: int,
         "seconds": seconds,
         "study": request.study.model_dump(mode="json"),
         "limit": request.limit,
-        "code_version": code_version(),
+        "code_version": code_version(NETWORKS),
     }
     request.store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
     return summary

@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gc_ray import ledger
+from gc_ray.code_versions import EXTRACTION, code_version, library_versions
 from gc_ray.cohort.manifest import Scans
 from gc_ray.exit_codes import exit_code
 from gc_ray.runtime.extract_scans import Extraction, extract_scans
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import results_of
-from gc_ray.runtime.products import code_version, library_versions, products_of
+from gc_ray.runtime.products import products_of
 from gc_ray.runtime.scan_work import Job, process_scan
 from gc_ray.runtime.summary import Summary, summarise
 from gc_ray.runtime.waves import Work
@@ -58,7 +59,7 @@ def extract(
     begin = clock()
     settings = request.study.extract
     rows = read_manifests(request.manifests, request.encoding)[: request.limit]
-    job = Job(request.store, products_of(settings), code_version(), settings.timeout_s, again=request.retry)
+    job = Job(request.store, products_of(settings), code_version(EXTRACTION), settings.timeout_s, again=request.retry)
     probe(request.store)
     tell = watch({site: n * len(job.products) for site, n in rows.count("site").items()})
     how = Extraction(job, settings, request.workers, request.verify, work)
@@ -99,7 +100,7 @@ def _record(request: Request, rows: Scans, summary: Summary) -> None:
         "limit": request.limit,
         "verify": request.verify,
         "retry": request.retry,
-        "code_version": code_version(),
-        "libraries": library_versions(),
+        "code_version": code_version(EXTRACTION),
+        "libraries": library_versions(EXTRACTION.libraries),
     }
     request.store.put(f"runs/{summary.run}.json", json.dumps(record, indent=1).encode())

@@ -6,7 +6,6 @@ Values of one store must come from one code, one set of libraries and, unless th
 from __future__ import annotations
 
 import functools
-import hashlib
 import platform
 import time
 from collections import Counter
@@ -14,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gc_ray
+from gc_ray.code_versions import EXTRACTION, STEPS, code_version, library_versions, source_digest
 from gc_ray.runtime.node import instruction_set, this_node
-from gc_ray.runtime.products import code_version, library_versions
 
-SOURCES = {".py", ".yaml", ".toml", ".csv"}  # files of the package that decide what is computed
 PAUSE_S, READINGS = 0.3, 40  # Ray takes half a second to unpack the package of a job
 
 
@@ -39,16 +37,17 @@ class NodeFacts:
 @functools.cache
 def own_facts() -> NodeFacts:
     """The facts of this process, found once."""
-    libraries = {**library_versions(), "Python": platform.python_version()}
+    names = sorted({name for step in STEPS.values() for name in step.libraries})
+    libraries = {**library_versions(tuple(names)), "Python": platform.python_version()}
     return NodeFacts(
-        this_node(), code_version(), tuple(sorted(libraries.items())), package_digest(), instruction_set()
+        this_node(), code_version(EXTRACTION), tuple(sorted(libraries.items())), package_digest(), instruction_set()
     )
 
 
 @functools.cache
 def computed_here() -> dict[str, str]:
     """What a ledger row says of the process that computed it: ``code_version``, ``node`` and ``cpu``."""
-    return {"code_version": code_version(), "node": this_node(), "cpu": instruction_set()}
+    return {"code_version": code_version(EXTRACTION), "node": this_node(), "cpu": instruction_set()}
 
 
 def package_digest(folder: Path | None = None) -> str:
@@ -59,23 +58,15 @@ def package_digest(folder: Path | None = None) -> str:
     """
     top, before = folder or Path(gc_ray.__file__).parent, ""
     for _ in range(READINGS):
-        found = _digest(top)
+        try:
+            found = source_digest(top)
+        except FileNotFoundError:
+            found = ""
         if found and found == before:
             break
         before = found
         time.sleep(PAUSE_S)
     return before
-
-
-def _digest(top: Path) -> str:
-    """Of the files as they are now; empty when one goes away meanwhile."""
-    digest = hashlib.sha256()
-    try:
-        for path in sorted(path for path in top.rglob("*") if path.suffix in SOURCES):
-            digest.update(f"{path.relative_to(top).as_posix()}\x1f".encode() + path.read_bytes())
-    except FileNotFoundError:
-        return ""
-    return digest.hexdigest()[:16]
 
 
 def difference(wanted: NodeFacts, found: NodeFacts) -> str:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gc_ray import ledger
+from gc_ray.code_versions import EXTRACTION, code_version
 from gc_ray.runtime import cluster
 from gc_ray.runtime.extract import Request
 from gc_ray.runtime.extract_scans import SURVEY_CHUNK
@@ -21,7 +22,7 @@ from gc_ray.runtime.node import this_node
 from gc_ray.runtime.node_facts import own_facts
 from gc_ray.runtime.plan import Planned, plan_waves, read_history
 from gc_ray.runtime.preflight import Answer, describe_here, judge
-from gc_ray.runtime.products import code_version, products_of
+from gc_ray.runtime.products import products_of
 from gc_ray.runtime.scan_places import ScanPlace, scan_places
 from gc_ray.runtime.scan_work import Job
 from gc_ray.runtime.survey import Survey, survey_scan
@@ -130,7 +131,7 @@ def preview(request: Request) -> Preview:
     """
     settings = request.study.extract
     scans = read_manifests(request.manifests, request.encoding)[: request.limit]
-    job = Job(request.store, products_of(settings), code_version(), settings.timeout_s, again=request.retry)
+    job = Job(request.store, products_of(settings), code_version(EXTRACTION), settings.timeout_s, again=request.retry)
     sites = scans.count("site")
     with cluster.session(request.workers):
         nodes = _nodes(scan_places(scans), mixed_cpu=settings.allow_mixed_cpu)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 import pyarrow as pa
 
+from gc_ray.code_versions import EXTRACTION, code_version
 from gc_ray.cohort.clinical import ClinicalTable
 from gc_ray.cohort.findings import some
 from gc_ray.cohort.manifest import STRETCH, ScanRow, Scans, join_manifests
@@ -24,7 +25,6 @@ from gc_ray.runtime.incoming_features import read_incoming
 from gc_ray.runtime.incoming_joins import NEW, clinical_notes, outcome_notes, wanted_outlines, with_sites
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Planned, plan_scan, read_history
-from gc_ray.runtime.products import code_version
 from gc_ray.runtime.scan_work import Job
 from gc_ray.runtime.survey import Survey
 from gc_ray.source import joint_stamp, list_source
@@ -125,7 +125,7 @@ def of_scans(request: Request, table: ClinicalTable | None, watch: Watch) -> Loo
     rows, waiting = _rows(request)
     rows = with_sites(request.bundle, request.store, rows, table.cells if table else None, request.site_key)
     ready, more = _ready(request, rows, table, _stamp)
-    job = Job(request.store, products_of(request.bundle), code_version(), ExtractSettings().timeout_s)
+    job = Job(request.store, products_of(request.bundle), code_version(EXTRACTION), ExtractSettings().timeout_s)
     done = _extract(request, ready, job, watch)
     return Looked(len(rows), ready, tuple(job.products), (*waiting, *more), (*rows.notes, *done.notes))
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from gc_ray import ledger, tables
+from gc_ray.code_versions import EXTRACTION, code_version
 from gc_ray.cohort.synthetic.spec import CohortSpec
 from gc_ray.cohort.synthetic.write import write_cohort
 from gc_ray.cohort_tables import CohortTables, store_cohort
@@ -21,7 +22,7 @@ from gc_ray.runtime.bundle import bundle
 from gc_ray.runtime.extract import Request, Summary, extract
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Done, plan_scan
-from gc_ray.runtime.products import code_version, describe, products_of
+from gc_ray.runtime.products import describe, products_of
 from gc_ray.runtime.rescore import Request as Rescoring
 from gc_ray.runtime.scan_work import Job, process_scan
 from gc_ray.runtime.split import split
@@ -238,7 +239,10 @@ class Frozen:
 def real_values(cohort: Path, quick: str, store: Store) -> tuple[dict, pd.DataFrame]:
     """(ledger rows by scan, features) of the cohort's scans, as extraction has them."""
     job = Job(
-        store, products_of(load_study(None, (f'extract.feature_sets=["{quick}"]',)).extract), code_version(), 600
+        store,
+        products_of(load_study(None, (f'extract.feature_sets=["{quick}"]',)).extract),
+        code_version(EXTRACTION),
+        600,
     )
     describe(job.products["quick"], store)
     for row in read_manifests(tuple(map(str, sorted(cohort.glob("scans_site_*.csv"))))):

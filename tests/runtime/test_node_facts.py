@@ -1,12 +1,14 @@
 """A process that would compute other values says so by name."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from gc_ray.code_versions import EXTRACTION, code_version
+from gc_ray.runtime import node_facts
 from gc_ray.runtime.node import LONGEST, instruction_set, level_of, this_node
 from gc_ray.runtime.node_facts import NodeFacts, difference, own_facts, package_digest, wanted_cpu
-from gc_ray.runtime.products import code_version
 
 V2 = {"cx16", "sahf", "popcnt", "sse3", "sse4.1", "sse4.2", "ssse3"}
 V3 = V2 | {"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave"}
@@ -69,7 +71,7 @@ def test_most_nodes_decide_on_the_processor_and_then_the_driver(found, wanted):
 def test_this_process_knows_what_it_is(monkeypatch):
     """The version is the ledger's; the name has no odd character and is bounded."""
     facts = own_facts()
-    assert facts.code_version == code_version()
+    assert facts.code_version == code_version(EXTRACTION)
     assert (facts.node, facts.cpu) == (this_node(), instruction_set())
     assert {"Python", "SimpleITK", "numpy"} <= dict(facts.libraries).keys()
     assert difference(facts, facts) == ""
@@ -78,13 +80,16 @@ def test_this_process_knows_what_it_is(monkeypatch):
     assert len(this_node()) == LONGEST
 
 
-def test_other_files_of_the_package_show(tmp_path):
-    """Content, name and number of the files count; what Python compiles beside them does not."""
-    (tmp_path / "a.py").write_text("x = 1")
-    first = package_digest(tmp_path)
-    (tmp_path / "a.pyc").write_text("x")
-    assert package_digest(tmp_path) == first
-    (tmp_path / "a.py").write_text("x = 2")
-    second = package_digest(tmp_path)
-    (tmp_path / "a.py").rename(tmp_path / "b.py")
-    assert len({first, second, package_digest(tmp_path)}) == 3
+def test_a_package_that_is_unpacked_again_meanwhile_is_read_when_it_is_whole(tmp_path, monkeypatch):
+    """Two readings must agree: half a package is no other package."""
+    found = iter([FileNotFoundError, "half", "more", "whole", "whole"])
+
+    def read(folder: Path) -> str:
+        if (one := next(found)) is FileNotFoundError:
+            raise one
+        return one
+
+    monkeypatch.setattr(node_facts, "source_digest", read)
+    monkeypatch.setattr(node_facts.time, "sleep", lambda seconds: None)
+    assert package_digest(tmp_path) == "whole"
+    assert next(found, None) is None
