@@ -1,6 +1,7 @@
 """A small simulated cohort, a quick feature set, a frozen study, and one Ray session for all tests of the runtime."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -84,6 +85,16 @@ def cohort(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("cohort") / "c"
     write_cohort(out, CohortSpec(patients=8, sites=2, seed=3, matrix=64, reread_share=0.4))
     return out
+
+
+@pytest.fixture(scope="session")
+def own_processes() -> list[str]:
+    """What a command begins with to run as in a container: with process ids and a host name of its own."""
+    begin = ["unshare", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc"]
+    begin += [] if os.getuid() == 0 else ["--user", "--map-current-user"]
+    if not shutil.which("unshare") or subprocess.run([*begin, "true"], check=False).returncode:
+        pytest.skip("this machine gives no process namespaces")
+    return begin
 
 
 @pytest.fixture(scope="session")
