@@ -19,7 +19,7 @@ from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import results_of
 from gc_ray.runtime.products import products_of
 from gc_ray.runtime.scan_work import Job, process_scan
-from gc_ray.runtime.summary import Summary, summarise
+from gc_ray.runtime.summary import Summary, cpu_notes, summarise
 from gc_ray.runtime.waves import Work
 from gc_ray.store import Store, probe
 from gc_ray.study import Study
@@ -65,14 +65,14 @@ def extract(
     how = Extraction(job, settings, request.workers, request.verify, work)
     done = extract_scans(rows, how, tell, partial(ledger.compact, request.store))
     summary = _summarise(rows, job, request, run, done.computed, clock() - begin)
-    summary = replace(summary, notes=(*rows.notes, *done.notes))
+    summary = replace(summary, notes=(*rows.notes, *done.notes, *summary.notes))
     _record(request, rows, summary)
     return summary
 
 
 def _summarise(scans: Scans, job: Job, request: Request, run: str, computed: int, seconds: float) -> Summary:
     """Count the ledger against the manifests; a result that no ledger row accounts for is an error of ours."""
-    held = ledger.read_ledger(request.store, ("site", "status", "reason"))
+    held = ledger.read_ledger(request.store, ("site", "status", "reason", "cpu"))
     found = results_of(scans, held, job.products)
     for name, where in found.items():
         if where.null_count:
@@ -81,7 +81,8 @@ def _summarise(scans: Scans, job: Job, request: Request, run: str, computed: int
                 f"{where.null_count} results have no ledger row, the first is {(*lost.key, name)}; report this bug"
             )
     asked = pa.concat_tables([held.take(where) for where in found.values()])
-    return summarise(asked, run, computed, request.study.extract.failure_budget, seconds)
+    summary = summarise(asked, run, computed, request.study.extract.failure_budget, seconds)
+    return replace(summary, notes=cpu_notes(asked))
 
 
 def _record(request: Request, rows: Scans, summary: Summary) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from secrets import token_hex
 
@@ -127,14 +127,20 @@ def judge(
 
 
 def describe_here(store: Store | None, beacon: str, places: tuple[ScanPlace, ...]) -> Answer:
-    """What this process is, and what it sees."""
-    return Answer(own_facts(), _store_fault(store, beacon), tuple(place for place in places if not place.is_seen))
+    """What this process is, and what it sees, before a run."""
+    return _answer(Expected(own_facts(), store, beacon, places), probe)
 
 
 @functools.lru_cache(maxsize=8)
 def why_not_here(expected: Expected) -> str:
     """Why this process may not compute for a run; empty where it may. Found once for each process and run."""
-    return _why_not(expected, describe_here(expected.store, expected.beacon, expected.places), cluster.node_id())
+    return _why_not(expected, _answer(expected, _write), cluster.node_id())
+
+
+def _answer(asked: Expected, use: Callable[[Store], None]) -> Answer:
+    """What this process is, and what it sees. use: tries the store; StoreError when it cannot be used."""
+    fault = "" if asked.store is None else _store_fault(asked.store, asked.beacon, use)
+    return Answer(own_facts(), fault, tuple(place for place in asked.places if not place.is_seen))
 
 
 def _why_not(expected: Expected, answer: Answer, node_id: str) -> str:
@@ -162,15 +168,20 @@ def _beacon(store: Store | None) -> Iterator[str]:
             store.delete(beacon)
 
 
-def _store_fault(store: Store | None, beacon: str) -> str:
-    """Why this process cannot use the store; empty where it can, and without a store."""
-    if store is None:
-        return ""
+def _store_fault(store: Store, beacon: str, use: Callable[[Store], None]) -> str:
+    """Why this process cannot use the store; empty where it can."""
     try:
-        probe(store)
+        use(store)
     except (StoreError, OSError) as error:
         return f"it cannot be used from there: {str(error).removeprefix(f'store {store.uri}: ')}"
     try:
         return "" if store.get(beacon) == CONTENT else "another one lies at its address there"
     except (StoreError, OSError):
         return "what the driver writes cannot be read there: use a shared folder or s3://"
+
+
+def _write(store: Store) -> None:
+    """A write, tried as long as those of results are: a run has begun, and a short fault must not cost it a node."""
+    key = f"{BEACON}{token_hex(8)}"
+    store.put(key, CONTENT)
+    store.delete(key)
