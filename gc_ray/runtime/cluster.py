@@ -9,7 +9,7 @@ import resource
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import ray
@@ -181,22 +181,27 @@ def quiet_data(no_progress_s: float) -> Iterator[None]:
         context.issue_detectors_config.detectors = detectors
 
 
-def node_memory(patience_s: float = FIRST_WORKER_S) -> int:
+def node_memory(patience_s: float = FIRST_WORKER_S, without: Collection[str] = ()) -> int:
     """The most memory, in bytes, that one task can be promised on any node that is up and takes tasks.
 
     A head without CPU slots takes none: where there is nothing else yet, a worker is asked for and waited for.
+    without: Ray's ids of nodes that get no work.
     ClusterError when none has come up after ``patience_s``.
     """
-    found = task_memory(ray.nodes())
+    found = _usable_memory(without)
     if not found:
         asked = ray.remote(num_cpus=1)(lambda: None).remote()  # what waits makes the autoscaler start a node
         ray.wait([asked], timeout=patience_s)
-        found = task_memory(ray.nodes())
+        found = _usable_memory(without)
     if not found:
         raise ClusterError(
             f"wanted a node with a CPU slot, none came up within {patience_s:g} s; `ray status` says what is pending"
         )
     return found
+
+
+def _usable_memory(without: Collection[str]) -> int:
+    return task_memory([node for node in ray.nodes() if node["NodeID"] not in without])
 
 
 def task_memory(nodes: list[dict]) -> int:
@@ -241,7 +246,8 @@ def ask_nodes(function: Callable[[], Any], patience_s: float = NODE_ANSWER_S) ->
         except RayError as error:  # such as a package that is not installed there
             cause = getattr(error, "cause", error)
             answers[node] = f"{name}: gc_ray cannot be used there ({type(cause).__name__})"
-    return answers
+    up = working_nodes()
+    return {node: answer for node, answer in answers.items() if node in up}  # one that went away is no fault
 
 
 def _check_file_limit() -> None:

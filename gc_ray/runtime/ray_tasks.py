@@ -42,7 +42,7 @@ class RayTasks:
 
     def memory(self) -> int:
         """The most memory, in bytes, that one task can be promised."""
-        return cluster.node_memory()
+        return cluster.node_memory(without=self._refused.reasons)
 
     def begin(self, tasks: dict[int, ScanTask], promised: int) -> int:
         """Begin one dataset: one scan, one block, one Ray task."""
