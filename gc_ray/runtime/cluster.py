@@ -8,7 +8,7 @@ import os
 import resource
 import socket
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
@@ -213,6 +213,15 @@ def task_memory(nodes: list[dict]) -> int:
 def working_nodes() -> set[str]:
     """Ray's ids of the nodes that are up and take tasks."""
     return {node["NodeID"] for node in ray.nodes() if task_memory([node])}
+
+
+def resources(without: Collection[str] = ()) -> dict[str, float]:
+    """What all nodes have together, by Ray's names. without: Ray's ids of nodes that get no work."""
+    found: Counter = Counter()
+    for node in ray.nodes():
+        if node["Alive"] and node["NodeID"] not in without:
+            found.update(node["Resources"])
+    return dict(found)
 
 
 def slots() -> dict[str, tuple[int, int]]:

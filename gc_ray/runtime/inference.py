@@ -75,21 +75,22 @@ def _here(items: list[dict], inference: Inference) -> Iterator[tuple[int, Outcom
 
 
 def _by_ray(items: list[dict], inference: Inference, settings: EmbedSettings) -> Iterator[tuple[int, Outcome]]:
+    mixed = settings.allow_mixed_cpu or settings.gpu  # values of a GPU do not depend on the processor beside it
     # one slot more than actors: a pool that holds every CPU can starve what feeds it
     with (
         cluster.session((settings.workers or os.cpu_count()) + 1),
-        checked_nodes(inference.refused, inference.store, mixed_cpu=settings.allow_mixed_cpu) as expected,
+        checked_nodes(inference.refused, inference.store, mixed_cpu=mixed) as expected,
     ):
         seen = set()
-        for i, outcome in _pool(items, inference, (_actors(settings), settings.gpu), expected):
+        for i, outcome in _pool(items, inference, (_actors(settings, inference.refused), settings.gpu), expected):
             seen.add(i)
             yield i, outcome
         for i in sorted(set(range(len(items))) - seen):
             yield i, _alone(items[i], inference, settings.gpu, expected)
 
 
-def _actors(settings: EmbedSettings) -> int:
-    there = ray.cluster_resources()
+def _actors(settings: EmbedSettings, refused: RefusedNodes) -> int:
+    there = cluster.resources(without=refused.reasons)
     slots = max(int(there.get("CPU", 1)) - 1, 1)
     if settings.gpu:
         slots = min(slots, int(there.get("GPU", 0)))

@@ -124,15 +124,17 @@ def test_a_late_worker_compares_itself_before_its_first_scan(tmp_path):
     assert "of B are not mounted there" in why_not_here(Expected(facts, places=PLACES[1:]))
 
 
-def test_no_memory_is_promised_that_only_a_refused_node_has(monkeypatch):
-    """Such a task would wait for ever."""
+def test_what_only_a_refused_node_has_is_not_counted(monkeypatch):
+    """A task that is promised it, or an actor for it, would wait for ever."""
     nodes = [
-        {"NodeID": name, "Alive": True, "Resources": {"CPU": 2, "memory": gb << 30}}
+        {"NodeID": name, "Alive": True, "Resources": {"CPU": 2.0, "memory": gb << 30}}
         for name, gb in (("small", 4), ("large", 64))
     ]
     monkeypatch.setattr(preflight.cluster.ray, "nodes", lambda: nodes)
     assert preflight.cluster.node_memory() == 64 << 30
     assert preflight.cluster.node_memory(without={"large": "other code"}) == 4 << 30
+    assert preflight.cluster.resources() == {"CPU": 4.0, "memory": 68 << 30}
+    assert preflight.cluster.resources(without={"large": "other code"}) == {"CPU": 2.0, "memory": 4 << 30}
 
 
 def test_the_beacon_is_gone_after_the_run_and_after_a_fault(tmp_path, monkeypatch):
