@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,6 +13,8 @@ from gc_ray import ledger
 from gc_ray.code_versions import EXTRACTION, code_version, library_versions
 from gc_ray.cohort.manifest import Scans
 from gc_ray.exit_codes import exit_code
+from gc_ray.probe import probe
+from gc_ray.run_records import write_record
 from gc_ray.runtime.extract_scans import Extraction, extract_scans
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import results_of
@@ -21,7 +22,8 @@ from gc_ray.runtime.products import products_of
 from gc_ray.runtime.scan_work import Job, process_scan
 from gc_ray.runtime.summary import Summary, cpu_notes, summarise
 from gc_ray.runtime.waves import Work
-from gc_ray.store import Store, probe
+from gc_ray.store import Store
+from gc_ray.store_format import prepare
 from gc_ray.study import Study
 
 
@@ -61,6 +63,7 @@ def extract(
     rows = read_manifests(request.manifests, request.encoding)[: request.limit]
     job = Job(request.store, products_of(settings), code_version(EXTRACTION), settings.timeout_s, again=request.retry)
     probe(request.store)
+    prepare(request.store)
     tell = watch({site: n * len(job.products) for site, n in rows.count("site").items()})
     how = Extraction(job, settings, request.workers, request.verify, work)
     done = extract_scans(rows, how, tell, partial(ledger.compact, request.store))
@@ -104,4 +107,4 @@ def _record(request: Request, rows: Scans, summary: Summary) -> None:
         "code_version": code_version(EXTRACTION),
         "libraries": library_versions(EXTRACTION.libraries),
     }
-    request.store.put(f"runs/{summary.run}.json", json.dumps(record, indent=1).encode())
+    write_record(request.store, summary.run, record)

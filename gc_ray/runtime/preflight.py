@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from secrets import token_hex
 
 from gc_ray.errors import ClusterError, StoreError
+from gc_ray.probe import probe
 from gc_ray.runtime import cluster
 from gc_ray.runtime.node_facts import NodeFacts, difference, own_facts, wanted_cpu
 from gc_ray.runtime.scan_places import ScanPlace
-from gc_ray.store import Store, probe
+from gc_ray.store import Store
 
 BEACON = "runs/probe-beacon-"  # what the driver writes and every node must be able to read
 CONTENT = b"gc-ray"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gc_ray import ledger
+from gc_ray import ledger, sealed
 from gc_ray.code_versions import EXTRACTION, library_versions
 from gc_ray.errors import MaskError, ScanError
 from gc_ray.features.extract import extract_features, part_read
@@ -165,8 +165,6 @@ def settings_hash(product: Product) -> str:
 
 def describe(product: Product, store: Store) -> None:
     """Store a product's settings, names and library versions beside its rows."""
-    text = json.dumps(
-        {**product.description, "libraries": library_versions(EXTRACTION.libraries)}, indent=1, sort_keys=True
-    )
     folder = ledger.settings_folder(product.name, settings_hash(product))
-    store.put(f"{folder}/settings.json", text.encode())
+    libraries = library_versions(EXTRACTION.libraries)
+    sealed.put(store, f"{folder}/settings.json", {**product.description, "libraries": libraries})
