@@ -75,9 +75,8 @@ class Code:
     def install(self) -> None:
         """Compute as this version from now on, in this process."""
         computed = _extract_features
-        node_facts.own_facts.cache_clear()
         node_facts.computed_here.cache_clear()
-        for module in (code_versions, products, node_facts):
+        for module in (code_versions, products):
             module.library_versions = lambda libraries: {"made up": self.library}
 
         def scaled(*arguments):

@@ -13,6 +13,7 @@ import ray.data
 import torch
 from ray.exceptions import RayError
 
+from gc_ray.code_versions import NETWORKS
 from gc_ray.errors import ClusterError, StoreError
 from gc_ray.models.world import repeatable
 from gc_ray.runtime import cluster
@@ -79,7 +80,7 @@ def _by_ray(items: list[dict], inference: Inference, settings: EmbedSettings) ->
     # one slot more than actors: a pool that holds every CPU can starve what feeds it
     with (
         cluster.session((settings.workers or os.cpu_count()) + 1),
-        checked_nodes(inference.refused, inference.store, mixed_cpu=mixed) as expected,
+        checked_nodes(inference.refused, inference.store, mixed_cpu=mixed, steps=(NETWORKS,)) as expected,
     ):
         seen = set()
         for i, outcome in _pool(items, inference, (_actors(settings, inference.refused), settings.gpu), expected):

@@ -9,11 +9,12 @@ import functools
 import platform
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 
 import gc_ray
-from gc_ray.code_versions import EXTRACTION, STEPS, code_version, library_versions, source_digest
+from gc_ray.code_versions import EXTRACTION, STEPS, Step, code_version, source_digest
 from gc_ray.runtime.node import instruction_set, this_node
 
 PAUSE_S, READINGS = 0.3, 40  # Ray takes half a second to unpack the package of a job
@@ -23,12 +24,11 @@ PAUSE_S, READINGS = 0.3, 40  # Ray takes half a second to unpack the package of 
 class NodeFacts:
     """What a process says of itself.
 
-    node: the machine's name. code_version: as the ledger has it. libraries: (name, version) of those that decide
-    values, with Python. sources: a digest of the package's files. cpu: the instruction set, such as x86-64-v3.
+    node: the machine's name. libraries: (name, version) of those that decide values, with Python and this package.
+    sources: a digest of the package's files. cpu: the instruction set, such as x86-64-v3.
     """
 
     node: str
-    code_version: str
     libraries: tuple[tuple[str, str], ...]
     sources: str
     cpu: str
@@ -37,11 +37,22 @@ class NodeFacts:
 @functools.cache
 def own_facts() -> NodeFacts:
     """The facts of this process, found once."""
-    names = sorted({name for step in STEPS.values() for name in step.libraries})
-    libraries = {**library_versions(tuple(names)), "Python": platform.python_version()}
-    return NodeFacts(
-        this_node(), code_version(EXTRACTION), tuple(sorted(libraries.items())), package_digest(), instruction_set()
-    )
+    libraries = {name: _installed(name) for step in STEPS.values() for name in step.libraries}
+    libraries |= {"Python": platform.python_version(), "gc-ray": gc_ray.__version__}
+    return NodeFacts(this_node(), tuple(sorted(libraries.items())), package_digest(), instruction_set())
+
+
+def facts_for(*steps: Step) -> NodeFacts:
+    """The facts of this process, with the libraries of some steps alone: what a process for these must equal."""
+    names = {"Python", "gc-ray", *(name for step in steps for name in step.libraries)}
+    return replace(own_facts(), libraries=tuple(one for one in own_facts().libraries if one[0] in names))
+
+
+def _installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "none"
 
 
 @functools.cache
@@ -77,8 +88,6 @@ def difference(wanted: NodeFacts, found: NodeFacts) -> str:
         for name, version in wanted.libraries
         if theirs.get(name) != version
     ]
-    if not lines and found.code_version != wanted.code_version:
-        lines = [f"code {found.code_version} instead of {wanted.code_version}"]
     if found.sources != wanted.sources:
         lines.append(f"other files of gc_ray ({found.sources} instead of {wanted.sources})")
     if found.cpu != wanted.cpu and wanted.cpu:

@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from secrets import token_hex
 
+from gc_ray.code_versions import EXTRACTION, SIGNATURES, Step
 from gc_ray.errors import ClusterError, StoreError
 from gc_ray.probe import probe
 from gc_ray.runtime import cluster
-from gc_ray.runtime.node_facts import NodeFacts, difference, own_facts, wanted_cpu
+from gc_ray.runtime.node_facts import NodeFacts, difference, facts_for, own_facts, wanted_cpu
 from gc_ray.runtime.scan_places import ScanPlace
 from gc_ray.store import Store
 
 BEACON = "runs/probe-beacon-"  # what the driver writes and every node must be able to read
 CONTENT = b"gc-ray"
+IMAGES = (EXTRACTION, SIGNATURES)  # numba, of the second, compiles what computes features, too
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,12 @@ class RefusedNodes:
 
 @contextlib.contextmanager
 def checked_nodes(
-    refused: RefusedNodes, store: Store | None, places: tuple[ScanPlace, ...] = (), *, mixed_cpu: bool = False
+    refused: RefusedNodes,
+    store: Store | None,
+    places: tuple[ScanPlace, ...] = (),
+    *,
+    mixed_cpu: bool = False,
+    steps: tuple[Step, ...] = IMAGES,
 ) -> Iterator[Expected | None]:
     """Check every node, within ``cluster.session``, and refuse those that may not work.
 
@@ -87,6 +94,8 @@ def checked_nodes(
         Of scans. One that nobody sees is no fault of a node: its scans are refused one by one.
     mixed_cpu
         Nodes of several instruction sets may compute.
+    steps
+        Of the code, that the nodes will run: their libraries must have the driver's versions.
 
     Yields
     ------
@@ -104,7 +113,7 @@ def checked_nodes(
         return
     with _beacon(store) as beacon:
         answers = cluster.ask_nodes(functools.partial(describe_here, store, beacon, places))
-        expected, reasons = judge(own_facts(), answers, places, mixed_cpu=mixed_cpu)
+        expected, reasons = judge(facts_for(*steps), answers, places, mixed_cpu=mixed_cpu)
         for node_id, reason in reasons.items():
             refused.add(node_id, reason)
         yield replace(expected, store=store, beacon=beacon)

@@ -19,9 +19,9 @@ from gc_ray.runtime.extract_scans import SURVEY_CHUNK
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.memory import class_of, classes_up_to
 from gc_ray.runtime.node import this_node
-from gc_ray.runtime.node_facts import own_facts
+from gc_ray.runtime.node_facts import facts_for
 from gc_ray.runtime.plan import Planned, plan_waves, read_history
-from gc_ray.runtime.preflight import Answer, describe_here, judge
+from gc_ray.runtime.preflight import IMAGES, Answer, describe_here, judge
 from gc_ray.runtime.products import products_of
 from gc_ray.runtime.scan_places import ScanPlace, scan_places
 from gc_ray.runtime.scan_work import Job
@@ -220,7 +220,7 @@ def _nodes(places: tuple[ScanPlace, ...], *, mixed_cpu: bool) -> tuple[NodeSeen,
     if cluster.is_private():
         return tuple(NodeSeen(this_node(), cpus, memory, "") for cpus, memory in cluster.slots().values())
     answers = cluster.ask_nodes(functools.partial(describe_here, None, "", places))
-    _, reasons = judge(own_facts(), answers, places, mixed_cpu=mixed_cpu)
+    _, reasons = judge(facts_for(*IMAGES), answers, places, mixed_cpu=mixed_cpu)
     found = []
     for node_id, (cpus, memory) in cluster.slots().items():
         answer = answers.get(node_id)

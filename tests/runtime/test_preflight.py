@@ -24,8 +24,8 @@ from gc_ray.runtime.scan_work import ScanTask, Wanted
 from gc_ray.runtime.waves import WRONG_NODE, Way, run_waves
 from gc_ray.store import LocalStore
 
-DRIVER = NodeFacts("head", "1-x", (("SimpleITK", "2.5.0"),), "s", "v3")
-OTHER = replace(DRIVER, node="b", libraries=(("SimpleITK", "2.4.0"),), code_version="1-y")
+DRIVER = NodeFacts("head", (("SimpleITK", "2.5.0"),), "s", "v3")
+OTHER = replace(DRIVER, node="b", libraries=(("SimpleITK", "2.4.0"),))
 PLACES = (ScanPlace("A", ("/data/a/1",)), ScanPlace("B", ("/data/b/1",)))
 
 
