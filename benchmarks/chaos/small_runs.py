@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from gc_ray import ledger
+from gc_ray import code_versions, ledger
 from gc_ray.errors import TableError
 from gc_ray.merge import merge
 from gc_ray.models.bundle import read_bundle
@@ -75,8 +75,9 @@ class Code:
     def install(self) -> None:
         """Compute as this version from now on, in this process."""
         computed = _extract_features
-        node_facts.own_facts.cache_clear()
-        products.library_versions = node_facts.library_versions = lambda: {"made up": self.library}
+        node_facts.computed_here.cache_clear()
+        for module in (code_versions, products):
+            module.library_versions = lambda libraries: {"made up": self.library}
 
         def scaled(*arguments):
             row = computed(*arguments)
@@ -117,7 +118,7 @@ def extract(store: Store, place: Path, manifest: str, code: Code, run: str) -> N
     code.install()
     scans = read_manifests((manifest,))
     settings = load_study(None, (f'extract.feature_sets=["{place / "quick.yaml"}"]', 'extract.volumes=["guo2025"]'))
-    job = Job(store, products_of(settings.extract), products.code_version(), 600.0)
+    job = Job(store, products_of(settings.extract), code_versions.code_version(code_versions.EXTRACTION), 600.0)
     probe(store)
     prepare(store)
     for product in job.products.values():

@@ -147,7 +147,9 @@ def _score(request: Request, todo: list[_Todo], watch: Watch, run: str) -> tuple
         return Counter(), []
     bundle, store, done, failed = request.bundle, request.store, Counter(), []
     tell = watch(Counter(work.row.site for work in todo))
-    computed = compute_networks(bundle, store, [work.rows for work in todo], request.workers, run)
+    computed = compute_networks(
+        bundle, store, [work.rows for work in todo], request.workers, run, allow_mixed_cpu=request.allow_mixed_cpu
+    )
     for work in todo:
         row = work.row
         try:

@@ -186,7 +186,7 @@ def scores_of(texts: list[str], study: Study) -> pd.DataFrame:
 def texts() -> list[str]:
     """All hostile strings in two: a table of scores with each as a model would take minutes to draw."""
     short = [text for text in IN_A_TABLE.values() if len(text) < 200]
-    together = re.sub(r"[\r\n]+", " ", f"={' '.join(short)}")
+    together = re.sub(r"[\x00-\x1f\x7f]+", " ", f"={' '.join(short)}")  # which a table refuses in ids
     return [cleaned(text) for text in (together, IN_A_TABLE["mathtext"])]
 
 
