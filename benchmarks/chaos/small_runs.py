@@ -61,7 +61,7 @@ steps = [{{ step = "strongest", number = 2 }}]
 inner_folds = 2
 samples = 0
 """
-MEASURED = ("seconds", "peak_mb", "scored_at", "run")  # in which two runs may differ
+MEASURED = ("seconds", "peak_mb", "scored_at", "run", "sequence")  # in which two runs may differ
 FIELDS = ("scan_id", "patient_id", "site", "phase", "image", "mask", "roi")
 
 

@@ -70,6 +70,7 @@ def extract(
     job = Job(request.store, products_of(settings), code_version(), settings.timeout_s, again=request.retry)
     probe(request.store)
     prepare(request.store)
+    before = ledger.read_ledger(request.store, ())
     for product in job.products.values():
         describe(product, request.store)
     tell = watch({site: n * len(job.products) for site, n in rows.count("site").items()})
@@ -80,7 +81,7 @@ def extract(
             tell(site, status)
     summary = _summarise(rows, job, request, run, computed, clock() - begin)
     summary = replace(summary, notes=(*rows.notes, *fleet.notes))
-    _record(request, rows, summary)
+    _record(request, rows, summary, ledger.commits_since(request.store, before))
     return summary
 
 
@@ -135,7 +136,7 @@ def _summarise(scans: Scans, job: Job, request: Request, run: str, computed: int
     return summarise(asked, run, computed, request.study.extract.failure_budget, seconds)
 
 
-def _record(request: Request, rows: Scans, summary: Summary) -> None:
+def _record(request: Request, rows: Scans, summary: Summary, commits: list[str]) -> None:
     """Write the run record, last of all: its presence says that the run came to its end."""
     record = {
         "run": summary.run,
@@ -154,4 +155,4 @@ def _record(request: Request, rows: Scans, summary: Summary) -> None:
         "code_version": code_version(),
         "libraries": library_versions(),
     }
-    write_record(request.store, summary.run, record)
+    write_record(request.store, summary.run, record, commits)
