@@ -1,11 +1,12 @@
-# The image of head and workers on Kubernetes (deploy/kuberay): the package with exactly the constraints, and no tools.
+# The image of head and workers on Kubernetes (deploy/kuberay): the package with exactly the locked files, and no tools.
 FROM python:3.11.14-slim-bookworm AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
-COPY constraints.txt pyproject.toml README.md LICENSE ./
+COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY gc_ray gc_ray
 RUN python -m venv /opt/venv \
-    && /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt .
+    && /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock \
+    && /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
 
 FROM python:3.11.14-slim-bookworm
 # KubeRay's probes call wget

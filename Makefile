@@ -7,8 +7,9 @@ READY := $(VENV)/.ready
 DEMO := demo
 JOBS ?= 2
 AUDIT := build/audit
+LOCK := build/lock
 
-.PHONY: setup demo test test-fast test-slow lint format docs clean profile audit sbom
+.PHONY: setup demo test test-fast test-slow lint format docs clean profile audit sbom lock
 .PHONY: bench bench-extraction bench-networks bench-statistics bench-scale chaos fuzz truth
 
 setup: $(READY)
@@ -90,6 +91,13 @@ audit: $(AUDIT)/.ready
 sbom: $(READY) $(AUDIT)/.ready
 	mkdir -p dist
 	$(AUDIT)/bin/cyclonedx-py environment $(BIN)/python --output-reproducible --of JSON -o dist/gc-ray.cdx.json
+
+# requirements.lock: what the package needs at run time, for every Python it supports, with the hashes of PyPI's files
+lock:
+	$(PYTHON) -m venv $(LOCK)
+	$(LOCK)/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	echo "setuptools" | $(LOCK)/bin/uv pip compile pyproject.toml - --universal --python-version 3.11 --generate-hashes \
+	  --constraint constraints.txt --no-annotate --custom-compile-command "make lock" --quiet --output-file requirements.lock
 
 # where the time of one scan goes: SCAN=stomach, or SCAN="image mask region"
 profile: $(READY)

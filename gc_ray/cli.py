@@ -1,6 +1,7 @@
 """The command line: every command under its name.
 
-0 done, 1 failed, 2 bad arguments or input tables, 3 finished but over the failure budget.
+0 done, 1 failed, 2 bad arguments or input tables. A run that came to its end, but: 3 over the failure budget,
+4 scans wait, 5 drift alert, 6 a stuck run was found; the highest counts.
 """
 
 from __future__ import annotations

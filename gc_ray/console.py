@@ -13,11 +13,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gc_ray.exit_codes import BAD_INPUT, DONE, FAILED, Problem
 from gc_ray.runtime.check_lines import features_lines
 from gc_ray.runtime.demo_lines import demo_lines
 from gc_ray.runtime.progress import Epochs, Progress, duration
 from gc_ray.runtime.show_lines import contents_lines
 from gc_ray.runtime.store_lines import cleaned_lines, repaired_lines, verified_lines
+from gc_ray.terminal import json_lines, say
+from gc_ray.terminal import say_lines as _lines
+from gc_ray.terminal import terminal as _console
 
 if TYPE_CHECKING:  # every command loads this module; torch and the like only those that need them
     from gc_ray.cohort.findings import Finding
@@ -71,7 +75,7 @@ def step(number: int, of: int, what: str) -> contextlib.AbstractContextManager[t
 def _showing() -> Iterator[tuple[Callable[[list[str]], None], float]]:
     """(what takes the lines that are to be seen, least seconds between two calls)."""
     console = _console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal or json_lines() is not None:
         said: set[str] = set()  # a site that is complete says so once
 
         def append(lines: list[str]) -> None:
@@ -104,11 +108,17 @@ def show_summary(summary: Summary, store: str) -> None:
     """Print a run's counts per site, the commonest reasons, and where the results are."""
     console = _console()
     show_notes(summary.notes)
-    table = Table("site", *STATUSES, "all", title="results: one for each outline and table", title_justify="left")
-    for site in sorted({site for site, _ in summary.counts}):
-        numbers = [summary.counts.get((site, status), 0) for status in STATUSES]
-        table.add_row(site, *map(str, numbers), str(sum(numbers)))
-    console.print(table)
+    rows = {
+        site: [summary.counts.get((site, status), 0) for status in STATUSES]
+        for site in sorted({site for site, _ in summary.counts})
+    }
+    if json_lines() is not None:
+        _lines(console, [_site_counts(site, numbers) for site, numbers in rows.items()])
+    else:
+        table = Table("site", *STATUSES, "all", title="results: one for each outline and table", title_justify="left")
+        for site, numbers in rows.items():
+            table.add_row(site, *map(str, numbers), str(sum(numbers)))
+        console.print(table)
     for reason, scans in summary.lost[:REASONS]:
         more = f" and {len(scans) - SHOWN} more" if len(scans) > SHOWN else ""
         _lines(console, [f"  {', '.join(scans[:SHOWN])}{more}: {reason}"])
@@ -116,8 +126,11 @@ def show_summary(summary: Summary, store: str) -> None:
         _lines(console, [f"  and {len(summary.lost) - REASONS} more reasons, all in the ledger"])
     took = duration(summary.seconds)
     _lines(console, [f"{summary.computed} results computed in {took}; ledger, tables and run record: {store}"])
-    if summary.over_budget:
-        say(console, "over the failure budget: mend the scans named above and run again", "yellow")
+
+
+def _site_counts(site: str, numbers: list[int]) -> str:
+    counts = ", ".join(f"{status} {number}" for status, number in zip(STATUSES, numbers, strict=True))
+    return f"results of {site}: {counts}, all {sum(numbers)}"
 
 
 def show_check(found: CohortCheck) -> None:
@@ -362,24 +375,29 @@ def show_error(error: Exception) -> None:
     say(_console(stderr=True), f"error: {error}".replace("\n", " "), "red")
 
 
+def show_warnings(lines: Iterable[str]) -> None:
+    """Print lines that need attention, on stderr."""
+    for line in lines:
+        say(_console(stderr=True), f"warning: {line}", "yellow")
+
+
+def show_problems(problems: tuple[Problem, ...], code: int, run: str, seconds: float) -> None:
+    """Say what ended a run with a code above 2; as JSON also how every run ended, in one line."""
+    console = _console(stderr=True)
+    if (as_json := json_lines()) is not None:
+        fields = {"run": run, "exit_code": code, "seconds": round(seconds, 3)}
+        fields["problems"] = [{"kind": p.kind, "message": p.message, "counts": p.counts} for p in problems]
+        level = "info" if code == DONE else "error" if code in (FAILED, BAD_INPUT) else "warning"
+        console.out(as_json.line(f"ended with exit code {code}", level, **fields), highlight=False)
+        return
+    for problem in problems:
+        if problem.code > BAD_INPUT:  # a fault that ended the run was printed
+            say(console, f"exit code {problem.code}: {problem.message}", "yellow")
+
+
 def show_lines(*lines: str) -> None:
     """Print plain lines."""
     _lines(_console(), lines)
-
-
-def say(console: Console, line: str, style: str | None = None) -> None:
-    """Print one line, in colour on a terminal only, without reading markup into it."""
-    console.print(line, style=style, markup=False, highlight=False)
-
-
-def _lines(console: Console, lines) -> None:
-    for line in lines:
-        say(console, line)
-
-
-def _console(stderr: bool = False) -> Console:
-    # soft wrap: a line of a log stays a line, however narrow the terminal that rich imagines
-    return Console(stderr=stderr, soft_wrap=True)
 
 
 def _fact(value: object) -> str:

@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from gc_ray.errors import BundleError, ClusterError, MaskError, ScanError, StoreError, StudyError, TableError
+from gc_ray.exit_codes import BAD_INPUT, FAILED
 from gc_ray.study import packaged_studies
 
-DONE, FAILED, BAD_INPUT, OVER_BUDGET = 0, 1, 2, 3
 FAULTS_OF_INPUT = (TableError, StudyError, ScanError, MaskError, BundleError)  # end with BAD_INPUT
 FAULTS_OF_PLACE = (StoreError, ClusterError)  # end with FAILED: the input may be as it should be
 # names as the modules that compute them have them: those load libraries that a shell must not wait for

@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # lower may be imported by higher, never the other way round
 LEVELS = [
-    {"errors", "joins", "kernels", "settings"},
+    {"errors", "exit_codes", "joins", "kernels", "settings"},
     {"store", "tables", "imaging", "patients", "study_cohort", "study_signatures"},
     {"sealed", "probe", "older_rows"},
     {"run_records"},
@@ -22,7 +22,8 @@ LEVELS = [
     {"source", "ledger", "cohort_tables", "evaluation_tables", "study"},
     {"merge", "cohort", "features", "models", "evaluate"},
     {"report"},
-    {"runtime"},
+    {"runtime", "operations"},
+    {"terminal"},
     {"console"},
     {"options"},
     {"commands"},

@@ -54,7 +54,7 @@ def read_region(folder: Path) -> Notes:
 
 def leaves_its_type(image: sitk.Image, mask: sitk.Image, parameters: dict[str, Any]) -> bool:
     """Whether PyRadiomics' integer arithmetic overflows on this image: its steps in float64 and Python's integers."""
-    extractor = RadiomicsFeatureExtractor(parameters)
+    extractor = _extractor(parameters)
     setting, kind = extractor.settings, sitk.GetArrayViewFromImage(image).dtype
     if kind.kind == "f" or setting["normalize"]:
         return False
@@ -117,11 +117,19 @@ def _check_row(row: FeatureRow, names: tuple[str, ...]) -> None:
     assert not np.isinf(row.values).any(), "a value is infinite"
 
 
+def _extractor(parameters: dict[str, Any]) -> RadiomicsFeatureExtractor:
+    """PyRadiomics' extractor; ``feature_set`` has checked the parameters by its schema, which takes long to read."""
+    extractor = RadiomicsFeatureExtractor(**parameters.get("setting", {}), additionalInfo=False)
+    extractor.enabledImagetypes = parameters["imageType"]
+    extractor.enabledFeatures = parameters["featureClass"]
+    return extractor
+
+
 def _executed(image: sitk.Image, mask: sitk.Image, parameters: dict[str, Any]) -> dict[str, float]:
     """What PyRadiomics answers; nothing when it raises an exception."""
     with collected_messages(), warnings.catch_warnings(), np.errstate(all="ignore"):
         try:
-            found = RadiomicsFeatureExtractor(parameters).execute(image, mask)
+            found = _extractor(parameters).execute(image, mask)
         except Exception:  # noqa: BLE001 - whatever stops it, it does not answer
             return {}
     return {name: float(value) for name, value in found.items() if not name.startswith("diagnostics_")}

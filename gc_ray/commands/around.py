@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from gc_ray.options import DONE, FAILED, AsJson, faults
+from gc_ray.exit_codes import DONE, FAILED
+from gc_ray.options import AsJson, faults
 from gc_ray.store import open_store
 
 

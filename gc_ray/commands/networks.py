@@ -7,13 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from gc_ray.options import DONE, OVER_BUDGET, Overrides, StoreUri, StudyGiven, StudyName, faults, run_id
+from gc_ray.commands.operated import Operator, operated
+from gc_ray.exit_codes import Problem
+from gc_ray.options import Overrides, StoreUri, StudyGiven, StudyName, faults
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
 
+@operated
 def train(
     *,
+    operator: Operator,
     kind: Annotated[Literal["autoencoder", "backbone", "head"], typer.Argument(help="Which network.")],
     study: StudyGiven,
     store: StoreUri,
@@ -35,13 +39,15 @@ def train(
         flags = [*([f"train.workers={workers}"] if workers is not None else []), *(["train.gpu=true"] if gpu else [])]
         settings, where = load_study(study, (*(overrides or ()), *flags)), open_store(store)
         with console.training() as (tell, watch):
-            found = train_network(kind, where, settings, tell, run_id("train"), watch)
+            found = train_network(kind, where, settings, tell, operator.run, watch)
         console.show_model(found.card, found.new, store)
         console.show_heatmaps(found.heatmaps, found.card["model_id"], store)
 
 
+@operated
 def embed(
     *,
+    operator: Operator,
     store: StoreUri,
     study: StudyName = None,
     model: Annotated[
@@ -53,7 +59,7 @@ def embed(
     ] = None,
     gpu: Annotated[bool, typer.Option("--gpu", help="One GPU for each actor.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N scans, for a try-out.")] = None,
-) -> None:
+) -> tuple[Problem, ...]:
     """Turn network inputs into latent vectors: the deep table, a row for every scan, what is there left alone."""
     with faults():
         from gc_ray import console
@@ -66,7 +72,7 @@ def embed(
             from gc_ray.runtime.networks import autoencoder_task
 
             model = autoencoder_task(where, settings).model_id
-        with console.watching() as watch:
-            summary = run(Request(model, settings, where, limit), watch, run_id("embed"), time.monotonic)
+        with operator.watching() as watch:
+            summary = run(Request(model, settings, where, limit), watch, operator.run, time.monotonic)
         console.show_summary(summary, store)
-    raise typer.Exit(OVER_BUDGET if summary.over_budget else DONE)
+    return summary.problems

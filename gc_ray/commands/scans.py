@@ -9,11 +9,10 @@ from typing import Annotated
 
 import typer
 
+from gc_ray.commands.operated import Operator, operated
 from gc_ray.errors import StudyError
+from gc_ray.exit_codes import BAD_INPUT, DONE, OVER_BUDGET, Problem
 from gc_ray.options import (
-    BAD_INPUT,
-    DONE,
-    OVER_BUDGET,
     AsJson,
     Encoding,
     FeatureSets,
@@ -131,8 +130,10 @@ def check(
     raise typer.Exit(OVER_BUDGET if over else DONE)
 
 
+@operated
 def extract(
     *,
+    operator: Operator,
     scans: Scans,
     store: StoreUri,
     feature_set: FeatureSets = None,
@@ -155,7 +156,11 @@ def extract(
     allow_mixed_cpu: Annotated[
         bool, typer.Option("--allow-mixed-cpu", help="Let nodes of several processor instruction sets compute.")
     ] = False,
-) -> None:
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be computed, in what memory, time and nodes; write nothing."),
+    ] = False,
+) -> tuple[Problem, ...]:
     """Turn scans and masks into features: a ledger row for every outline, radiomics and volumes in the store.
 
     What is committed already is left alone, so the same command again resumes a run that was cut off.
@@ -164,6 +169,7 @@ def extract(
         from gc_ray import console
         from gc_ray.runtime.extract import Request
         from gc_ray.runtime.extract import extract as run
+        from gc_ray.runtime.preview_lines import preview_lines
 
         chosen = {"feature_sets": feature_set, "volumes": volumes, "failure_budget": failure_budget}
         flags = [f"extract.{name}={value}" for name, value in chosen.items() if value is not None]
@@ -172,10 +178,15 @@ def extract(
         request = Request(
             tuple(scans), open_store(store), settings, workers, limit, verify, encoding, again, allow_mixed_cpu
         )
-        with console.watching() as watch:
-            summary = run(request, watch, run_id("extract"), time.monotonic)
+        if dry_run:
+            from gc_ray.runtime.preview import preview
+
+            console.show_lines(*preview_lines(preview(request)))
+            return ()
+        with operator.watching() as watch:
+            summary = run(request, watch, operator.run, time.monotonic)
         console.show_summary(summary, store)
-    raise typer.Exit(OVER_BUDGET if summary.over_budget else DONE)
+    return summary.problems
 
 
 def ingest(

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from gc_ray.commands.operated import Operator, operated
+from gc_ray.exit_codes import Problem
 from gc_ray.options import (
-    DONE,
-    OVER_BUDGET,
     Encoding,
     Overrides,
     SealKey,
@@ -17,7 +17,6 @@ from gc_ray.options import (
     StoreUri,
     StudyGiven,
     faults,
-    run_id,
 )
 from gc_ray.store import open_store
 from gc_ray.study import load_study
@@ -43,8 +42,10 @@ def bundle(
         console.show_bundle(bundle_id, made, out)
 
 
+@operated
 def rescore(
     *,
+    operator: Operator,
     bundle: Annotated[str, typer.Option("--bundle", help="Where the bundle is: a folder or s3://bucket/prefix.")],
     store: StoreUri,
     scans: Annotated[
@@ -66,8 +67,11 @@ def rescore(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Scans at a time; 0 = in this process; all CPUs when left out.")
     ] = None,
+    failure_budget: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of new scans that may be refused; above it the exit code is 3.")
+    ] = 0.05,
     encoding: Encoding = None,
-) -> None:
+) -> tuple[Problem, ...]:
     """Score new scans with a bundle: risk, group, interval and a domain verdict, each scan once for its content."""
     with faults():
         from gc_ray import console
@@ -79,9 +83,9 @@ def rescore(
         request = Request(
             read_bundle(open_store(bundle), read_key(seal_key)), tuple(scans or ()), open_store(store),
             datetime.now(UTC).isoformat(timespec="seconds"), clinical, read_key(site_key), workers, site, encoding,
-            features,
+            features, failure_budget,
         )  # fmt: skip
-        with console.watching() as watch:
-            found = run(request, watch, run_id("rescore"))
+        with operator.watching() as watch:
+            found = run(request, watch, operator.run)
         console.show_rescored(found, store)
-    raise typer.Exit(OVER_BUDGET if found.failed else DONE)
+    return found.problems

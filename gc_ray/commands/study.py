@@ -7,11 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from gc_ray.commands.operated import Operator, operated
 from gc_ray.errors import StudyError
+from gc_ray.exit_codes import DONE, FAILED, Problem
 from gc_ray.options import (
-    DONE,
-    FAILED,
-    OVER_BUDGET,
     Encoding,
     Overrides,
     Scans,
@@ -26,8 +25,10 @@ from gc_ray.store import open_store
 from gc_ray.study import load_study
 
 
+@operated
 def split(
     *,
+    operator: Operator,
     study: StudyGiven,
     clinical: Annotated[str, typer.Option(help="Clinical table: CSV, Excel or Parquet, local or s3://.")],
     store: StoreUri,
@@ -40,11 +41,13 @@ def split(
         from gc_ray.runtime.split import split as run
 
         settings = load_study(study, tuple(overrides or ()))
-        console.show_split(run(clinical, settings, open_store(store), run_id("split"), encoding), store)
+        console.show_split(run(clinical, settings, open_store(store), operator.run, encoding), store)
 
 
+@operated
 def tune(
     *,
+    operator: Operator,
     study: StudyGiven,
     store: StoreUri,
     overrides: Overrides = None,
@@ -55,7 +58,7 @@ def tune(
         Literal["shuffled-outcome", "shuffled-features", "planted-leak"] | None,
         typer.Option(help="A negative control instead of the study: what it finds is kept apart."),
     ] = None,
-) -> None:
+) -> tuple[Problem, ...]:
     """Select, fuse and search a study's signatures on Ray Tune, in nested cross-validation.
 
     The same command again takes up a run that was cut off.
@@ -68,18 +71,20 @@ def tune(
         if control is not None:
             from gc_ray.runtime.controls import control as run_control
 
-            with console.watching() as watch:
+            with operator.watching() as watch:
                 checked = run_control(open_store(store), settings, control, workers, watch)
             console.show_control(checked)
             raise typer.Exit(DONE if checked.passed else FAILED)
-        with console.watching() as watch:
-            done = run(open_store(store), settings, workers, watch, run_id("tune"))
+        with operator.watching() as watch:
+            done = run(open_store(store), settings, workers, watch, operator.run)
         console.show_tuned(done, store)
-    raise typer.Exit(OVER_BUDGET if done.failed else DONE)
+    return done.problems
 
 
+@operated
 def evaluate(
     *,
+    operator: Operator,
     store: StoreUri,
     study: StudyName = None,
     scores: Annotated[
@@ -114,11 +119,13 @@ def evaluate(
 
             tune, doubts = tuning_to_judge(where, settings, tune)
         request = Request(settings, where, scores, clinical, tune, publish, dry_run, encoding, doubts)
-        console.show_report(run(request, run_id("evaluate"), console.show_figures), dry_run, store, publish)
+        console.show_report(run(request, operator.run, console.show_figures), dry_run, store, publish)
 
 
+@operated
 def reproduce(
     *,
+    operator: Operator,
     paper: Annotated[Literal["recurrence", "liver_metastasis"], typer.Argument(help="The study whose paper it is.")],
     scans: Scans,
     clinical: Annotated[str, typer.Option(help="Clinical table: CSV, Excel or Parquet, local or s3://.")],
@@ -127,7 +134,7 @@ def reproduce(
     overrides: Overrides = None,
     workers: Workers = None,
     encoding: Encoding = None,
-) -> None:
+) -> tuple[Problem, ...]:
     """Run a paper's study on your cohort, each table and figure beside the paper's.
 
     A comparison of methods, never a reproduction of the paper's data. The same
@@ -150,4 +157,4 @@ def reproduce(
         request = Request(paper, settings, open_store(store), tuple(scans), clinical, workers, encoding)
         found = run(request, Way(console.step, console.show_figures, run_id, time.monotonic))
         console.show_reproduced(found)
-    raise typer.Exit(OVER_BUDGET if found.over_budget or found.failed else DONE)
+    return found.problems

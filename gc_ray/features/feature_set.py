@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -180,11 +182,18 @@ def _ibsi_section(given: dict[str, Any]) -> dict[str, Any]:
 
 def _checked_by_pyradiomics(given: dict[str, Any]) -> dict[str, Any]:
     """The sections after PyRadiomics' own schema; its extractor is not used for it, as it sets ITK's tolerances."""
-    schema, functions = radiomics.getParameterValidationFiles()
+    schema, functions = _schema()
     try:
-        return Core(source_data=given, schema_files=[schema], extensions=[functions]).validate()
+        return Core(source_data=given, schema_data=deepcopy(schema), extensions=[functions]).validate()
     except (PyKwalifyException, ValueError, TypeError) as error:
         raise StudyError(f"PyRadiomics refuses the parameters: {one_line(getattr(error, 'msg', error))}") from error
+
+
+@cache
+def _schema() -> tuple[dict[str, Any], str]:
+    """PyRadiomics' schema of parameter files, read once, and the file with its functions."""
+    schema, functions = radiomics.getParameterValidationFiles()
+    return YAML(typ="safe", pure=True).load(Path(schema)), functions
 
 
 def _all_classes(setting: dict[str, Any]) -> dict[str, None]:

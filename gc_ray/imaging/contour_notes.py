@@ -8,7 +8,7 @@ from gc_ray.imaging.contour_slices import FilledSlice, Finding
 from gc_ray.imaging.scan import Notes
 
 MAX_RANGES = 10  # of slices or contours in one note
-OPEN = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")  # Contour Geometric Type (DICOM PS3.3, C.8.8.6.1)
+OPEN = ("POINT", "OPENPLANAR", "OPENNONPLANAR")  # Contour Geometric Type (DICOM PS3.3, C.8.8.6.1) without "_"
 
 
 def contour_notes(slices: Sequence[FilledSlice], traced: bool, what: str) -> Notes:
@@ -27,12 +27,22 @@ def contour_notes(slices: Sequence[FilledSlice], traced: bool, what: str) -> Not
 
 def dropped_notes(dropped: Sequence[tuple[int, str]], what: str) -> Notes:
     """Repairs for contours that enclose no area, given as (number of points, geometric type)."""
+    return Notes(tuple(f"{what}: {n} contour(s) dropped: {why}" for why, n in _reasons(dropped).items()))
+
+
+def dropped_words(dropped: Sequence[tuple[int, str]]) -> str:
+    """Why contours enclose no area, for a refusal: "2 open, not closed; 1 a point or fewer than 3 points"."""
+    return "; ".join(f"{n} {why}" for why, n in _reasons(dropped).items())
+
+
+def _reasons(dropped: Sequence[tuple[int, str]]) -> dict[str, int]:
+    """How many contours enclose no area for which reason."""
     reasons = {
         "a point or fewer than 3 points": sum(points < 3 for points, _ in dropped),
         "open, not closed": sum(points >= 3 and kind in OPEN for points, kind in dropped),
         "of no known geometric type": sum(points >= 3 and kind not in OPEN for points, kind in dropped),
     }
-    return Notes(tuple(f"{what}: {n} contour(s) dropped: {why}" for why, n in reasons.items() if n))
+    return {why: n for why, n in reasons.items() if n}
 
 
 def ranges(numbers: Iterable[int]) -> str:

@@ -24,7 +24,7 @@ class Finding(Enum):
     ROUNDS = "drawn more than once around in one line: counted once"
     CROSSING = "overlapping another contour without lying inside it: united"
     REDRAWN = "within half a voxel of another contour all along: taken as the same outline, not as a hole"
-    EMPTY = "too small: enclosing no voxel centre, filling no voxel"
+    EMPTY = "too small, or of lines that cancel: enclosing no voxel centre, filling no voxel"
 
 
 @dataclass(frozen=True, eq=False)

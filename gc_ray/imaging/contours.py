@@ -13,6 +13,7 @@ import numpy as np
 
 LINE_TOLERANCE = 0.1  # voxels; a point this near to a line lies on it
 SAMPLE_STEP = 0.5  # voxels; the longest gap between the points of a line that are compared with another line
+MOST_ROUNDS = 9  # that one contour may make along the same line
 PAIRS_AT_ONCE = 1 << 20  # of points and edges; bounds the memory of a comparison to some 100 MB
 
 
@@ -99,15 +100,17 @@ def outline(points: np.ndarray) -> Outline:
 
 
 def one_round(contour: Outline) -> Outline:
-    """The contour, or one round of it where its points go two or three times along the same line.
+    """The contour, or one round of it where its points go up to ``MOST_ROUNDS`` times along the same line.
 
     By the even-odd rule two rounds would cancel.
     """
     points = contour.points
     apart = min(LINE_TOLERANCE, float((contour.high - contour.low).max()) / 10)
-    for times in (2, 3):
+    for times in range(MOST_ROUNDS, 1, -1):
         shift, rest = divmod(len(points), times)
-        if not rest and shift > 2 and np.abs(points - np.roll(points, shift, axis=0)).max() <= apart:
+        if rest or shift < 3 or np.abs(points[0] - points[shift]).max() > apart:
+            continue
+        if np.abs(points - np.roll(points, shift, axis=0)).max() <= apart:
             return Outline(points[:shift])
     return contour
 

@@ -81,18 +81,36 @@ def check_voxel_files(path: Path) -> None:
         As ``voxel_files``.
     """
     with path.open("rb") as stream:
-        names = voxel_files(stream.read(HEADER_BYTES))
+        head = stream.read(HEADER_BYTES)
+    _check_nrrd_name(path, head)
+    names = voxel_files(head)
     bare = [beside(name) for name in names]
     if None in bare:
         raise ScanError(
-            f"{path.name}: its voxels are said to lie in another folder; wanted beside the header: put the file "
-            "there and name it in the header without a path"
+            f"{path.name}: the header names the file of its voxels by a path, as in another folder; wanted beside "
+            "the header: put the file there and name it in the header without a path"
         )
     absent = sum(not (path.parent / str(name)).is_file() for name in bare)
     if absent:
+        suffix = {".nrrd": ".nhdr", ".mha": ".mhd"}.get(path.suffix.lower())
+        rename = f"; in S3, name the header {path.stem}{suffix}: then they are fetched with it" if suffix else ""
         raise ScanError(
             f"{path.name}: header names {len(names)} file{'s' * (len(names) > 1)} with its voxels, {absent} not "
             "beside it under exactly this name; copy the file there, or save the volume as one .nrrd, .mha or .nii.gz"
+            f"{rename}"
+        )
+
+
+def _check_nrrd_name(path: Path, head: bytes) -> None:
+    """ScanError for a name that ITK takes for a pattern, or looks for with the blanks behind it."""
+    found = re.search(rb"(?im)^data ?file:[ \t]*(\S.*?)\r?$", nrrd_text(head)) if head.startswith(b"NRRD") else None
+    if found is None or found[1].startswith(b"LIST") or _PATTERN.fullmatch(found[1].rstrip()):
+        return
+    odd = "%" if b"%" in found[1] else "a blank at its end" if found[1] != found[1].rstrip() else ""
+    if odd:
+        raise ScanError(
+            f"{path.name}: the header names the file of its voxels with {odd}, which is not read; rename the file in "
+            "header and folder"
         )
 
 

@@ -6,6 +6,8 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from gc_ray.errors import ScanError
 from gc_ray.imaging import metaimage, nifti, nrrd
 from gc_ray.imaging.detached import PAIR, files_of
@@ -58,6 +60,8 @@ def check_suffix(path: Path) -> None:
     kind = kind_of_file(path)
     if kind is not None and kind.key == "gzip" and "gzip" in fitting:
         kind = _inside_gzip(path)
+        if kind is not None and kind.key == "gzip":
+            raise ScanError(f"{path.name}: header cannot be read: packed twice by gzip; unpack it once (gunzip)")
     if kind is not None and kind.key not in fitting and kind.key != "text":
         raise ScanError(f"{path.name}: header cannot be read: this is {kind.name}; {kind.fix}")
 
@@ -88,6 +92,11 @@ def read_image(path: Path) -> CtScan:
     opened = open_volume(path)
     geometry = _geometry(opened)
     array = opened.read()
+    if odd := np.count_nonzero(~np.isfinite(array)) if array.dtype.kind == "f" else 0:
+        raise ScanError(
+            f"{path.name}: {odd} of {array.size} voxels hold NaN or infinite values, which spread when the image is "
+            "resampled; wanted HU in every voxel: replace them, outside the body by -1024"
+        )
     remark = f"{path.name}: no value below 0: perhaps stored values instead of HU, or a window was applied"
     notes = geometry.notes + Notes(remarks=(remark,) if array.min() >= 0 else ())
     return CtScan(Volume(array, geometry.grid), replace(geometry, notes=notes))

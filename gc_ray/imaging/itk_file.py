@@ -104,9 +104,6 @@ def _read(path: Path, kind: str, dimension: int) -> np.ndarray:
         reader = _reader(readable, kind, path.name)
         reader.SetExtractSize([*reader.GetSize()[:3], *[0] * (dimension - 3)])
         try:
-            array = sitk.GetArrayFromImage(reader.Execute())
+            return sitk.GetArrayFromImage(reader.Execute())
         except (RuntimeError, MemoryError):
             raise ScanError(f"{path.name}: {BAD_VOXELS}") from None
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ScanError(f"{path.name}: holds NaN or infinite values; export it again")
-    return array

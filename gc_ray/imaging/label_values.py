@@ -32,6 +32,38 @@ def present_values(array: np.ndarray, name: str) -> np.ndarray:
     return found
 
 
+def without_nan(array: np.ndarray, name: str) -> tuple[np.ndarray, Notes]:
+    """A map whose NaN are background, as some resampling tools write it and as ITK reads it.
+
+    Parameters
+    ----------
+    array : array
+        The values of the map, of any shape; it may be changed.
+
+    Returns
+    -------
+    array
+        The same with 0 where it held NaN.
+    notes : Notes
+        A repair note with their number.
+
+    Raises
+    ------
+    MaskError
+        When a value is infinite, or NaN is all there is besides 0, so that NaN may mark the region.
+    """
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return array, Notes()
+    if np.isinf(array).any():
+        raise MaskError(f"{name}: holds infinite values, wanted labels; export it again")
+    nowhere = np.isnan(array)
+    array = np.where(nowhere, array.dtype.type(0), array)
+    count = np.count_nonzero(nowhere)
+    if not array.any():
+        raise MaskError(f"{name}: the mask is empty: {count} voxels hold NaN and no voxel a label; export it again")
+    return array, Notes(repairs=(f"{name}: {count} voxels hold NaN, taken for background",))
+
+
 def label_texts(array: np.ndarray, name: str) -> tuple[str, ...]:
     """The labels of a map as text; raises MaskError when there are none, or values that are no labels."""
     return tuple(_text(value) for value in _as_labels(present_values(array, name), name)[0])
@@ -71,9 +103,9 @@ def choose_label(array: np.ndarray, roi: str | None, name: str) -> tuple[np.ndar
     wanted = labels[0] if roi is None else label_number(roi)
     at = [i for i, label in enumerate(labels) if label == wanted]
     if not at:
-        alone = "; leave roi empty to take the only label" if len(labels) == 1 and wanted != 0 else ""
         background = " (0 is background)" if wanted == 0 else ""
-        raise MaskError(f"{name}: label {wanted} not found{background}; labels present: {present}{alone}")
+        fix = "leave roi empty to take the only label" if len(labels) == 1 else "ask for one of them"
+        raise MaskError(f"{name}: label {wanted} not found{background}; labels present: {present}; {fix}")
     if roi is None and wanted != 1:
         notes += Notes(remarks=(f"{name}: the mask is marked by {_text(wanted)} instead of 1",))
     exact = labels[at[0]] in values and not notes.repairs

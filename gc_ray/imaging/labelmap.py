@@ -9,7 +9,7 @@ import numpy as np
 
 from gc_ray.errors import MaskError
 from gc_ray.imaging.image_files import open_volume
-from gc_ray.imaging.label_values import choose_label, label_number, label_texts
+from gc_ray.imaging.label_values import choose_label, label_number, label_texts, without_nan
 from gc_ray.imaging.opened import OpenedVolume
 from gc_ray.imaging.placement import Placement, match_grid, put_on_grid
 from gc_ray.imaging.roi import choose_roi, finished
@@ -33,7 +33,7 @@ def list_labels(path: Path) -> tuple[str, ...]:
     segments = segments_of(opened.metadata, opened.channels, path.name)
     if segments:
         return tuple(segment.name for segment in segments)
-    return label_texts(_layers(opened), path.name)
+    return label_texts(_layers(opened)[0], path.name)
 
 
 def survey_labelmap(path: Path, roi: str | None, ct: ScanGeometry) -> Notes:
@@ -48,14 +48,14 @@ def read_labelmap(path: Path, roi: str | None, ct: ScanGeometry) -> RoiMask:
     are present and none was asked for, the values are no labels, or voxels of the region lie outside the CT.
     """
     plan = _plan(path, roi, ct)
-    layers = _layers(plan.opened)
+    layers, notes = _layers(plan.opened)
     if plan.segment is not None:
         inside, more = segment_voxels(layers[plan.segment.layer], plan.segment, path.name)
         what = f"{path.name}: ROI {plan.segment.name!r}"
     else:
         inside, label, more = choose_label(layers[0], roi, path.name)
         what = f"{path.name}: label {label}"
-    return finished(put_on_grid(inside, plan.placed, ct.grid, what), ct.grid, plan.notes + more, what)
+    return finished(put_on_grid(inside, plan.placed, ct.grid, what), ct.grid, plan.notes + notes + more, what)
 
 
 def _open(path: Path) -> OpenedVolume:
@@ -86,7 +86,7 @@ def _hints(opened: OpenedVolume) -> tuple[str, ...]:
     return tuple(note.removeprefix(f"{opened.name}: ") for note in notes)
 
 
-def _layers(opened: OpenedVolume) -> np.ndarray:
-    """Labels as layer, z, y, x."""
-    array = opened.read()
-    return array[None] if array.ndim == 3 else np.moveaxis(array, -1, 0)
+def _layers(opened: OpenedVolume) -> tuple[np.ndarray, Notes]:
+    """Labels as layer, z, y, x, and a note where some were NaN."""
+    array, notes = without_nan(opened.read(), opened.name)
+    return (array[None] if array.ndim == 3 else np.moveaxis(array, -1, 0)), notes

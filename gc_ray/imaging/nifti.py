@@ -125,13 +125,9 @@ def _read(path: Path, name: str, header: NiftiHeader, scale: tuple[float, float]
             if values.size < wanted:
                 missing = (array.size - done) * stored.itemsize - len(chunk)
                 raise ScanError(f"{name}: truncated, {missing} bytes of voxels are missing; copy it again")
-            if stored.kind == "f" and not np.isfinite(values).all():
-                raise ScanError(f"{name}: holds NaN or infinite values; export it again")
-            array[done : done + wanted] = values if scale is None else _scaled(values, kind, scale)
+            array[done : done + wanted] = values if scale is None else _scaled(values, kind, scale, name)
             done += wanted
         _read_on(stream, name)
-    if scale is not None and not np.isfinite(array).all():
-        raise ScanError(f"{name}: scl_slope and scl_inter make values that are not finite; correct them")
     return array.reshape(size[::-1])
 
 
@@ -145,10 +141,13 @@ def _check_length(path: Path, name: str, wanted: int) -> None:
         raise ScanError(f"{name}: truncated, {least}{missing} bytes of voxels are missing; copy it again")
 
 
-def _scaled(values: np.ndarray, kind: np.dtype, scale: tuple[float, float]) -> np.ndarray:
+def _scaled(values: np.ndarray, kind: np.dtype, scale: tuple[float, float], name: str) -> np.ndarray:
     """As ITK: rounded to ``kind`` first, then multiplied and added in double precision."""
-    with np.errstate(over="ignore"):
-        return (values.astype(kind).astype(np.float64) * scale[0] + scale[1]).astype(kind)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = (values.astype(kind).astype(np.float64) * scale[0] + scale[1]).astype(kind)
+    if (np.isfinite(values) & ~np.isfinite(scaled)).any():
+        raise ScanError(f"{name}: scl_slope and scl_inter make values that are not finite; correct them")
+    return scaled
 
 
 def _read_on(stream: BinaryIO, name: str) -> None:

@@ -26,7 +26,8 @@ class OpenedVolume:
     real : bool
         Whether a value is one real number; complex ones are not.
     read : callable
-        Gives the voxels (z, y, x[, channel]) in their stored type; raises ScanError when the file is corrupted.
+        Gives the voxels (z, y, x[, channel]) in their stored type, which may hold NaN; raises ScanError when the file
+        is corrupted.
     notes : Notes
         What was changed or is worth knowing.
     metadata : mapping

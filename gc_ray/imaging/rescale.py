@@ -13,7 +13,7 @@ from gc_ray.imaging.pixel_bits import PixelBits
 RESCALE_KEYWORDS = ["RescaleSlope", "RescaleIntercept", "RescaleType", "RealWorldValueMappingSequence"]
 MAX_RESCALE = 1e6  # no scanner comes near it, and integer HU stay exact below it
 
-# RescaleType in small letters and without blanks, dots and brackets; US is "unspecified", which scanners and
+# RescaleType in small letters and without blanks, dots, dashes and brackets; US is "unspecified", which scanners and
 # converters write for HU.
 HU_NAMES = re.compile(r"(hu|hounsfield(units?)?){1,2}")
 UNSPECIFIED = ("", "us", "unspecified")
@@ -73,8 +73,8 @@ def rescale(file: DicomFile) -> tuple[float, float] | None:
 
 
 def _bare(text: str) -> str:
-    """In small letters, without blanks, dots and brackets."""
-    return re.sub(r"[\s.()\[\]-]", "", text).lower()
+    """In small letters, without blanks, dots, dashes and brackets."""
+    return re.sub(r"[\s._()\[\]-]", "", text).lower()
 
 
 def _shown(scale: str) -> str:

@@ -31,7 +31,8 @@ def choose_roi(
 
     Names are equal when they are the same text in Unicode's normal form C ("\u00f6" and "o" with a combining
     diaeresis). The looser form, with a remark, also leaves out case, blanks at the ends, repeated blanks, format
-    characters and the width of letters; then other readings of the name's bytes are tried, with a repair note.
+    characters, kinds of dashes and the width of letters; then other readings of the name's bytes are tried, with a
+    repair note.
 
     Parameters
     ----------
@@ -105,7 +106,8 @@ def _same(label: str) -> str:
 
 def _plain(label: str) -> str:
     wide = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
-    visible = "".join(c for c in wide if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf"))
+    dashes = "".join("-" if unicodedata.category(c) == "Pd" else c for c in wide)  # word processors exchange them
+    visible = "".join(c for c in dashes if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf"))
     return " ".join(visible.split())
 
 

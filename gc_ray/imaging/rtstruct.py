@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 from pydicom import Dataset
 
 from gc_ray.errors import MaskError
-from gc_ray.imaging.contour_notes import contour_notes, dropped_notes
+from gc_ray.imaging.contour_notes import contour_notes, dropped_notes, dropped_words
 from gc_ray.imaging.contour_slices import FilledSlice, Placed, Reading, fill_slice, traced_from_voxels
 from gc_ray.imaging.contours import outline
 from gc_ray.imaging.dicom_files import DicomFile, blaming, text
@@ -19,9 +20,9 @@ from gc_ray.imaging.roi import check_reference, check_size, choose_roi, finished
 from gc_ray.imaging.scan import Notes, RoiMask, ScanGeometry
 
 RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
-# Contour Geometric Type (DICOM PS3.3, C.8.8.6.1) and spellings of it that occur
-PLANAR = ("CLOSED_PLANAR", "INTERPOLATED_PLANAR")
-XOR = ("CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
+# Contour Geometric Type (DICOM PS3.3, C.8.8.6.1) without "_" and blanks, since spellings vary
+PLANAR = ("CLOSEDPLANAR", "INTERPOLATEDPLANAR")
+XOR = ("CLOSEDPLANARXOR",)
 EDGE_TOLERANCE = 1e-3  # voxels; contours may touch the border of the outermost voxels, up to rounding
 
 
@@ -40,7 +41,8 @@ class Roi:
 
 @dataclass(frozen=True)
 class Contour:
-    """A contour of a region, counted from 1: its geometric type, its points (n, 3) in LPS millimetres, its images."""
+    """A contour of a region, counted from 1: its geometric type in capital letters alone, its points (n, 3) in LPS
+    millimetres, its images."""
 
     number: int
     kind: str
@@ -78,8 +80,7 @@ def plan_contours(file: DicomFile, roi: str | None, ct: ScanGeometry) -> Contour
     contours = _contours(file, chosen.number, what)
     images = [uid for contour in contours for uid in contour.images]
     notes += check_reference(chosen.frame, images, ct, file.name)
-    closed = [c for c in contours if c.kind in PLANAR + XOR]
-    placed, reading, distances = _read(closed, ct.grid, what)
+    placed, reading, distances = _read(contours, ct.grid, what)
     slices = _filled(placed, ct.grid.shape[1:], reading, what)
     check_size(sum(int(np.count_nonzero(one.region)) for one in slices), what)
     read = {one.number for one in placed}
@@ -128,34 +129,37 @@ def _contours(file: DicomFile, number: int, what: str) -> list[Contour]:
 
 
 def _contour(item: Dataset, number: int) -> Contour:
-    points = _coordinates(item).reshape(-1, 3)
-    if len(points) != int(item.NumberOfContourPoints) or not np.isfinite(points).all():
+    points, stated = _coordinates(item).reshape(-1, 3), item.get("NumberOfContourPoints")
+    if (stated is not None and len(points) != int(stated)) or not np.isfinite(points).all():
         raise ValueError
     images = tuple(str(i.ReferencedSOPInstanceUID) for i in item.get("ContourImageSequence") or [])
-    return Contour(number, str(item.get("ContourGeometricType") or "").strip().upper(), points, images)
+    kind = re.sub(r"[^A-Z]", "", str(item.get("ContourGeometricType") or "").upper())
+    return Contour(number, kind, points, images)
 
 
 def _coordinates(item: Dataset) -> np.ndarray:
     """Contour data as floats, straight from the text: pydicom's decimal objects cost a hundred times more."""
-    return np.array(item.get_item("ContourData").value.decode("ascii").strip("\0 ").split("\\"), float)
+    element = item.get_item("ContourData")
+    text = (element.value or b"").decode("ascii").strip("\0 ") if element is not None else ""
+    return np.array(text.split("\\") if text else [], float)
 
 
-def _read(closed: list[Contour], grid: Grid, what: str) -> tuple[list[Placed], Reading, list[float]]:
+def _read(contours: list[Contour], grid: Grid, what: str) -> tuple[list[Placed], Reading, list[float]]:
     """(the contours that count, on their slices; how they are read; distances from the slice planes in mm).
 
     Contours of one or two points count when all were traced from voxels: they are single voxels and lines of them.
     """
-    if not closed:
-        raise MaskError(f"{what} is empty: no closed contours, so no voxels")
+    closed = [c for c in contours if c.kind in PLANAR + XOR and len(c.points)]
     areas = [c for c in closed if len(c.points) >= 3]
     placed, distances = _placed(areas, grid, what)
-    if traced_from_voxels(one.line for one in placed):
+    if closed and traced_from_voxels(one.line for one in placed):
         short, off = _placed([c for c in closed if len(c.points) < 3], grid, what)
         if traced_from_voxels(one.line for one in short):
             both = sorted(placed + short, key=lambda one: one.number)
             return both, Reading(_is_xor(closed, what), traced=True), distances + off
     if not areas:
-        raise MaskError(f"{what} is empty: no closed contours, so no voxels")
+        why = dropped_words([(len(c.points), c.kind) for c in contours])
+        raise MaskError(f"{what} is empty: no closed contours, so no voxels ({why}); export the structure set again")
     return placed, Reading(_is_xor(areas, what), traced=False), distances
 
 

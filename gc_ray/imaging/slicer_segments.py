@@ -74,10 +74,17 @@ def segments_of(metadata: Mapping[str, str], layers: int, name: str) -> list[Seg
                 f"{name}: ROI {segment.name!r} names a layer that the file lacks ({segment.layer} of {layers}, "
                 "counted from 0); export it again"
             )
-    unmarked = [s for s in found if not s.stated]
-    if any(s.layer == other.layer for s in unmarked for other in found if other is not s):
+    return [_told_apart(segment, found, name) for segment in found]
+
+
+def _told_apart(segment: Segment, among: list[Segment], name: str) -> Segment:
+    """The segment; value 1 counts as stated where others share its layer. MaskError when one has the same value."""
+    beside = [other for other in among if other is not segment and other.layer == segment.layer]
+    if segment.stated or not beside:
+        return segment
+    if any(other.value == segment.value for other in beside):
         raise MaskError(f"{name}: several segments in one layer without label values; save it again with 3D Slicer 5")
-    return found
+    return replace(segment, stated=True)
 
 
 def _segment(metadata: Mapping[str, str], number: str, layers: int, name: str) -> Segment:
@@ -127,6 +134,8 @@ def segment_voxels(layer: np.ndarray, segment: Segment, name: str) -> tuple[np.n
     if not segment.stated and not inside.any() and np.unique(others := layer[layer != 0]).size == 1:
         remarks.append(f"{what} has no label value; marked by {others[0]} in the file")
         inside = layer != 0
+    if not inside.any():
+        raise MaskError(f"{what} is empty: no voxels of its layer hold its label value {segment.value}")
     if segment.extent is not None and (lost := _outside(inside, segment.extent)):
         remarks.append(
             f"{what}: {lost} voxels lie outside the extent that the header states; kept, Slicer hides them"

@@ -287,7 +287,22 @@ def _checked(scores: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
         )
     if not outcome.isin((0, 1)).all():
         raise TableError("outcome: wanted 0 or 1, 1 = it happened; recode it")
+    _check_follow_up(patients.reindex(frame["patient_id"].unique()))
     return frame
+
+
+def _check_follow_up(patients: pd.DataFrame) -> None:
+    """Raises TableError for a time below 0, and for an event that is neither 0 nor 1."""
+    for role, fits, wanted in (
+        ("time", patients["time"] >= 0, "0 or more months"),
+        ("event", patients["event"].isin((0, 1)), "0 or 1, 1 = it happened"),
+    ):
+        wrong = patients[role][~fits & patients[role].notna()]
+        if len(wrong):
+            raise TableError(
+                f"{role}: wanted {wanted}, {len(wrong)} patients have other values, such as {wrong.index[0]} "
+                f"({wrong.iloc[0]:g}); correct them, or rename the column where it means something else"
+            )
 
 
 def _fingerprint(frame: pd.DataFrame) -> str:

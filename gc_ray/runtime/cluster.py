@@ -205,6 +205,12 @@ def working_nodes() -> set[str]:
     return {node["NodeID"] for node in ray.nodes() if task_memory([node])}
 
 
+def slots() -> dict[str, tuple[int, int]]:
+    """(CPU slots, memory in bytes that tasks can be promised) of each node that takes tasks, by Ray's id."""
+    found = {node["NodeID"]: node["Resources"] for node in ray.nodes() if task_memory([node])}
+    return {node: (int(held["CPU"]), int(held["memory"])) for node, held in found.items()}
+
+
 def node_id() -> str:
     """Ray's id of the node that this process runs on; empty outside of Ray."""
     return ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""

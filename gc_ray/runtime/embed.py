@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from gc_ray import ledger, sealed
 from gc_ray.errors import StudyError, TableError
+from gc_ray.exit_codes import exit_code
 from gc_ray.models.autoencoder import EMBED_BATCH, Pair, autoencoder_network, encode
 from gc_ray.models.model_folder import read_model
 from gc_ray.run_records import write_record
@@ -208,7 +209,7 @@ def _record(request: Request, summary: Summary, commits: list[str]) -> None:
     record = {
         "run": summary.run,
         "command": "embed",
-        "exit_code": 3 if summary.over_budget else 0,
+        "exit_code": exit_code(summary.problems),
         "model": request.model,
         "results": [{"site": site, "status": s, "n": n} for (site, s), n in sorted(summary.counts.items())],
         "computed": summary.computed,

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from gc_ray import ledger
 from gc_ray.cohort.manifest import ScanRow, Scans
+from gc_ray.exit_codes import exit_code
 from gc_ray.probe import probe
 from gc_ray.run_records import write_record
 from gc_ray.runtime import cluster
@@ -141,7 +142,7 @@ def _record(request: Request, rows: Scans, summary: Summary, commits: list[str])
     record = {
         "run": summary.run,
         "command": "extract",
-        "exit_code": 3 if summary.over_budget else 0,
+        "exit_code": exit_code(summary.problems),
         "outlines": len(rows),
         "results": [{"site": site, "status": s, "n": n} for (site, s), n in sorted(summary.counts.items())],
         "computed": summary.computed,

@@ -112,6 +112,8 @@ def clinical_notes(bundle: Bundle, rows: Scans, clinical: pd.DataFrame | None, w
         return ()
     if not found.both and bundle.scoring["coding"]:
         raise TableError(meeting_text(found, what, SPLIT))
+    if not found.both:
+        return (meeting_text(found, what, SPLIT),)
     hint = change_text(found)
     of = len(found.first) + found.both
     text = f"{SPLIT} lacks {len(found.first)} of {of} patients of {what} ({some(found.first)})"

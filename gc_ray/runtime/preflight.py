@@ -12,6 +12,7 @@ from secrets import token_hex
 
 from gc_ray.cohort.manifest import Scans
 from gc_ray.errors import ClusterError, StoreError
+from gc_ray.probe import probe
 from gc_ray.runtime import cluster
 from gc_ray.runtime.node_facts import NodeFacts, difference, own_facts, wanted_cpu
 from gc_ray.store import Store
@@ -93,7 +94,7 @@ def muster(store: Store, scans: Scans, fleet: Fleet, *, mixed_cpu: bool) -> Expe
     try:
         roots = roots_of(scans)
         answers = cluster.ask_nodes(functools.partial(look_around, store, beacon, tuple(roots)))
-        here = {root for root in roots if os.path.isdir(root)}  # noqa: PTH112 - never raises
+        here = set(roots) - set(unseen_of(roots))
         wanted, refusals = judge(driver, answers, roots, here, mixed_cpu=mixed_cpu)
         for node_id, reason in refusals.items():
             fleet.refuse(node_id, reason)
@@ -151,8 +152,12 @@ def roots_of(scans: Scans) -> dict[str, str]:
 
 def look_around(store: Store, beacon: str, roots: Iterable[str]) -> Answer:
     """What this process is, and what it sees."""
-    unseen = tuple(root for root in roots if not os.path.isdir(root))  # noqa: PTH112 - never raises
-    return Answer(own_facts(), _unstored(store, beacon), unseen)
+    return Answer(own_facts(), _unstored(store, beacon), unseen_of(roots))
+
+
+def unseen_of(roots: Iterable[str]) -> tuple[str, ...]:
+    """The folders that this process does not see."""
+    return tuple(root for root in roots if not os.path.isdir(root))  # noqa: PTH112 - never raises
 
 
 @functools.lru_cache(maxsize=8)
@@ -166,12 +171,11 @@ def unfit(store: Store, expected: Expected) -> str:
 
 
 def _unstored(store: Store, beacon: str) -> str:
-    key = f"{BEACON}{token_hex(8)}"
     try:
-        store.put(key, CONTENT)
-        store.delete(key)
-    except (StoreError, OSError):
-        return "it cannot be written from there"
+        probe(store)
+    except (StoreError, OSError) as error:
+        reason = str(error).removeprefix(f"store {store.uri}: ")
+        return "it cannot be written from there" if reason.startswith("cannot ") else reason
     return _unreadable(store, beacon)
 
 

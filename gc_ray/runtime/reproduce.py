@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from gc_ray.cohort.findings import some
 from gc_ray.errors import StudyError, TableError
+from gc_ray.exit_codes import OVER_BUDGET, Problem, exit_code
 from gc_ray.ledger import read_ledger
 from gc_ray.report.evaluate import FOLDER as REPORTS
 from gc_ray.report.evaluate import Outcome, evaluate
@@ -28,7 +29,7 @@ from gc_ray.runtime.networks import source_patients
 from gc_ray.runtime.split import split
 from gc_ray.runtime.train import Tell, Watch
 from gc_ray.runtime.train_network import train_network
-from gc_ray.runtime.tune import Tuned, tune
+from gc_ray.runtime.tune import Tuned, not_fitted, tune
 from gc_ray.store import Store
 from gc_ray.study import Study
 from gc_ray.study_signatures import HEAD
@@ -88,6 +89,15 @@ class Reproduced:
     failed: dict[str, str]
     notes: tuple[str, ...] = ()
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What an operator must know of the run."""
+        found = not_fitted(self.failed)
+        if not self.over_budget:
+            return found
+        steps = some(self.over_budget)
+        return (*found, Problem(OVER_BUDGET, f"over the failure budget: {steps}", {"steps": len(self.over_budget)}))
+
 
 def reproduce(request: Request, way: Way) -> Reproduced:
     """Bring a paper's whole study up to date in the store, and write its artefacts; the run record is written last.
@@ -114,7 +124,7 @@ def reproduce(request: Request, way: Way) -> Reproduced:
     with step("tables and figures of the paper"):
         done = _artefacts(request, tuned, judged, (way.named("reproduce"), tuple(over)))
         done = replace(done, notes=(*notes, *extracted.notes))
-    record = {"command": "reproduce", "exit_code": 3 if over or done.failed else 0, **asdict(done)}
+    record = {"command": "reproduce", "exit_code": exit_code(done.problems), **asdict(done)}
     record |= {"paper": request.paper, "seconds": way.clock() - begin, "study": study.model_dump(mode="json")}
     write_record(store, done.run, record)
     return done

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from gc_ray import ledger
 from gc_ray.cohort.manifest import ScanRow
-from gc_ray.errors import TableError
+from gc_ray.errors import TableError, some
+from gc_ray.exit_codes import DRIFT, SCANS_WAIT, Problem, exit_code
 from gc_ray.joins import places
 from gc_ray.models.bundle import Bundle
 from gc_ray.models.domain import REFUSED, geometry_of, judge
@@ -28,7 +29,8 @@ from gc_ray.runtime.incoming import Waiting
 from gc_ray.runtime.incoming_clinical import outcomes_of
 from gc_ray.runtime.plan import results_of
 from gc_ray.runtime.rescore_input import Ready, Request, Watch, check_source, clinical_of, of_scans, of_table
-from gc_ray.study import digest
+from gc_ray.runtime.summary import over_budget
+from gc_ray.study import ExtractSettings, digest
 from gc_ray.tables import SCAN_KEY
 
 
@@ -38,7 +40,7 @@ class Rescored:
 
     already: scored before with these inputs. failed: tried again by the next run. drift: alert, stable or too few.
     notes: what the reader of the tables decided or left out, how the tables meet, and what is not known of a table
-    of features.
+    of features. failure_budget: share of the scans new in this run that may be refused.
     """
 
     run: str
@@ -51,6 +53,24 @@ class Rescored:
     failed: tuple[Waiting, ...]
     drift: str
     notes: tuple[str, ...] = ()
+    failure_budget: float = ExtractSettings().failure_budget
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What an operator must know of the run. Scans that were refused by an earlier run are not counted again."""
+        lost = {"refused": self.refused, "failed": len(self.failed)}
+        new = self.scored + self.refused + len(self.failed)
+        found = []
+        if self.failed or self.refused > self.failure_budget * new:
+            found.append(over_budget(lost, new))
+        if self.waiting:
+            text = f"{len(self.waiting)} scans wait: {some(scan.scan_id for scan in self.waiting)}"
+            found.append(Problem(SCANS_WAIT, text, {"waiting": len(self.waiting)}))
+        if self.drift == "alert":
+            found.append(
+                Problem(DRIFT, f"drift of bundle {self.bundle_id}: the latest scans differ from the training")
+            )
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -84,8 +104,9 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     ended = Rescored(
         run, bundle.bundle_id, found.asked, done["scored"], done["refused"], already + done["already"],
         found.waiting, (*failed, *lost), drifted, (*found.notes, *(table.notes if table else ()), *found.ready.notes),
+        request.failure_budget,
     )  # fmt: skip
-    record = {"command": "rescore", "exit_code": 3 if ended.failed else 0, **asdict(ended)}
+    record = {"command": "rescore", "exit_code": exit_code(ended.problems), **asdict(ended)}
     write_record(store, run, record, [*ledger.commits_since(store, before), *results])
     return ended
 

@@ -51,7 +51,7 @@ class Request:
     scans: manifests, or prefixes. features: instead of them a table, for a bundle of features made elsewhere.
     site_key: names the series of prefixes. site: where these, or rows of the table, come from. workers: scans
     at a time, None for all CPUs, 0 for this process alone. now: UTC, ISO 8601. encoding: of
-    tables that are neither UTF-8 nor UTF-16.
+    tables that are neither UTF-8 nor UTF-16. failure_budget: share of new scans that may be refused.
     """
 
     bundle: Bundle
@@ -64,6 +64,7 @@ class Request:
     site: str = ""
     encoding: str | None = None
     features: str | None = None
+    failure_budget: float = ExtractSettings().failure_budget
 
 
 @dataclass(frozen=True)

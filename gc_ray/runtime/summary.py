@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gc_ray.exit_codes import OVER_BUDGET, Problem
+
 LOST = ("refused", "failed")
 
 
@@ -27,6 +29,24 @@ class Summary:
     over_budget: bool
     seconds: float
     notes: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What an operator must know of the run."""
+        if not self.over_budget:
+            return ()
+        lost = {s: sum(n for (_, status), n in self.counts.items() if status == s) for s in LOST}
+        return (over_budget(lost, sum(self.counts.values())),)
+
+
+def over_budget(lost: dict[str, int], of: int) -> Problem:
+    """The problem of results that were refused or failed, out of so many."""
+    counts = ", ".join(f"{number} {status}" for status, number in lost.items())
+    return Problem(
+        OVER_BUDGET,
+        f"over the failure budget: {counts} of {of} results; fix the scans named above and run again",
+        {**lost, "results": of},
+    )
 
 
 def summarise(rows: pa.Table, run: str, computed: int, failure_budget: float, seconds: float) -> Summary:

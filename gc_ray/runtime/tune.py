@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from gc_ray import sealed, tables
 from gc_ray.cohort_tables import split_hash
-from gc_ray.errors import TableError
+from gc_ray.errors import TableError, some
+from gc_ray.exit_codes import OVER_BUDGET, Problem, exit_code
 from gc_ray.features.stability import icc
 from gc_ray.models.cohort_data import CohortData
 from gc_ray.models.nested import Choice, Part, auc, outer_parts
@@ -75,6 +76,18 @@ class Tuned:
     notes: tuple[str, ...] = ()
     unscored: tuple[Unscored, ...] = ()
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What an operator must know of the run."""
+        return not_fitted(self.failed)
+
+
+def not_fitted(failed: dict[str, str]) -> tuple[Problem, ...]:
+    """The problem of signatures that could not be fitted; none when all were."""
+    if not failed:
+        return ()
+    return (Problem(OVER_BUDGET, f"not fitted: {some(failed)}", {"signatures_failed": len(failed)}),)
+
 
 def tune(store: Store, study: Study, workers: int | None, watch: Watch, run: str) -> Tuned:
     """Search, resample and fit the study's signatures; the card, written last, commits their tables.
@@ -97,7 +110,7 @@ def tune(store: Store, study: Study, workers: int | None, watch: Watch, run: str
     without = tuple(Unscored(**one) for one in card["unscored"])
     notes = (*gathered.notes, *gathered.statements)
     done = Tuned(study.name, tune_id, new, lines, card["failed"], gathered.left_out, notes, without)
-    record = {"run": run, "command": "tune", "exit_code": 3 if done.failed else 0, **asdict(done)}
+    record = {"run": run, "command": "tune", "exit_code": exit_code(done.problems), **asdict(done)}
     write_record(store, run, record | {"study": study.model_dump(mode="json")})
     return done
 

@@ -96,7 +96,7 @@ def test_repeated_points_are_left_out():
     assert len(outline(np.ones((4, 2))).points) == 1
 
 
-@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("times", [1, 2, 3, 4, 6, 9])
 def test_a_line_drawn_several_times_around_counts_once(times):
     """Points that go round twice would cancel by the even-odd rule."""
     line = one_round(outline(np.array(OUTER * times)))

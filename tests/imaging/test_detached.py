@@ -107,6 +107,22 @@ def test_an_absent_voxel_file_is_the_cause_that_is_named(kind, target, tmp_path,
         survey_ct(request.getfixturevalue(kind)(target))
 
 
+@pytest.mark.parametrize(("target", "why"), [("a.raw ", "a blank at its end"), ("a%20b.raw", "%"), ("%.raw", "%")])
+def test_a_name_that_itk_does_not_read_is_the_cause(target, why, nhdr):
+    """ITK looks for the blank, or takes the name for a pattern; the file is sound."""
+    with pytest.raises(
+        ScanError, match=f"names the file of its voxels with {why}, which is not read; rename the file"
+    ):
+        survey_ct(nhdr(target))
+
+
+def test_a_header_in_one_file_says_how_its_voxels_are_fetched(nhdr, tmp_path):
+    """Of an address in S3 only .nhdr and .mhd are looked into before files are fetched."""
+    nhdr("b.raw").rename(tmp_path / "a.nrrd")
+    with pytest.raises(ScanError, match=r"1 not beside it .* in S3, name the header a\.nhdr"):
+        survey_ct(tmp_path / "a.nrrd")
+
+
 @pytest.mark.parametrize("target", ["sub/a.raw", "/a.raw", "../a.raw", r"C:\scans\a.raw", r".\a.raw", "C:a.raw"])
 @pytest.mark.parametrize("kind", ["nhdr", "mhd"])
 def test_a_voxel_file_in_another_folder_is_refused(kind, target, request):

@@ -70,6 +70,30 @@ def test_one_value_other_than_one_is_accepted_with_a_remark(write, labels, value
     assert f"marked by {value:g} instead of 1" in read.notes.remarks[0]
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["mask.nii.gz", "mask.nrrd", "mask.mha"])
+def test_nan_is_background_with_a_note(write, labels, name, kind):
+    """Resampling tools write NaN outside their region; the labels are kept, their count is that of NumPy."""
+    path = write(np.where(labels == 0, np.nan, labels).astype(kind), name)
+    read = read_mask(path, "5", CT)
+    assert np.array_equal(read.mask.array, labels == 5)
+    assert f"{name}: {np.count_nonzero(labels == 0)} voxels hold NaN, taken for background" in read.notes.repairs
+    assert list_rois(path) == ("1", "5")
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "message"),
+    [
+        (np.nan, 0, "the mask is empty: 24 voxels hold NaN"),
+        (np.nan, np.nan, "is empty"),
+        (1, np.inf, "infinite values"),
+    ],
+)
+def test_nan_and_infinity_never_mark_a_region(write, labels, inside, outside, message):
+    """What a map of NaN and 0 means is not known; infinite values are no labels."""
+    assert_refused(write(np.where(labels == 1, inside, outside).astype(np.float32)), None, message)
+
+
 def test_probabilities_and_images_are_refused(write, labels):
     """Fractions or negative numbers are no labels, whichever is asked for."""
     assert_refused(write(labels * np.float32(0.1)), None, "values that are no labels")

@@ -342,6 +342,11 @@ def test_further_axes_of_length_one_are_left_out(tmp_path, axes):
         ("a.nii", b"PK\3\4" + bytes(400), "this is a zip archive"),
         ("a.nii", bz2.compress(bytes(400)), "this is a bzip2 file"),
         ("a.nii.gz", gzip.compress(b"NRRD0004\n" + bytes(400), mtime=0), "this is an NRRD file"),
+        (
+            "a.nii.gz",
+            gzip.compress(gzip.compress(bytes(400), mtime=0), mtime=0),
+            "packed twice by gzip; unpack it once",
+        ),
         ("a.nii.gz", gzip.compress(b"# vtk DataFile Version 3.0\n" + bytes(400), mtime=0), "this is a VTK file"),
         ("a.nii.gz", b"", "the file is empty"),
         ("a.nii.gz", b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),

@@ -25,7 +25,7 @@ def mapping(*units):
     "scale",
     [
         *("HU", "hu", "Hu", "HU ", " HU", "H.U.", "[HU]", "Hounsfield", "HOUNSFIELD", "Hounsfield Units"),
-        *("hounsfield unit", "Hounsfield Units (HU)", "US", "us", "UNSPECIFIED", "", None),
+        *("hounsfield unit", "Hounsfield Units (HU)", "HOUNSFIELD_UNITS", "US", "us", "UNSPECIFIED", "", None),
     ],
 )
 def test_every_spelling_of_hounsfield_units_is_hu(slices, save, scale):

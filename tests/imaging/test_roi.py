@@ -43,6 +43,7 @@ def test_one_text_in_two_unicode_forms_is_one_name(written, wanted):
 @pytest.mark.parametrize(
     ("written", "wanted"),
     [
+        pytest.param("GTV\N{EN DASH}1", "GTV-1", id="dash of a word processor"),
         pytest.param("\N{FULLWIDTH LATIN CAPITAL LETTER G}TV\N{FULLWIDTH DIGIT ONE}", "GTV1", id="full width"),
         pytest.param("GTV\N{IDEOGRAPHIC SPACE}1", "GTV 1", id="wide blank"),
         pytest.param("GTV\N{NO-BREAK SPACE}1", "gtv  1", id="no-break blank"),

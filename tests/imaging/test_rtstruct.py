@@ -7,6 +7,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from gc_ray.errors import MaskError
 from gc_ray.imaging.read import list_rois, read_mask, survey_ct, survey_mask
 
 CLOSED = "CLOSED_PLANAR"
@@ -59,13 +60,16 @@ def test_contours_of_a_slice_are_combined_by_their_type(rtstruct, box, images, c
         assert any("contours 1-2 on slice 1 overlapping" in note for note in read.notes.repairs) == (kind == CLOSED)
 
 
-@pytest.mark.parametrize("spelling", ["CLOSED_PLANAR_XOR", "closedplanar_xor", "CLOSEDPLANAR_XOR "])
+@pytest.mark.parametrize(
+    "spelling", ["CLOSED_PLANAR_XOR", "closedplanar_xor", "CLOSEDPLANAR_XOR ", "Closed Planar XOR"]
+)
 def test_other_spellings_of_exclusive_contours_are_read(rtstruct, box, images, ct, spelling):
     """Tools write the term with two underscores, in small letters, or with a blank."""
     contours = [(spelling, box(1, 2, 9, 2, 9)), (spelling, box(1, 6, 15, 5, 12))]
     assert read_mask(rtstruct({"GTV": contours}, images=images), None, ct).mask.voxels == 64 + 80 - 40
-    planar = [("INTERPOLATED_PLANAR", c) for _, c in contours]
-    assert read_mask(rtstruct({"GTV": planar}, images=images), None, ct).mask.voxels == 64 + 80 - 20
+    for planar in ("INTERPOLATED_PLANAR", "CLOSEDPLANAR"):
+        path = rtstruct({"GTV": [(planar, c) for _, c in contours]}, images=images)
+        assert read_mask(path, None, ct).mask.voxels == 64 + 80 - 20
 
 
 def test_both_types_of_closed_contours_in_one_region_are_refused(rtstruct, box, images, ct, assert_refused):
@@ -82,7 +86,8 @@ def test_a_contour_that_fills_no_voxel_is_named_with_its_slice(rtstruct, box, li
     read = read_mask(rtstruct({"GTV": [(CLOSED, box(2, 3, 8, 2, 5)), (CLOSED, tiny)]}, images=images), None, ct)
     assert read.mask.voxels == 24
     assert read.notes.repairs == (
-        "RS.dcm: ROI 'GTV': contour 2 on slice 3 too small: enclosing no voxel centre, filling no voxel",
+        "RS.dcm: ROI 'GTV': contour 2 on slice 3 too small, or of lines that cancel: enclosing no voxel centre, "
+        "filling no voxel",
     )
     assert_refused(rtstruct({"GTV": [(CLOSED, tiny)]}, images=images), None, ct, "ROI 'GTV' is empty: no voxels")
 
@@ -140,7 +145,27 @@ def test_points_and_open_lines_are_dropped_with_a_note(rtstruct, box, images, ct
     assert "1 contour(s) dropped: open, not closed" in read.notes.repairs[1]
     unknown = read_mask(rtstruct({"GTV": [(CLOSED, area), ("SPLINE", area)]}, images=images), None, ct)
     assert "1 contour(s) dropped: of no known geometric type" in unknown.notes.repairs[0]
-    assert_refused(rtstruct({"GTV": odd}, images=images), None, ct, "ROI 'GTV' is empty: no closed contours")
+    why = r"2 a point or fewer than 3 points; 1 open, not closed"
+    assert_refused(rtstruct({"GTV": odd}, images=images), None, ct, rf"is empty: no closed contours.*\({why}\)")
+
+
+def test_contours_without_points_are_dropped_with_a_note(rtstruct, box, images, ct):
+    """Tools list a contour for every slice; a stated number of points that the data lacks stays a refusal."""
+    area = box(1, 3, 8, 2, 5)
+    path = rtstruct({"GTV": [(CLOSED, area), (CLOSED, area), (CLOSED, area)]}, images=images)
+    data = pydicom.dcmread(path)
+    first, second, third = data.ROIContourSequence[0].ContourSequence
+    del first.NumberOfContourPoints
+    second.NumberOfContourPoints, second.ContourData = 0, None
+    del third.NumberOfContourPoints, third.ContourData
+    data.save_as(path)
+    read = read_mask(path, None, ct)
+    assert read.mask.voxels == 24
+    assert read.notes.repairs == ("RS.dcm: ROI 'GTV': 2 contour(s) dropped: a point or fewer than 3 points",)
+    second.NumberOfContourPoints = 4
+    data.save_as(path)
+    with pytest.raises(MaskError, match="contours are invalid or cut short"):
+        read_mask(path, None, ct)
 
 
 def test_slices_without_contours_are_told_not_filled(rtstruct, box, images, ct):

@@ -94,12 +94,22 @@ def test_values_tell_segments_apart_in_one_layer_without_layer_keys(write):
 
 
 def test_what_leaves_segments_apart_in_doubt_is_refused(write):
-    """Two segments in one layer, one without a value; more segments than layers."""
-    doubt = [ORIGIN, "Segment0_Name:=a", "Segment1_Name:=b", "Segment1_LabelValue:=2"]
+    """Two segments in one layer and no values; more segments than layers."""
+    doubt = [ORIGIN, "Segment0_Name:=a", "Segment1_Name:=b", "Segment1_LabelValue:=1"]
     with pytest.raises(MaskError, match="several segments in one layer without label values"):
         survey_mask(write(FIRST, doubt), "a", CT)
     with pytest.raises(MaskError, match=r"ROI 'c' names a layer that the file lacks \(2 of 2, counted from 0\)"):
         survey_mask(write(np.stack([FIRST, SECOND], -1), [*OLD, "Segment2_Name:=c"]), "tumour", CT)
+
+
+def test_a_segment_without_a_value_beside_others_is_value_one(write):
+    """Their values tell them apart; it takes no other segment's voxels when it has none itself."""
+    keys = [ORIGIN, "Segment0_Name:=a", "Segment1_Name:=b", "Segment1_LabelValue:=2"]
+    both = np.where(FIRST, 1, SECOND * 2).astype(np.uint8)
+    assert np.array_equal(read_mask(write(both, keys), "a", CT).mask.array, both == 1)
+    assert np.array_equal(read_mask(write(both, keys), "b", CT).mask.array, both == 2)
+    with pytest.raises(MaskError, match="ROI 'a' is empty: no voxels of its layer hold its label value 1"):
+        read_mask(write(SECOND * np.uint8(2), keys), "a", CT)
 
 
 def test_a_segment_without_a_value_may_be_marked_by_another_than_one(write):

@@ -105,6 +105,19 @@ def test_a_node_reads_what_the_driver_wrote_and_writes_itself(tmp_path):
     assert look_around(LocalStore("/proc/gc_ray"), "b", ()).unstored == "it cannot be written from there"
 
 
+def test_a_node_whose_store_does_not_create_once_is_refused(tmp_path):
+    """Two nodes could commit one result: the node says what its store cannot do."""
+
+    class Replacing(LocalStore):
+        def create(self, key, data):
+            self.put(key, data)
+            return True
+
+    store = Replacing(str(tmp_path))
+    store.put("runs/b", CONTENT)
+    assert "an object that was created once was replaced" in look_around(store, "runs/b", ()).unstored
+
+
 def test_a_late_worker_compares_itself_before_its_first_scan(tmp_path):
     """Once for each process and run, with the same words."""
     store, facts = LocalStore(str(tmp_path / "s")), preflight.own_facts()

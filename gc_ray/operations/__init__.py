@@ -1,0 +1,1 @@
+"""How a run is watched from outside: alerts, metrics and log lines for machines."""

@@ -1,0 +1,50 @@
+"""Where lines go: a terminal, a log for people, or a log of JSON objects."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+
+from rich.console import Console
+
+from gc_ray.operations.json_lines import JsonLines
+
+LEVELS = {"red": "error", "yellow": "warning"}  # of a JSON line, by the colour of the line
+_as_json: ContextVar[JsonLines | None] = ContextVar("_as_json", default=None)
+
+
+@contextlib.contextmanager
+def lines_as(log_format: str, command: str) -> Iterator[None]:
+    """Within it lines are for people (``text``), or a JSON object each (``json``) that names the command."""
+    before = _as_json.set(JsonLines(command) if log_format == "json" else None)
+    try:
+        yield
+    finally:
+        _as_json.reset(before)
+
+
+def json_lines() -> JsonLines | None:
+    """Return what makes JSON lines, None where lines are for people."""
+    return _as_json.get()
+
+
+def say(console: Console, line: str, style: str | None = None) -> None:
+    """Print one line, in colour on a terminal only, without reading markup into it."""
+    if (as_json := json_lines()) is not None:
+        if line.strip():
+            console.out(as_json.line(line.strip(), LEVELS.get(style, "info")), highlight=False)
+        return
+    console.print(line, style=style, markup=False, highlight=False)
+
+
+def say_lines(console: Console, lines: Iterable[str]) -> None:
+    """Print lines, one by one."""
+    for line in lines:
+        say(console, line)
+
+
+def terminal(stderr: bool = False) -> Console:
+    """Return where lines go: standard output, or standard error."""
+    # soft wrap: a line of a log stays a line, however narrow the terminal that rich imagines
+    return Console(stderr=stderr, soft_wrap=True)
