@@ -4,8 +4,8 @@
 
 First of stores that extraction and rescoring made, compacted and not: where ``gc-ray verify`` finds nothing the same
 commands run again, and where it names something ``gc-ray repair`` runs before; then values and scores are those of
-before, and verify finds nothing. Then of a store with every kind of object, where verify names what is gone, or it is
-a cache or a result that no shard holds yet, which the first part computes again. Exit 1 otherwise.
+before, and verify finds nothing new. Then of a store with every kind of object, where verify names what is gone, or
+it is a cache or a result that no shard holds yet, which the first part computes again. Exit 1 otherwise.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def without(name: str, own: Path) -> dict:
         repair(store)
     for command in ("extract", "rescore"):
         points.perform(command, own, store, points.OLD, f"{command}-again")
-    return points.read(own) | {"named": len(problems)}
+    return points.read(own) | {"named": [f"{problem.name}: {problem.what}" for problem in problems]}
 
 
 def of_runs(folder: Path) -> Iterator[tuple[str, str, list[str]]]:
@@ -59,7 +59,7 @@ def of_runs(folder: Path) -> Iterator[tuple[str, str, list[str]]]:
         wanted = forked(partial(without, "none", matrix.copy(state)), folder)
         for name in [entry.key for entry in LocalStore(str(folder / state / "store")).list("")]:
             found = forked(partial(without, name, matrix.copy(state)), folder)
-            wrong = [f"{name}: {problem}" for problem in found["problems"]]
+            wrong = [f"{name}: {problem}" for problem in found["problems"] if problem not in found["named"]]
             wrong += [f"{name}: other {what}" for what in ("contents", "scores") if found[what] != wanted[what]]
             yield name.partition("/")[0], "named" if found["named"] else "made again", wrong
 
