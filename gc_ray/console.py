@@ -18,7 +18,6 @@ from gc_ray.runtime.check_lines import features_lines
 from gc_ray.runtime.demo_lines import demo_lines
 from gc_ray.runtime.progress import Epochs, Progress, duration
 from gc_ray.runtime.show_lines import contents_lines
-from gc_ray.runtime.store_lines import cleaned_lines, repaired_lines, verified_lines
 from gc_ray.terminal import json_lines, say
 from gc_ray.terminal import say_lines as _lines
 from gc_ray.terminal import terminal as _console
@@ -29,18 +28,15 @@ if TYPE_CHECKING:  # every command loads this module; torch and the like only th
     from gc_ray.report.evaluate import Outcome
     from gc_ray.runtime.check import CohortCheck
     from gc_ray.runtime.check_features import FeaturesCheck
-    from gc_ray.runtime.clean import Cleaned
     from gc_ray.runtime.controls import Controlled
     from gc_ray.runtime.demo import Ended, Result, Step
     from gc_ray.runtime.doctor import Diagnosis
-    from gc_ray.runtime.repair import Repaired
     from gc_ray.runtime.reproduce import Reproduced
     from gc_ray.runtime.rescore import Rescored
     from gc_ray.runtime.show import Contents
     from gc_ray.runtime.split import Split
     from gc_ray.runtime.summary import Summary
     from gc_ray.runtime.tune import Tuned
-    from gc_ray.runtime.verify import Verified
 
 REDRAW_S = 0.2  # on a terminal, where lines are redrawn in place
 LINE_EVERY_S = 20.0  # in a log, where every show is new lines
@@ -186,21 +182,6 @@ def show_diagnosis(found: Diagnosis) -> None:
 def show_contents(found: Contents) -> None:
     """Print what a store holds, section by section."""
     _lines(_console(), contents_lines(found))
-
-
-def show_verified(found: Verified) -> None:
-    """Print what is wrong in a store, a line each, and how much was read."""
-    _lines(_console(), verified_lines(found))
-
-
-def show_repaired(done: Repaired) -> None:
-    """Print what was repaired, and what is left."""
-    _lines(_console(), repaired_lines(done))
-
-
-def show_cleaned(found: Cleaned) -> None:
-    """Print what nothing names, and whether it was deleted."""
-    _lines(_console(), cleaned_lines(found))
 
 
 def show_written(done: int, patients: int) -> None:

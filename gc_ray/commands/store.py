@@ -21,10 +21,14 @@ def verify(store: StoreGiven, *, as_json: AsJson = False) -> None:
     """
     with faults():
         from gc_ray import console
+        from gc_ray.runtime.store_lines import verified_lines
         from gc_ray.runtime.verify import verify as run
 
         found = run(open_store(store))
-        (console.show_json if as_json else console.show_verified)(found)
+        if as_json:
+            console.show_json(found)
+        else:
+            console.show_lines(*verified_lines(found))
     raise typer.Exit(FAILED if found.problems else DONE)
 
 
@@ -37,9 +41,13 @@ def repair(store: StoreGiven, *, as_json: AsJson = False) -> None:
     with faults():
         from gc_ray import console
         from gc_ray.runtime.repair import repair as run
+        from gc_ray.runtime.store_lines import repaired_lines
 
         done = run(open_store(store))
-        (console.show_json if as_json else console.show_repaired)(done)
+        if as_json:
+            console.show_json(done)
+        else:
+            console.show_lines(*repaired_lines(done))
     raise typer.Exit(FAILED if done.left else DONE)
 
 
@@ -58,6 +66,10 @@ def clean(
         from gc_ray import console
         from gc_ray.runtime.clean import age_seconds
         from gc_ray.runtime.clean import clean as run
+        from gc_ray.runtime.store_lines import cleaned_lines
 
         found = run(open_store(store), time.time() - age_seconds(older_than), yes)
-        (console.show_json if as_json else console.show_cleaned)(found)
+        if as_json:
+            console.show_json(found)
+        else:
+            console.show_lines(*cleaned_lines(found))
