@@ -14,11 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from gc_ray.exit_codes import BAD_INPUT, DONE, FAILED, Problem
+from gc_ray.names import label
 from gc_ray.runtime.check_lines import features_lines
 from gc_ray.runtime.demo_lines import demo_lines
 from gc_ray.runtime.progress import Epochs, Progress, duration
-from gc_ray.runtime.show_lines import contents_lines
-from gc_ray.terminal import json_lines, say
+from gc_ray.terminal import json_lines, say, shown
 from gc_ray.terminal import say_lines as _lines
 from gc_ray.terminal import terminal as _console
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:  # every command loads this module; torch and the like only th
     from gc_ray.runtime.doctor import Diagnosis
     from gc_ray.runtime.reproduce import Reproduced
     from gc_ray.runtime.rescore import Rescored
-    from gc_ray.runtime.show import Contents
     from gc_ray.runtime.split import Split
     from gc_ray.runtime.summary import Summary
     from gc_ray.runtime.tune import Tuned
@@ -84,7 +83,7 @@ def _showing() -> Iterator[tuple[Callable[[list[str]], None], float]]:
     with Live(console=Console(stderr=True), auto_refresh=False) as live:
 
         def redraw(lines: list[str]) -> None:
-            live.update(Text("\n".join(lines)), refresh=True)
+            live.update(Text("\n".join(shown(line, live.console) for line in lines)), refresh=True)
 
         yield redraw, REDRAW_S
 
@@ -113,7 +112,7 @@ def show_summary(summary: Summary, store: str) -> None:
     else:
         table = Table("site", *STATUSES, "all", title="results: one for each outline and table", title_justify="left")
         for site, numbers in rows.items():
-            table.add_row(site, *map(str, numbers), str(sum(numbers)))
+            table.add_row(Text(shown(label(site), console)), *map(str, numbers), str(sum(numbers)))
         console.print(table)
     for reason, scans in summary.lost[:REASONS]:
         more = f" and {len(scans) - SHOWN} more" if len(scans) > SHOWN else ""
@@ -179,11 +178,6 @@ def show_diagnosis(found: Diagnosis) -> None:
         say(console, "nothing is missing", "green")
 
 
-def show_contents(found: Contents) -> None:
-    """Print what a store holds, section by section."""
-    _lines(_console(), contents_lines(found))
-
-
 def show_written(done: int, patients: int) -> None:
     """Print how many patients are written, every tenth part."""
     if done * 10 // patients != (done - 1) * 10 // patients:
@@ -193,7 +187,8 @@ def show_written(done: int, patients: int) -> None:
 def show_step(number: int, of: int, step: Step) -> None:
     """Print which step of the demo begins, and the command that takes it."""
     console = _console()
-    say(console, f"\n[{number:>2}/{of}] {step.title}", "bold")
+    say(console, "")
+    say(console, f"[{number:>2}/{of}] {step.title}", "bold")
     say(console, f"        gc-ray {' '.join(step.command)}", "dim")
 
 
@@ -353,7 +348,7 @@ def show_json(thing: object) -> None:
 
 def show_error(error: Exception) -> None:
     """Print an error as one line on stderr."""
-    say(_console(stderr=True), f"error: {error}".replace("\n", " "), "red")
+    say(_console(stderr=True), f"error: {error}", "red")
 
 
 def show_warnings(lines: Iterable[str]) -> None:

@@ -13,14 +13,40 @@ from collections.abc import Iterable
 SHOWN = 3  # ids, values or findings that a message names; the rest are counted
 LONGEST_NAME = 100  # characters of one of them; longer ones are cut
 LONGEST = 2000  # characters of a message; a list of a foreign file's names could fill a terminal
-UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode's controls, lone surrogates, line and paragraph separators
+# Unicode's controls, marks of the writing direction and of no width, lone surrogates, line and paragraph separators
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+NO_CHARACTERS = range(0xFDD0, 0xFDF0)  # of Unicode, beside the last two of each plane; no XML file may hold them
+
+
+def printable(text: str) -> str:
+    """Text that is safe on a terminal, in a page and in a table: what breaks or steers a line is replaced.
+
+    Parameters
+    ----------
+    text : str
+        Any text, such as a name in a file from elsewhere.
+
+    Returns
+    -------
+    str
+        As many characters, on one line; U+FFFD stands for line breaks, control characters (terminal escapes), marks
+        of the writing direction, characters without width and lone surrogates. Letters of every script stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join("\N{REPLACEMENT CHARACTER}" if _steers(c) else c for c in text)
+
+
+def _steers(c: str) -> bool:
+    place = ord(c)
+    return unicodedata.category(c) in UNPRINTABLE or place & 0xFFFE == 0xFFFE or place in NO_CHARACTERS
 
 
 def one_line(text: str) -> str:
     """Text that is safe to print and store: what breaks or steers a line replaced, the middle left out if long."""
     if len(text) > LONGEST:
         text = f"{text[: LONGEST * 3 // 4]} ... {text[-LONGEST // 5 :]}"  # the end says what to do
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in UNPRINTABLE else c for c in text)
+    return printable(text)
 
 
 def some(names: Iterable) -> str:

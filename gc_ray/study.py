@@ -11,9 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from gc_ray.errors import StudyError
+from gc_ray.names import MAX_NAME, check_name
 from gc_ray.settings import Settings as _Settings
 from gc_ray.study_cohort import ClinicalSettings, ScansSettings, SplitSettings
 from gc_ray.study_signatures import TUNED, SignatureSettings, TuneSettings, faults, set_name
@@ -207,7 +208,11 @@ class PublishSettings(_Settings):
 class Study(_Settings):
     """One study: its name, what it is, and a section of settings for every step."""
 
-    name: str = Field("default", description="the study's name in stored tables", pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(
+        "default",
+        description="the study's name in stored tables: letters a to z, digits, _ . and -",
+        max_length=MAX_NAME,
+    )
     title: str = Field("", description="what the study is, in a line; the publication it follows, if any")
     extract: ExtractSettings = Field(default_factory=ExtractSettings)
     scans: ScansSettings = Field(default_factory=ScansSettings)
@@ -228,6 +233,11 @@ class Study(_Settings):
         """The names in the ledger of the feature sets and network inputs that the study names."""
         named = {self.tune.feature_set, *map(set_name, (*self.extract.feature_sets, self.tune.feature_set))} - {""}
         return frozenset(named | {f"volumes/{recipe}" for recipe in self.extract.volumes})
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_path(cls, name: str) -> str:
+        return check_name(name, "the study's name", StudyError)
 
     @model_validator(mode="after")
     def _signatures_fit(self) -> Study:
@@ -282,10 +292,17 @@ def _read(name: str) -> dict:
     if name in packaged_studies():
         return _parsed(name, _packaged(name))
     path = Path(name)
-    if not path.is_file():
+    if not _is_file(path):
         known = ", ".join(packaged_studies())
         raise StudyError(f"study {name}: wanted a packaged study ({known}) or the path of a TOML file, found neither")
     return _parsed(name, _text(path, name))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # longer than a name can be, or with a NUL
+        return False
 
 
 def _packaged(name: str) -> str:

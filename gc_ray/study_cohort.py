@@ -152,9 +152,14 @@ class ClinicalSettings(Settings):
     @model_validator(mode="after")
     def _consistent(self) -> ClinicalSettings:
         # lazily, one after the other: the later checks look up what the first has found to be declared
-        for fault in chain(self._undeclared(), self._misused(), self._impossible()):
+        for fault in chain(self._unclear(), self._undeclared(), self._misused(), self._impossible()):
             raise ValueError(fault)
         return self
+
+    def _unclear(self) -> Iterator[str]:
+        for name in (*self.predictors, *self.subgroups):
+            if "=" in name:
+                yield f"column {name} has a = in its name, which separates a column from its level; rename it"
 
     def _undeclared(self) -> Iterator[str]:
         known = self._roles() | self.columns

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from gc_ray.names import MAX_PART, check_name
 from gc_ray.settings import Settings
 
 Family = Literal["clinical", "radiomics", "deep"]
@@ -117,7 +118,7 @@ class Harmonise(Settings):
 class SignatureSettings(Settings):
     """One signature: what goes in, the steps that choose among it, and the model."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="the model's id in every table")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=MAX_PART, description="the model's id in every table")
     families: tuple[Family, ...] = Field((), description="features to choose from")
     predictors_of: tuple[str, ...] = Field((), description="earlier signatures whose chosen predictors go in as well")
     scores_of: tuple[str, ...] = Field((), description="earlier signatures, or head, whose score is a predictor")
@@ -149,6 +150,11 @@ class TuneSettings(Settings):
     deep_model: str = Field("", description="model whose latents are used; empty = the study's autoencoder")
     head_model: str = Field("", description="network head whose score is used; empty = the study's")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of folds drawn here and of the choices tried")
+
+    @field_validator("deep_model", "head_model", "settings_hash")
+    @classmethod
+    def _name_is_a_path(cls, name: str, about: ValidationInfo) -> str:
+        return check_name(name, str(about.field_name)) if name else name
 
 
 def set_name(given: str) -> str:

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 
 from rich.console import Console
 
+from gc_ray.errors import one_line
 from gc_ray.operations.json_lines import JsonLines
 
 LEVELS = {"red": "error", "yellow": "warning"}  # of a JSON line, by the colour of the line
@@ -30,12 +31,26 @@ def json_lines() -> JsonLines | None:
 
 
 def say(console: Console, line: str, style: str | None = None) -> None:
-    """Print one line, in colour on a terminal only, without reading markup into it."""
+    """Print one line, in colour on a terminal only; what the text holds is shown, never obeyed.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    line : str
+        Any text: line breaks and control characters are replaced, markup and emoji codes are printed as they are.
+    style : str, optional
+        Colour of the line; also the level of a JSON line (``LEVELS``).
+    """
     if (as_json := json_lines()) is not None:
         if line.strip():
             console.out(as_json.line(line.strip(), LEVELS.get(style, "info")), highlight=False)
         return
-    console.print(line, style=style, markup=False, highlight=False)
+    console.print(shown(line, console), style=style, markup=False, highlight=False, emoji=False)
+
+
+def shown(line: str, console: Console) -> str:
+    """Return the line as a terminal may have it: nothing that steers, nothing that its encoding does not have."""
+    return one_line(line).encode(console.encoding, "backslashreplace").decode(console.encoding)
 
 
 def say_lines(console: Console, lines: Iterable[str]) -> None:

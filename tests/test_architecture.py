@@ -14,6 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # lower may be imported by higher, never the other way round
 LEVELS = [
     {"errors", "exit_codes", "joins", "kernels", "settings"},
+    {"escaping", "names"},
     {"store", "tables", "imaging", "patients", "study_cohort", "study_signatures"},
     {"sealed", "probe", "older_rows"},
     {"run_records"},

@@ -25,10 +25,7 @@ def verify(store: StoreGiven, *, as_json: AsJson = False) -> None:
         from gc_ray.runtime.verify import verify as run
 
         found = run(open_store(store))
-        if as_json:
-            console.show_json(found)
-        else:
-            console.show_lines(*verified_lines(found))
+        console.show_json(found) if as_json else console.show_lines(*verified_lines(found))
     raise typer.Exit(FAILED if found.problems else DONE)
 
 
@@ -44,10 +41,7 @@ def repair(store: StoreGiven, *, as_json: AsJson = False) -> None:
         from gc_ray.runtime.store_lines import repaired_lines
 
         done = run(open_store(store))
-        if as_json:
-            console.show_json(done)
-        else:
-            console.show_lines(*repaired_lines(done))
+        console.show_json(done) if as_json else console.show_lines(*repaired_lines(done))
     raise typer.Exit(FAILED if done.left else DONE)
 
 
@@ -69,7 +63,4 @@ def clean(
         from gc_ray.runtime.store_lines import cleaned_lines
 
         found = run(open_store(store), time.time() - age_seconds(older_than), yes)
-        if as_json:
-            console.show_json(found)
-        else:
-            console.show_lines(*cleaned_lines(found))
+        console.show_json(found) if as_json else console.show_lines(*cleaned_lines(found))

@@ -24,6 +24,7 @@ from gc_ray.features.discretise import LARGEST_LIMIT, MAX_GREY_LEVELS, checked_l
 from gc_ray.features.ibsi_sets import IBSI_SETS, ibsi_settings, recipe_of, settings_of
 from gc_ray.features.messages import collected_messages, one_line
 from gc_ray.features.names import column_names, enabled_features
+from gc_ray.names import check_name
 
 # Raise it whenever a change of this package changes any value: stored results then count as out of date.
 CODE_VERSION = 3
@@ -129,6 +130,7 @@ def _parameter_text(name_or_path: str) -> tuple[str, str]:
         raise StudyError(f"feature set wants {known} or a parameter file (.yaml), got {path.name}; choose one")
     if path.stem in (*PRESETS, *IBSI_SETS):
         raise StudyError(f"feature set file {path.name} bears the name of a preset; rename it")
+    check_name(path.stem, "feature set file", StudyError)
     try:
         return path.stem, path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

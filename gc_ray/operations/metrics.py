@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 from gc_ray import __version__
 from gc_ray.errors import StudyError
 from gc_ray.exit_codes import KINDS, Problem
+from gc_ray.names import label
 
 WRITE_EVERY_S = 15.0  # as often as Prometheus commonly scrapes
 LOCAL = "127.0.0.1"
@@ -62,11 +63,11 @@ class Metrics:
         def counted(totals: dict[str, int]) -> Callable[[str, str], None]:
             tell = watch(totals)
             for site, number in totals.items():
-                self._expected.labels(site).set(number)
+                self._expected.labels(label(site)).set(number)
 
             def add(site: str, status: str) -> None:
                 tell(site, status)
-                self._results.labels(site, status).inc()
+                self._results.labels(label(site), status).inc()
                 self._latest.set(time.time())
                 if time.monotonic() - self._written >= WRITE_EVERY_S:
                     self._write()

@@ -11,6 +11,7 @@ from gc_ray import evaluate
 from gc_ray.errors import TableError
 from gc_ray.evaluate.outcome import Z95
 from gc_ray.models.signature import Signature
+from gc_ray.names import file_part
 from gc_ray.report.inputs import Inputs
 
 LEAST_AXES = 2  # of one predictor the score itself is the chart
@@ -44,6 +45,7 @@ def calculator(inputs: Inputs) -> list[dict]:
     return [
         {
             "model": name,
+            "id": file_part(name),
             "intercept": signature.intercept,
             "covariance": signature.covariance,
             "z95": Z95,

@@ -10,6 +10,7 @@ import pandas as pd
 
 from gc_ray import evaluate
 from gc_ray.errors import TableError
+from gc_ray.names import file_part, label
 from gc_ray.report.compare import among_events
 from gc_ray.report.draw import Plot
 from gc_ray.report.inputs import Inputs
@@ -55,8 +56,8 @@ def contrast_plots(inputs: Inputs, metrics: pd.DataFrame, curves: pd.DataFrame) 
     for model, rows in violins.groupby("model_id", sort=False):
         title = f"Scores of {model}: {level} against {others}"
         alt = "Densities and quartiles of the scores in both kinds of event."
-        draw = partial(draw_violins, names=(others, level))
-        yield Plot(f"contrast-violin-{model}", "subgroups", title, alt, rows, draw)
+        draw = partial(draw_violins, names=(label(others), label(level)))
+        yield Plot(f"contrast-violin-{file_part(model)}", "subgroups", title, alt, rows, draw)
 
 
 def _pooled(inputs: Inputs) -> Iterator[Unit]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import matplotlib
@@ -14,6 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from gc_ray.errors import printable
+from gc_ray.names import MAX_LABEL, MAX_WORDS, label
+from gc_ray.report.templates import TAG
 
 # Okabe and Ito's colours, told apart by all kinds of colour vision; yellow left out: too pale on paper
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -36,7 +43,10 @@ STYLE = {
     "legend.frameon": False,
     "svg.fonttype": "none",  # text stays text: it can be searched, and scales
     "svg.hashsalt": "gc-ray",  # equal tables give equal bytes
+    "text.parse_math": False,  # a $ in a name is shown, not read as a formula
 }
+SENTENCES = ("step", "reason", "about", "words", "text", "note", "rule", "method", "label", "feature", "axis")
+OF_IDS = re.compile(r'(\bid="|url\(#|href="#)')
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +70,9 @@ class Drawn:
 
 
 def render(plot: Plot) -> Drawn:
-    """The figure of a plot's table."""
-    with matplotlib.rc_context(STYLE):
-        figure = plot.draw(plot.table)
+    """The figure of a plot's table; names in it are shown as ``label`` has them."""
+    with matplotlib.rc_context(STYLE), _any_script():
+        figure = plot.draw(_with_labels(plot.table))
         FigureCanvasAgg(figure)
         figure.get_layout_engine().execute(figure)
         figure.set_layout_engine("none")  # laid out once for both files: it takes longer than drawing
@@ -72,8 +82,11 @@ def render(plot: Plot) -> Drawn:
 def png(figure: Figure, dpi: int) -> bytes:
     """The figure as PNG, equal bytes for equal figures."""
     FigureCanvasAgg(figure)  # a canvas of its own: no state shared with other figures, no display needed
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    with _any_script():
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 
@@ -98,10 +111,31 @@ def _svg(figure: Figure, plot: Plot) -> str:
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     # several figures stand in one page: what refers to an id must find its own
-    for before in ('id="', "url(#", 'href="#'):
-        text = text.replace(before, f"{before}{plot.name}-")
+    text = TAG.sub(lambda tag: OF_IDS.sub(rf"\1{plot.name}-", tag[0]), text)
     head = f'<svg role="img" aria-labelledby="{plot.name}-title {plot.name}-desc" '
-    said = f'<title id="{plot.name}-title">{html.escape(plot.title)}</title>'
-    said += f'<desc id="{plot.name}-desc">{html.escape(plot.alt)}</desc>'
+    said = f'<title id="{plot.name}-title">{html.escape(printable(plot.title))}</title>'
+    said += f'<desc id="{plot.name}-desc">{html.escape(printable(plot.alt))}</desc>'
     opening, _, rest = text.removeprefix("<svg ").partition(">")
     return f"{head}{opening}>{said}{rest}"
+
+
+def _with_labels(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with every text as a figure may have it, so that columns are still told apart by the same rows."""
+    shown = table.copy()
+    for name in shown.select_dtypes(exclude=("number", "bool")):
+        longest = MAX_WORDS if name in SENTENCES else MAX_LABEL
+        shown[name] = shown[name].map(lambda value, n=longest: label(value, n) if isinstance(value, str) else value)
+    return shown
+
+
+@contextmanager
+def _any_script() -> Iterator[None]:
+    """Draw letters that the font does not have as boxes, and names that are too wide, without a warning for each.
+
+    The SVG has the text itself, the page the figure's numbers.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
+        warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support", category=UserWarning)
+        yield

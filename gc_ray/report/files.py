@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from gc_ray import sealed, tables
+from gc_ray.escaping import csv_bytes
 from gc_ray.evaluation_tables import CHECKLIST
 from gc_ray.report.checklist import checklist_rows
 from gc_ray.report.compute import Evaluation
@@ -106,13 +107,3 @@ def _json(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
     return value
-
-
-def csv_bytes(frame: pd.DataFrame) -> bytes:
-    """A table as CSV, the same bytes for the same table; lists are words with spaces between."""
-    shown = frame.copy()
-    for name in shown.columns:
-        lists = shown[name].map(lambda value: hasattr(value, "tolist") or isinstance(value, list))
-        if lists.any():
-            shown[name] = shown[name].map(lambda value: " ".join(map(str, value)))
-    return shown.to_csv(index=False, lineterminator="\n").encode()

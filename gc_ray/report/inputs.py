@@ -19,6 +19,7 @@ from gc_ray.cohort.scores_table import parse_scores
 from gc_ray.cohort.table_files.cells import number
 from gc_ray.errors import StudyError, TableError
 from gc_ray.models.signature import Signature
+from gc_ray.names import check_name
 from gc_ray.report.labels import check_patients, joined_notes, named_cohorts
 from gc_ray.report.pictures import Picture, pictures_of
 from gc_ray.source import parent_of, read_bytes
@@ -82,6 +83,8 @@ def from_store(store: Store, study: Study, tune_id: str | None) -> Inputs:
 
     TableError when it is not there, not whole, or not named among several; StudyError as for ``from_file``.
     """
+    if tune_id is not None:
+        check_name(tune_id, "--tune")
     tune_id, card = _card(store, study.name, tune_id)
     objects = card.get("objects")
     place = f"{study.name}/{tune_id}.parquet"

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from gc_ray.names import file_part
 from gc_ray.report.draw import COLOURS, GREY, Plot
 from gc_ray.report.people import STATES
 from gc_ray.report.plots import KINDS, interval
@@ -52,10 +53,10 @@ def _of_run(tables: Mapping[str, pd.DataFrame]) -> Iterator[Plot]:
                 table = rows.sort_values("stability", ascending=False, kind="stable").head(MOST_BARS)
                 alt = f"Share of resampling fits that chose each feature of {model}."
                 title = f"How stable is the selection of {model}"
-                yield Plot(f"selection-{model}", "models", title, alt, table, draw_selection)
+                yield Plot(f"selection-{file_part(model)}", "models", title, alt, table, draw_selection)
     for model, rows in tables["nomogram"].groupby("model_id", sort=False):
         alt = f"Nomogram of {model}: points of each predictor, their total, and the risk at the total."
-        yield Plot(f"nomogram-{model}", "models", f"Nomogram of {model}", alt, rows, draw_nomogram)
+        yield Plot(f"nomogram-{file_part(model)}", "models", f"Nomogram of {model}", alt, rows, draw_nomogram)
 
 
 def _forest(name: str, section: str, title: str, rows: pd.DataFrame, labels: list[str]) -> Plot:

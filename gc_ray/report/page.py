@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib import resources
 
-import jinja2
 import pandas as pd
 
 from gc_ray import __version__
@@ -15,6 +13,7 @@ from gc_ray.report.compute import Evaluation
 from gc_ray.report.draw import Drawn, Plot
 from gc_ray.report.pictures import Picture
 from gc_ray.report.plots import KINDS
+from gc_ray.report.templates import rendered
 from gc_ray.report.words import number, p_text, span, summary
 
 SHOWN_ROWS = 60  # of a table; longer ones are folded away
@@ -85,29 +84,17 @@ def page(done: Evaluation, drawn: list[tuple[Plot, Drawn]]) -> str:
     if done.table_one_rule:
         sections["patients"].text.append(f"Tests of Table 1: {done.table_one_rule}.")
     shown = [s for s in sections.values() if s.figures or s.pictures or s.tables or s.calculators]
-    return template("page.html.j2").render(
+    return rendered(
+        "page.html.j2",
+        script="nomogram.js",
         title=done.inputs.study.title or f"Evaluation of {', '.join(done.inputs.models)}",
         study_id=done.inputs.study.name,
         identity=done.inputs.identity,
         version=__version__,
         summary=summary(done),
         sections=shown,
-        style=page_file("style.css"),
-        script=page_file("nomogram.js"),
         unknown=UNKNOWN,
     )
-
-
-def template(name: str) -> jinja2.Template:
-    """A template of a page; what it refers to and nobody gave is an error."""
-    return jinja2.Environment(
-        loader=jinja2.FunctionLoader(page_file), autoescape=True, undefined=jinja2.StrictUndefined
-    ).get_template(name)
-
-
-def page_file(name: str) -> str:
-    """The text of a file that pages are made from."""
-    return resources.files("gc_ray.report.page_files").joinpath(name).read_text()
 
 
 def _tables(done: Evaluation) -> dict[str, list[dict]]:

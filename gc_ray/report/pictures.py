@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
 
 from gc_ray import sealed
+from gc_ray.names import file_part
 from gc_ray.store import Store
+
+MAP = re.compile(r"heatmaps/map-(\d{1,4})\.png")
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,13 @@ def _shown(file: str, model: str) -> tuple[str, str, str] | None:
     """(name, title, what it shows) of a model's file; None when it is no picture of ours."""
     kind = model.partition("-")[0]
     if file == "curve.png":
-        return f"learning-{kind}", f"Learning curve of the {kind}", "Loss in training and as watched, by epoch."
+        alt = "Loss in training and as watched, by epoch."
+        return f"learning-{file_part(kind)}", f"Learning curve of the {kind}", alt
     if file == "heatmaps/sanity.png":
         alt = "Rank correlation of maps with those of a network made random stage by stage; it has to fall."
         return "heatmap-sanity", "Sanity check of the heat-maps", alt
-    if file.startswith("heatmaps/map-"):
-        number = file.removeprefix("heatmaps/map-").removesuffix(".png")
+    if found := MAP.fullmatch(file):
+        number = found[1]
         alt = "CT slices of one volume of interest, and below them where the network's score comes from."
         return f"heatmap-{number}", f"Heat-map {int(number)}, highest score first", alt
     return None

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gc_ray.names import file_part
 from gc_ray.report.draw import COLOURS, GREY, PANEL, Plot, line_style, panels
 
 UNIT = ["study_id", "model_id", "variant", "cohort", "kind"]
@@ -51,6 +52,7 @@ def curve_plots(metrics: pd.DataFrame, curves: pd.DataFrame, variant: str) -> It
 
 
 def _of_model(model: str, curves: pd.DataFrame, metrics: pd.DataFrame) -> Iterator[Plot]:
+    part = file_part(model)
     calibration = with_metric(
         curves[curves["curve"].isin(("calibration", "calibration_bins"))], metrics, "calibration_slope"
     )
@@ -59,22 +61,22 @@ def _of_model(model: str, curves: pd.DataFrame, metrics: pd.DataFrame) -> Iterat
             f"Observed against predicted risk of {model}, by cohort: smooth curve and tenths of risk with intervals."
         )
         yield Plot(
-            f"calibration-{model}", "calibration", f"Calibration of {model}", alt, calibration, draw_calibration
+            f"calibration-{part}", "calibration", f"Calibration of {model}", alt, calibration, draw_calibration
         )
     violins = curves[curves["curve"].isin(("violin", "quartiles"))]
     if len(violins):
         alt = f"Scores of {model} in patients with and without the event, by cohort: densities and quartiles."
-        yield Plot(f"violin-{model}", "discrimination", f"Scores of {model} by outcome", alt, violins, draw_violins)
+        yield Plot(f"violin-{part}", "discrimination", f"Scores of {model} by outcome", alt, violins, draw_violins)
     counts = metrics[metrics["metric"].isin(("tp", "fp", "tn", "fn"))].dropna(subset=["estimate"])
     if len(counts):
         alt = f"Confusion matrices of {model} at the frozen cutoff, by cohort."
         table = counts.drop(columns=["lower", "upper"])
-        yield Plot(f"confusion-{model}", "cutoff", f"Confusion matrices of {model}", alt, table, draw_confusion)
+        yield Plot(f"confusion-{part}", "cutoff", f"Confusion matrices of {model}", alt, table, draw_confusion)
     survival = with_metric(curves[curves["curve"] == "kaplan_meier"], metrics, "hazard_ratio")
     if len(survival):
         alt = f"Kaplan-Meier curves of low and high risk by {model} at its frozen cutoff, by cohort; numbers at risk."
         yield Plot(
-            f"kaplan-meier-{model}", "survival", f"Survival by risk group of {model}", alt, survival, draw_survival
+            f"kaplan-meier-{part}", "survival", f"Survival by risk group of {model}", alt, survival, draw_survival
         )
 
 

@@ -14,14 +14,16 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from gc_ray import __version__, sealed
+from gc_ray.escaping import csv_bytes, from_csv_cell
 from gc_ray.report.contrast import contrast_frames, contrast_plots
 from gc_ray.report.draw import render
-from gc_ray.report.files import INDEX, PAGE, Report, csv_bytes
+from gc_ray.report.files import INDEX, PAGE, Report
 from gc_ray.report.inputs import Inputs
 from gc_ray.report.made import made_tables
-from gc_ray.report.page import SHOWN_ROWS, grid, page_file, template
+from gc_ray.report.page import SHOWN_ROWS, grid
 from gc_ray.report.paper import Item, Paper, Part
 from gc_ray.report.published import Ours, comparison, in_words, kept_in_words, kept_predictors, leak_free
+from gc_ray.report.templates import rendered
 from gc_ray.study import Study, load_study
 
 READ = ("metrics", "tests", "cutoffs", "table_one")
@@ -150,7 +152,8 @@ def _page(
     paper: Paper, inputs: Inputs, report_id: str, items: list[Shown], compared: tuple[pd.DataFrame, pd.DataFrame]
 ) -> str:
     rows, kept = compared
-    return template("reproduction.html.j2").render(
+    return rendered(
+        "reproduction.html.j2",
         title=f"After {paper.citation}",
         paper=paper,
         study_id=inputs.study.name,
@@ -163,7 +166,6 @@ def _page(
         comparison=grid("Published numbers and ours (95 % interval)", in_words(rows)),
         kept=grid("Predictors kept", kept_in_words(kept)) if len(kept) else None,
         items=[_shown(shown) for shown in items],
-        style=page_file("style.css"),
         unknown="",
     )
 
@@ -195,6 +197,7 @@ def _part(artefact: Artefact) -> dict:
         for name, data in files.items():
             frame = pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False)
             more = f", the first {SHOWN_ROWS} of {len(frame)} rows" if len(frame) > SHOWN_ROWS else ""
+            frame = frame.map(from_csv_cell).rename(columns=from_csv_cell)
             tables.append(grid(f"{name}{more}", frame.head(SHOWN_ROWS), folded=True))
     return {
         "name": artefact.part.name,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gc_ray import ledger, shards
 from gc_ray.errors import StoreError, StudyError
 from gc_ray.probe import PROBES
-from gc_ray.runtime import audit
+from gc_ray.runtime import active_runs, audit
 from gc_ray.runtime.verify import SET_ASIDE, verify
 from gc_ray.runtime.verify_bytes import Seen, look, named_digests
 from gc_ray.runtime.verify_rows import is_shard
@@ -105,6 +105,8 @@ def _why(entry: Entry, named: set[str]) -> str:
     name = entry.key
     if name.startswith(SET_ASIDE):
         return "was set aside by gc-ray repair"
+    if name.startswith(f"{active_runs.FOLDER}/"):
+        return "is the sign of life of a run that was cut off"
     if name.startswith(PROBES):
         return "is left from a probe"
     if name in named:

@@ -18,6 +18,7 @@ from gc_ray.errors import StudyError, TableError
 from gc_ray.exit_codes import exit_code
 from gc_ray.models.autoencoder import EMBED_BATCH, Pair, autoencoder_network, encode
 from gc_ray.models.model_folder import read_model
+from gc_ray.names import check_name
 from gc_ray.run_records import write_record
 from gc_ray.runtime.inference import TRIES, Inference, Outcome, device_of, infer
 from gc_ray.runtime.inputs import code_version, read_pair
@@ -67,6 +68,7 @@ def embed(
     the reason. BundleError when the model is not whole; StudyError when it is no autoencoder; TableError when the
     store has no network input.
     """
+    check_name(request.model, "model", StudyError)
     begin, store, feature_set = clock(), request.store, f"deep/{request.model}"
     prepare(store)
     recipe, settings_hash = _describe(store, request.model)

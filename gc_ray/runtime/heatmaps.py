@@ -9,6 +9,7 @@ import pandas as pd
 
 from gc_ray import sealed
 from gc_ray.errors import DamagedError
+from gc_ray.escaping import csv_bytes
 from gc_ray.models.backbone import backbone_input, backbone_network
 from gc_ray.models.head import head_network
 from gc_ray.models.heatmap import Score, grad_cam, map_changed, sanity_check
@@ -59,9 +60,9 @@ def _draw(store: Store, study: Study, head: str) -> dict[str, bytes]:
             title = f"score {found.score:.3f}, {found.cohort} cohort; {card['facts']['provenance']['statement']}"
             files[f"map-{number:02d}.png"] = heatmap_png(ct_hu, mask, grad_cam(score, images[-1]), title)
         named = chosen.assign(scan_id=[rows[patient]["scan_id"] for patient in chosen["patient_id"]])
-        files["maps.csv"] = named.to_csv(index=False).encode()
+        files["maps.csv"] = csv_bytes(named)
         check = sanity_check(score, images[:CHECKED], study.head.seed)
-    return files | {"sanity.csv": check.to_csv(index=False).encode(), "sanity.png": sanity_png(check)}
+    return files | {"sanity.csv": csv_bytes(check), "sanity.png": sanity_png(check)}
 
 
 def _cohorts(store: Store, study: Study) -> dict[str, dict]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -11,6 +10,7 @@ import pandas as pd
 from gc_ray import ledger
 from gc_ray.cohort.features_table import FeaturesTable, parse_features
 from gc_ray.errors import TableError
+from gc_ray.names import check_name
 from gc_ray.patients import several_sites, several_sites_text
 from gc_ray.run_records import write_record
 from gc_ray.runtime.features_facts import features_facts
@@ -18,8 +18,6 @@ from gc_ray.runtime.made_elsewhere import commit_table, held_rows, key_of
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
 from gc_ray.store_format import prepare
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,7 @@ def ingest(features: str, feature_set: str, store: Store, run: str, encoding: st
     """
     name = parent_of(features)[1]
     table = read_features_table(features, encoding)
-    if not NAME.fullmatch(feature_set):
-        raise TableError(f"feature set {feature_set}: wanted letters, digits, _ . and - only; take another name")
+    check_name(feature_set, "feature set")
     _check_other_names(feature_set, store, name)
     held = held_rows(store, feature_set)
     _check_same_sites(table.keys, held, name)

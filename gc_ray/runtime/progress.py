@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gc_ray.names import label
+
 if TYPE_CHECKING:  # console.py is loaded by every command, torch only by those that train
     from gc_ray.models.fit import FitSettings
 
@@ -49,8 +51,9 @@ class Progress:
 
     def lines(self) -> list[str]:
         """A line per site: ``centre_a  12/20  ok 10  repaired 1  refused 1  about 40 s left``."""
-        wide = max(map(len, self._totals), default=0)
-        return [f"{site:<{wide}}  {self._line(site)}" for site in self._totals]
+        labels = {site: label(site) for site in self._totals}
+        wide = max(map(len, labels.values()), default=0)
+        return [f"{shown:<{wide}}  {self._line(site)}" for site, shown in labels.items()]
 
     def _line(self, site: str) -> str:
         counts, total = self._counts[site], self._totals[site]

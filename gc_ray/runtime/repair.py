@@ -24,6 +24,7 @@ MADE_AGAIN = {
     "views/": "gc-ray train", "incoming/": "gc-ray rescore", "ledger/contents/": "gc-ray extract",
     "tune/": "gc-ray tune", "checkpoints/": "gc-ray train", "controls/": "gc-ray tune --control",
     "drift/": "gc-ray rescore", "reports/": "gc-ray evaluate", "reproductions/": "gc-ray reproduce",
+    "active/": "a run that is alive",
 }  # fmt: skip
 CARDS = {"models/": "gc-ray train", "signatures/": "gc-ray tune"}  # whose parts are made again when the card is gone
 

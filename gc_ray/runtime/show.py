@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from gc_ray import ledger, sealed
 from gc_ray.cohort_tables import read_splits, split_hash
 from gc_ray.errors import DamagedError, TableError
 from gc_ray.runtime import audit
+from gc_ray.runtime.active_runs import ActiveRun, active_runs
 from gc_ray.runtime.made_elsewhere import CODE, made_elsewhere
 from gc_ray.runtime.split import ORDER
 from gc_ray.runtime.summary import LOST
@@ -131,12 +133,13 @@ class StoredScores:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run that came to its end. seconds: None where its record does not tell."""
+    """A run that came to its end, or was found cut off. seconds: None where its record does not tell."""
 
     run: str
     command: str
     exit_code: int
     seconds: float | None
+    cut_off: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,9 +157,10 @@ class Contents:
     bundles: tuple[StoredScores, ...]
     runs: tuple[StoredRun, ...]
     ingested: tuple[Ingested, ...] = ()
+    active: tuple[ActiveRun, ...] = ()
 
 
-def show(store: Store) -> Contents:
+def show(store: Store, now: float | None = None) -> Contents:
     """What is in the store; TableError when nothing of ours is there, or a split was spoilt by hand."""
     refuse_newer(store)
     records = _latest(store, "")
@@ -173,6 +177,7 @@ def show(store: Store) -> Contents:
         tuple(_bundles(store)),
         tuple(_run(record) for record in records),
         tuple(_ingested(store)),
+        tuple(active_runs(store, time.time() if now is None else now)),
     )
     if not any((products, found.splits, found.models, found.tunings, found.pages, found.bundles, found.runs)):
         raise TableError(
@@ -286,7 +291,9 @@ def _latest(store: Store, command: str) -> list[dict]:
 
 
 def _run(record: dict) -> StoredRun:
-    return StoredRun(record["run"], record["command"], record["exit_code"], record.get("seconds"))
+    return StoredRun(
+        record["run"], record["command"], record["exit_code"], record.get("seconds"), "cut_off" in record
+    )
 
 
 def _folders(store: Store, table: str) -> dict[str, list[str]]:

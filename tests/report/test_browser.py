@@ -1,10 +1,13 @@
 """The page in a real browser, without a network: no error, no request, and sliders that give the model's own risk."""
 
+import base64
+import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +15,7 @@ import pytest
 
 from gc_ray.report.chart import calculator
 from gc_ray.report.compute import evaluate_all
+from gc_ray.report.drift_page import drift_page
 from gc_ray.report.files import PAGE, Report, report_of
 from gc_ray.report.inputs import from_store
 from gc_ray.report.paper import read_paper
@@ -81,7 +85,13 @@ def moved(page: str, model: str, values: list[float]) -> str:
       field.value = String(value);
       field.dispatchEvent(new Event("input", {{ bubbles: true }}));
     }});"""
-    return page.replace("</body>", f"<script>{script}</script></body>")
+    return allowed(page, script).replace("</body>", f"<script>{script}</script></body>")
+
+
+def allowed(page: str, script: str) -> str:
+    """The page with one more script in its policy, as if it were its own."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return page.replace("; img-src", f" 'sha256-{digest}'; img-src", 1)
 
 
 def risk(document: str, model: str) -> float:
@@ -137,8 +147,44 @@ def test_before_a_slider_is_moved_the_risk_is_that_of_the_shown_values(chromium,
 
 
 def test_an_error_of_a_script_would_be_seen(chromium, page, tmp_path):
-    """The check of the console is not blind, and the page's policy stops a request."""
-    broken = page.replace("</body>", "<script>fetch('https://example.org/x').catch(() => nothing());</script></body>")
+    """The check of the console is not blind, and the page's policy stops a request even of an allowed script."""
+    script = "fetch('https://example.org/x').catch(() => nothing());"
+    broken = allowed(page, script).replace("</body>", f"<script>{script}</script></body>")
     _, said, asked = opened(chromium, broken, tmp_path)
-    assert "Content Security Policy" in said
+    assert "connect-src" in said
+    assert "nothing is not defined" in said
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<script>document.title = 'run'</script>",
+        "<img src=x onerror=\"document.title = 'run'\">",
+        "<p style='color: red'>red</p>",
+        "<style>p { color: red }</style>",
+    ],
+)
+def test_markup_that_got_into_a_page_is_neither_run_nor_styled(chromium, page, tmp_path, markup):
+    """The policy is the second wall: it would hold if a name were not escaped."""
+    document, said, _ = opened(chromium, page.replace("<main>", f"<main>{markup}", 1), tmp_path)
+    assert "Content Security Policy" in said
+    assert "<title>run</title>" not in document
+
+
+@pytest.fixture(scope="module")
+def hostile() -> dict[str, str]:
+    """Names that try to leave their place."""
+    return json.loads((Path(__file__).parents[1] / "data" / "hostile.json").read_text(encoding="utf-8"))
+
+
+def test_a_page_of_hostile_names_runs_and_fetches_nothing(chromium, hostile, tmp_path):
+    """In a real browser: every name is text, nothing is blocked since nothing tries."""
+    columns = {"n": 1, "statistic": 0.1, "psi": None, "p_value": 0.5, "q_value": 0.5, "verdict": "alert"}
+    document, said, asked = opened(
+        chromium, drift_page([{"name": text, **columns} for text in hostile.values()], hostile), tmp_path
+    )
+    assert said == ""
+    assert asked == []
+    assert document.count("<td>1</td>") == len(hostile)
+    assert "<img" not in document

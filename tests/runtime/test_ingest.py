@@ -218,7 +218,7 @@ def test_one_number_of_two_sites_in_one_table_is_not_a_second_outline(table, sto
 @pytest.mark.parametrize("name", ["..", ".hidden", "-x", "a/b", ""])
 def test_the_name_of_a_set_is_no_path(table, store, name):
     """It becomes a folder of the store."""
-    with pytest.raises(TableError, match="wanted letters, digits"):
+    with pytest.raises(TableError, match="wanted letters a to z, digits"):
         ingest(table(), name, store, "run-1")
 
 

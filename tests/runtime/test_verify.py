@@ -260,3 +260,12 @@ def test_a_commit_that_is_deleted_before_it_is_compacted_is_named_by_the_record_
     assert repair(store).left == ()
     assert sealed.read(store, "runs/extract-9.json")["lost_commits"] == [commit]
     assert ledger.commit(store, row) and verify(store).problems == ()
+
+
+def test_a_record_that_is_written_again_keeps_its_place(tmp_path):
+    """A run that others had given up writes its own record: all records stay named by another."""
+    store = open_store(str(tmp_path))
+    for run in ("a", "b", "c", "b"):
+        write_record(store, run, {"run": run})
+    assert [sealed.read(store, f"runs/{run}.json")["before"] for run in "abc"] == ["", "a", "b"]
+    assert sealed.read(store, "latest-run.json")["run"] == "c"

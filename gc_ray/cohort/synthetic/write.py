@@ -16,6 +16,7 @@ from gc_ray.cohort.synthetic.patient import patient_files, scan_id, scan_rows
 from gc_ray.cohort.synthetic.spec import SITES, CohortSpec, patient_indices, site_of
 from gc_ray.cohort.synthetic.truth import README, truth_of_cohort
 from gc_ray.errors import StoreError
+from gc_ray.escaping import csv_bytes
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _held(out: Path) -> dict | None:
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    table.to_csv(path, index=False, lineterminator="\n")
+    path.write_bytes(csv_bytes(table))
 
 
 def _write_scans(path: Path, spec: CohortSpec, indices: Sequence[int]) -> None:
