@@ -10,7 +10,7 @@ AUDIT := build/audit
 LOCK := build/lock
 
 .PHONY: setup demo test test-fast test-slow lint format docs clean profile audit sbom lock
-.PHONY: bench bench-extraction bench-networks bench-statistics bench-scale chaos fuzz truth
+.PHONY: bench bench-extraction bench-networks bench-statistics bench-scale bench-store chaos fuzz truth
 
 setup: $(READY)
 
@@ -67,9 +67,19 @@ bench-statistics: $(READY)
 truth: $(READY)
 	$(BIN)/python benchmarks/truth.py --seeds 50 --image-seeds 2
 
-# faults in the midst of real runs on two Ray nodes and an S3 server: ten minutes; nothing may be lost or doubled
+# faults in the midst of real runs on two Ray nodes and an S3 server, then every write of a run that is cut off, and every object
+# deleted alone, without Ray: fifty minutes; nothing may be lost or doubled
 chaos: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos --out docs/faults.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos/points.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos/deleted.py
+
+# what checks cost, single bits flipped, and histories of writers, compactors and readers; hours
+bench-store: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/stored.py --rows 1000
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/verified.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bitflips.py --flips 10000
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/history.py --store local late s3 --operations 100000
 
 # a million rows of a manifest on one core; the planner on 100 workers that do not exist
 bench-scale: $(READY)

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from gc_ray import older_rows, sealed, shards, tables
 from gc_ray.errors import DamagedError, TableError, some
 from gc_ray.feature_rows import (
+    IDENTITY,
     USABLE,
     compact_rows,
     is_whole,
@@ -31,7 +32,7 @@ from gc_ray.feature_rows import (
     stage_features,
     stage_volume,
 )
-from gc_ray.joins import first_of_each
+from gc_ray.joins import first_of_each, first_places
 from gc_ray.store import Store
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "commit",
     "commit_lost",
     "commit_name",
+    "commits_since",
     "compact",
     "is_whole",
     "known_contents",
@@ -83,6 +85,13 @@ def commit(store: Store, row: dict) -> bool:
     name = commit_name(row)
     store.put(_mark(name), b"")  # before it: a commit without its mark would go unseen
     return sealed.create(store, name, row)
+
+
+def commits_since(store: Store, before: pa.Table) -> list[str]:
+    """The commits of the ledger rows that are not in ``before``, which ``read_ledger`` gave earlier."""
+    numbered = before.select(IDENTITY).append_column("place", pa.array(range(before.num_rows), pa.int64()))
+    now = read_ledger(store, ())
+    return [commit_name(row) for row in now.filter(first_places(now, numbered, IDENTITY).is_null()).to_pylist()]
 
 
 def lost_row(row: dict, why: str) -> dict:

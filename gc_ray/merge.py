@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from gc_ray import ledger, sealed, tables
 from gc_ray.errors import StoreError
 from gc_ray.feature_rows import names_its_own
 from gc_ray.patients import several_sites, several_sites_text
+from gc_ray.run_records import write_record
 from gc_ray.store import Store
 from gc_ray.store_format import prepare, refuse_newer
 
@@ -23,10 +24,11 @@ class Merged:
     present: int
 
 
-def merge(sources: list[Store], into: Store, shared: bool = False) -> Merged:
+def merge(sources: list[Store], into: Store, shared: bool = False, run: str | None = None) -> Merged:
     """Copy what ``into`` lacks from ``sources``; running it again adds nothing.
 
-    shared: patients were referred, so that one patient id may be at several sites. StoreError, before anything is
+    shared: patients were referred, so that one patient id may be at several sites. run: the run's id; its record is
+    written last. StoreError, before anything is
     written, when two stores hold different results for one outline, or say different things of whose it is, when they
     computed one feature set with different settings or library versions, or when a patient id is at two sites.
     """
@@ -43,7 +45,14 @@ def merge(sources: list[Store], into: Store, shared: bool = False) -> Merged:
     for source in sources:
         _copy(source, [row for where, row in fresh.values() if where is source], into)
     ledger.compact(into)
-    return Merged(len(fresh), len(present))
+    done = Merged(len(fresh), len(present))
+    if run:
+        commits = [ledger.commit_name(row) for _, row in fresh.values()]
+        stores = [source.uri.rstrip("/").rpartition("/")[2] for source in sources]
+        write_record(
+            into, run, {"run": run, "command": "merge", "exit_code": 0, "stores": stores, **asdict(done)}, commits
+        )
+    return done
 
 
 def _check_agreement(rows: list[tuple[Store, dict]]) -> None:

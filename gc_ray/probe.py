@@ -28,21 +28,26 @@ def probe(store: Store) -> None:
         store = replace(store, patience_s=FIRST_S)
     key = f"{PROBES}{secrets.token_hex(8)}"
     try:
-        store.create(key, b"probe")
-        if not isinstance(store, S3Store):
-            _check_space(store.root)
-        if store.create(key, b"again") or store.get(key) != b"probe":
-            raise _unfit(
-                store, "an object that was created once was replaced", "If-None-Match, and every write of it"
-            )
-        if store.head(key, 1) != b"p" or [entry.key for entry in store.list(key)] != [key]:
-            raise _unfit(store, "an object that was written is not listed", "listings that show every write")
-    finally:
+        _try_out(store, key)
+    except BaseException:
         with contextlib.suppress(StoreError):  # what went wrong before is what the user has to know
             store.delete(key)
+        raise
+    store.delete(key)
     with contextlib.suppress(FileNotFoundError):
         store.get(key)
         raise _unfit(store, "an object that was deleted is still there", "deletes; check for a retention rule")
+
+
+def _try_out(store: Store, key: str) -> None:
+    """Create an object twice, read and list it."""
+    store.create(key, b"probe")
+    if not isinstance(store, S3Store):
+        _check_space(store.root)
+    if store.create(key, b"again") or store.get(key) != b"probe":
+        raise _unfit(store, "an object that was created once was replaced", "If-None-Match, and every write of it")
+    if store.head(key, 1) != b"p" or [entry.key for entry in store.list(key)] != [key]:
+        raise _unfit(store, "an object that was written is not listed", "listings that show every write")
 
 
 def _check_space(root: str) -> None:

@@ -291,6 +291,7 @@ RESCORES = Table(
         _text("predictors", "JSON: value of each predictor; {} when the image could not be used"),
         _text("scored_at", "UTC, ISO 8601"),
         _text("run", "which run"),
+        Column("sequence", pa.int64(), "1, 2, .. for each run of the bundle in the store, whatever the clock says"),
     ),
 )
 
@@ -333,7 +334,7 @@ TABLES = {
 
 
 # columns that version 0.1.0 did not have, and what stands for them in rows that do not say
-LATER = {"ledger": {"node": "", "cpu": ""}}
+LATER = {"ledger": {"node": "", "cpu": ""}, "rescores": {"sequence": 0}}
 
 
 def build(table: Table, rows: list[dict], more: tuple[str, ...] = ()) -> pa.Table:

@@ -18,7 +18,7 @@ from gc_ray.tables import SCAN_KEY
 
 FEATURES = "quick"
 MEASURED = ("seconds", "peak_mb")  # what two runs may differ in
-SCORED = ("scored_at", "run")
+SCORED = ("scored_at", "run", "sequence")
 READERS = {
     "json": json.loads,
     "arrow": lambda data: pa.ipc.open_file(data).read_all(),

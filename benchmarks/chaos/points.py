@@ -66,12 +66,12 @@ def prepare(place: Path) -> None:
         own = place.with_name(command)
         shutil.copytree(place, own)
         store, first = LocalStore(str(own / "store")), str(own / "scans" / "first.csv")
-        runs.extract(LocalStore(str(own / "other-site")), own, str(own / "other" / "scans.csv"), OLD, "extract-1")
+        runs.extract(LocalStore(str(own / "other-site")), str(own / "other" / "scans.csv"), OLD, "extract-1")
         if command == "merge":
-            runs.extract(LocalStore(str(own / "site")), own, str(own / "scans" / "scans.csv"), OLD, "extract-1")
+            runs.extract(LocalStore(str(own / "site")), str(own / "scans" / "scans.csv"), OLD, "extract-1")
             runs.merged([str(own / "other-site")], store)
         elif command == "extract":
-            runs.extract(store, own, first, OLD, "extract-1")
+            runs.extract(store, first, OLD, "extract-1")
         else:
             runs.rescored(store, own, first, OLD, "rescore-1")
 
@@ -89,7 +89,7 @@ def perform(command: str, own: Path, store: LocalStore, code: runs.Code, run: st
     refusal = ""
     try:
         if command == "extract":
-            runs.extract(store, own, scans, code, run)
+            runs.extract(store, scans, code, run)
         elif command == "compact":
             runs.compact(store)
         elif command == "merge":
@@ -117,7 +117,7 @@ def again(point: Point, own: Path) -> dict:
     if point.change == "merge":
         wrong += _merge_between(point, own, store)
     if point.command == "merge" and point.change in ("source", "code"):
-        runs.extract(LocalStore(str(own / "site")), own, str(own / "scans" / "scans.csv"), code, "extract-2")
+        runs.extract(LocalStore(str(own / "site")), str(own / "scans" / "scans.csv"), code, "extract-2")
     done = perform(point.command, own, store, code, "again-2")
     if point.command == "compact":  # which is no more than a part of the others
         done = perform("extract", own, store, code, "again-3")
@@ -188,7 +188,8 @@ class Matrix:
         """What is wrong at a point; nothing, where all is right."""
         own = self.copy(point.command)
         done = forked(partial(self.strike, point, own), self.folder)
-        if (done is None) != point.fault.startswith("killed"):
+        killed = point.fault.startswith("killed")  # a name that is taken is not written: there is no after
+        if (done is None) != killed and not (killed and done["acts"] >= point.n):
             yield f"the run ended otherwise: {done}"
         if done and done["failed"] and " cannot " not in done["refusal"]:
             yield f"the run went on over a fault of the disk: {done['refusal']}"
@@ -233,17 +234,17 @@ def spread(points: list[Point], count: int | None) -> list[Point]:
     return [points[i * len(points) // count] for i in range(count)]
 
 
-def run(folder: Path, count: int | None, tell: Callable[[str], None]) -> int:
-    """Try the points; how many had something wrong."""
+def run(folder: Path, count: int | None, part: tuple[int, int], tell: Callable[[str], None]) -> int:
+    """Try the points, or the ``part[0]``-th of ``part[1]`` parts of them; how many had something wrong."""
     matrix, begin, wrong = Matrix.made(folder), time.monotonic(), 0
     tried: Counter[str] = Counter()
-    for point in spread(matrix.points(), count):
+    for point in spread(matrix.points(), count)[part[0] - 1 :: part[1]]:
         found = list(matrix.faults(point))
         tried[point.command] += 1
         wrong += bool(found)
         for line in found:
             tell(f"{point}: {line}")
-        if tried.total() % 200 == 0:
+        if tried.total() % 50 == 0:
             tell(f"{tried.total()} points in {time.monotonic() - begin:.0f} s, {wrong} wrong")
     for command in COMMANDS:
         tell(f"{command}: {matrix.acts[command]} writes and deletes, {tried[command]} points")
@@ -256,9 +257,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, help="So many, evenly spread; all when left out.")
     parser.add_argument("--folder", help="Where stores are made; the temporary folder when left out.")
+    parser.add_argument("--part", default="1/1", help="Such as 2/3: the second of three processes that share them.")
     asked = parser.parse_args()
+    part, of = map(int, asked.part.split("/"))
     with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-        sys.exit(bool(run(Path(folder), asked.points, lambda line: print(line, flush=True))))
+        sys.exit(bool(run(Path(folder), asked.points, (part, of), lambda line: print(line, flush=True))))
 
 
 if __name__ == "__main__":

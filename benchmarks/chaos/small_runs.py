@@ -6,7 +6,9 @@ Extraction as ``gc-ray extract`` does it, without Ray between plan and work.
 from __future__ import annotations
 
 import csv
+import functools
 import json
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,7 +63,7 @@ steps = [{{ step = "strongest", number = 2 }}]
 inner_folds = 2
 samples = 0
 """
-MEASURED = ("seconds", "peak_mb", "scored_at", "run")  # in which two runs may differ
+MEASURED = ("seconds", "peak_mb", "scored_at", "run", "sequence")  # in which two runs may differ
 FIELDS = ("scan_id", "patient_id", "site", "phase", "image", "mask", "roi")
 
 
@@ -113,12 +115,21 @@ def write_scans(folder: Path, scans: dict[str, int]) -> None:
             table.writerows(some)
 
 
-def extract(store: Store, place: Path, manifest: str, code: Code, run: str) -> None:
+@functools.cache
+def asked() -> dict[str, products.Product]:
+    """Three features and a network input."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "quick.yaml")
+        path.write_text(QUICK)
+        settings = load_study(None, (f'extract.feature_sets=["{path}"]', 'extract.volumes=["guo2025"]'))
+        return products_of(settings.extract)
+
+
+def extract(store: Store, manifest: str, code: Code, run: str) -> None:
     """Bring a store up to date with a manifest."""
     code.install()
     scans = read_manifests((manifest,))
-    settings = load_study(None, (f'extract.feature_sets=["{place / "quick.yaml"}"]', 'extract.volumes=["guo2025"]'))
-    job = Job(store, products_of(settings.extract), code_versions.code_version(code_versions.EXTRACTION), 600.0)
+    job = Job(store, asked(), code_versions.code_version(code_versions.EXTRACTION), 600.0)
     probe(store)
     prepare(store)
     for product in job.products.values():
@@ -154,7 +165,7 @@ def rescored(store: Store, place: Path, manifest: str, code: Code, run: str) -> 
 def freeze(place: Path) -> None:
     """A study of made-up patients around the features of the scans, tuned and bundled into ``bundle``."""
     store, rng = LocalStore(str(place / "training")), np.random.default_rng(0)
-    extract(store, place, str(place / "scans" / "scans.csv"), Code(), "extract-1")
+    extract(store, str(place / "scans" / "scans.csv"), Code(), "extract-1")
     rows = [row for row in ledger.read_ledger(store).to_pylist() if row["feature_set"] == "quick"]
     seen = ledger.read_features(store, "quick").to_pandas().filter(like="original").to_numpy()
     x = seen[rng.integers(len(seen), size=PATIENTS)] * rng.normal(1, 0.1, (PATIENTS, seen.shape[1]))
@@ -165,7 +176,7 @@ def freeze(place: Path) -> None:
     (place / "frozen.toml").write_text(STUDY.format(quick=place / "quick.yaml"))
     study, made = load_study(str(place / "frozen.toml")), LocalStore(str(place / "made"))
     split(str(place / "clinical.csv"), study, made, "split-1")
-    describe(products_of(study.extract)["quick"], made)
+    describe(asked()["quick"], made)
     for i, values in enumerate(x):
         key = {"scan_id": f"s{i}", "reader": "R1", "repeat": 0, "roi": "", "patient_id": f"t{i}", "site": "A"}
         key |= {"feature_set": "quick", "generation": 1}

@@ -231,5 +231,5 @@ def merge(
         from gc_ray.merge import merge as run
 
         shared = load_study(study).clinical.patient_ids == "shared"
-        merged = run([open_store(uri) for uri in store], open_store(into), shared)
+        merged = run([open_store(uri) for uri in store], open_store(into), shared, run_id("merge"))
         console.show_lines(f"{merged.added} results added to {into}, which held {merged.present}")

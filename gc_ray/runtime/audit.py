@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gc_ray import sealed, shards, tables
 from gc_ray.cohort.manifest import ScanRow
@@ -50,6 +51,11 @@ def commit(store: Store, name: str, result: dict) -> bool:
     if _parsed(store, name, store.get(name)) is None:
         raise TableError(f"result {name} is damaged; delete it and run this again, which scores its scan anew")
     return False
+
+
+def next_sequence(store: Store, bundle_id: str) -> int:
+    """The number of a run that begins now: above those of all results that are there."""
+    return (pc.max(read_whole_scores(store, bundle_id, ("sequence",))["sequence"]).as_py() or 0) + 1
 
 
 def read_scores(store: Store, bundle_id: str, columns: tuple[str, ...] | None = None) -> pa.Table:
@@ -104,6 +110,7 @@ def _parsed(store: Store, name: str, data: bytes) -> dict | None:
         row = sealed.unseal(store, name, data)
     except DamagedError:
         return None
+    row = tables.LATER["rescores"] | row
     return row if row.keys() == COLUMNS else None
 
 

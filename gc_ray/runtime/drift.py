@@ -41,9 +41,9 @@ def write_drift(store: Store, bundle: Bundle, outcomes: pd.Series | None, run: s
 
 
 def _window(store: Store, bundle_id: str) -> pd.DataFrame:
-    """The latest result of each of the latest scans."""
+    """The latest result of each of the latest scans: by the number of their run, since a clock may be wrong."""
     found = audit.read_whole_scores(store, bundle_id).to_pandas()
-    found = found.sort_values(["scored_at", *tables.SCAN_KEY], kind="stable")
+    found = found.sort_values(["sequence", "scored_at", *tables.SCAN_KEY], kind="stable")
     return found.drop_duplicates(list(tables.SCAN_KEY), keep="last").tail(WINDOW)
 
 

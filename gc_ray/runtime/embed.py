@@ -73,7 +73,8 @@ def embed(
     begin, store, feature_set = clock(), request.store, f"deep/{request.model}"
     prepare(store)
     recipe, settings_hash = _describe(store, request.model)
-    rows = ledger.read_ledger(store).to_pylist()
+    held = ledger.read_ledger(store)
+    rows = held.to_pylist()
     inputs = [row for row in rows if row["feature_set"] == f"volumes/{recipe}"]
     if request.only is not None:
         inputs = [row for row in inputs if _key(row) in request.only]
@@ -103,7 +104,9 @@ def embed(
         tell(item["row"]["site"], outcome["status"])
     ledger.compact(store)
     summary = _finish(request, feature_set, {_key(row) for row in inputs}, len(items), (run, clock() - begin))
-    return replace(summary, notes=inference.refused.notes)
+    summary = replace(summary, notes=inference.refused.notes)
+    _record(request, summary, ledger.commits_since(store, held))
+    return summary
 
 
 class Embedder:
@@ -205,21 +208,23 @@ def _finish(request: Request, feature_set: str, keys: set[tuple], computed: int,
     rows = rows.filter(pa.array([_key(row) in keys for row in rows.select(SCAN_KEY).to_pylist()], pa.bool_()))
     if rows.num_rows != len(keys):
         raise RuntimeError(f"{len(keys) - rows.num_rows} scans have no ledger row; report this bug")
-    summary = summarise(rows, run, computed, request.study.embed.failure_budget, seconds)
+    return summarise(rows, run, computed, request.study.embed.failure_budget, seconds)
+
+
+def _record(request: Request, summary: Summary, commits: list[str]) -> None:
     record = {
-        "run": run,
+        "run": summary.run,
         "command": "embed",
         "exit_code": exit_code(summary.problems),
         "model": request.model,
         "results": [{"site": site, "status": s, "n": n} for (site, s), n in sorted(summary.counts.items())],
-        "computed": computed,
-        "seconds": seconds,
+        "computed": summary.computed,
+        "seconds": summary.seconds,
         "study": request.study.model_dump(mode="json"),
         "limit": request.limit,
         "code_version": code_version(NETWORKS),
     }
-    write_record(request.store, run, record)
-    return summary
+    write_record(request.store, summary.run, record, commits)
 
 
 def _key(row: dict) -> tuple:

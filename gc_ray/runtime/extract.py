@@ -64,12 +64,13 @@ def extract(
     job = Job(request.store, products_of(settings), code_version(EXTRACTION), settings.timeout_s, again=request.retry)
     probe(request.store)
     prepare(request.store)
+    before = ledger.read_ledger(request.store, ())
     tell = watch({site: n * len(job.products) for site, n in rows.count("site").items()})
     how = Extraction(job, settings, request.workers, request.verify, work)
     done = extract_scans(rows, how, tell, partial(ledger.compact, request.store))
     summary = _summarise(rows, job, request, run, done.computed, clock() - begin)
     summary = replace(summary, notes=(*rows.notes, *done.notes, *summary.notes))
-    _record(request, rows, summary)
+    _record(request, rows, summary, ledger.commits_since(request.store, before))
     return summary
 
 
@@ -88,7 +89,7 @@ def _summarise(scans: Scans, job: Job, request: Request, run: str, computed: int
     return replace(summary, notes=cpu_notes(asked))
 
 
-def _record(request: Request, rows: Scans, summary: Summary) -> None:
+def _record(request: Request, rows: Scans, summary: Summary, commits: list[str]) -> None:
     """Write the run record, last of all: its presence says that the run came to its end."""
     record = {
         "run": summary.run,
@@ -107,4 +108,4 @@ def _record(request: Request, rows: Scans, summary: Summary) -> None:
         "code_version": code_version(EXTRACTION),
         "libraries": library_versions(EXTRACTION.libraries),
     }
-    write_record(request.store, summary.run, record)
+    write_record(request.store, summary.run, record, commits)

@@ -54,12 +54,14 @@ def ingest(features: str, feature_set: str, store: Store, run: str, encoding: st
     held = held_rows(store, feature_set)
     _check_same_sites(table.keys, held, name)
     prepare(store)
+    before = ledger.read_ledger(store, ())
     done = commit_table(store, feature_set, table.keys, table.values, held, name)
     ledger.compact(store)
     facts = features_facts(table.keys, table.values)
     counts = (facts.rows, facts.features, done.new + done.changed, sum(facts.gaps.values()))
     ingested = Ingested(feature_set, *counts, table.set_aside, (*table.notes, *facts.notes()), done.changed)
-    write_record(store, run, {"run": run, "command": "ingest", "exit_code": 0, "table": name, **asdict(ingested)})
+    record = {"run": run, "command": "ingest", "exit_code": 0, "table": name, **asdict(ingested)}
+    write_record(store, run, record, ledger.commits_since(store, before))
     return ingested
 
 

@@ -24,6 +24,7 @@ MADE_AGAIN = {
     "views/": "gc-ray train", "incoming/": "gc-ray rescore", "ledger/contents/": "gc-ray extract",
     "tune/": "gc-ray tune", "checkpoints/": "gc-ray train", "controls/": "gc-ray tune --control",
     "drift/": "gc-ray rescore", "reports/": "gc-ray evaluate", "reproductions/": "gc-ray reproduce",
+    "active/": "a run that is alive",
 }  # fmt: skip
 CARDS = {"models/": "gc-ray train", "signatures/": "gc-ray tune"}  # whose parts are made again when the card is gone
 
@@ -200,11 +201,25 @@ def _records(store: Store, seen: Seen) -> Iterator[str]:
                 _set_aside(store, name)
             sealed.put(store, name, {"run": run, "command": run.partition("-")[0], "exit_code": 1, "lost": True})
             yield f"{name}: was damaged or gone; a record that says so stands in its place"
+    yield from _lost_commits(store, records)
     if LATEST not in seen.content and records:
         if LATEST in seen.damaged:
             _set_aside(store, LATEST)
         sealed.put(store, LATEST, {"run": max(records).removeprefix("runs/").removesuffix(".json")})
         yield f"{LATEST}: written again"
+
+
+def _lost_commits(store: Store, records: dict[str, dict]) -> Iterator[str]:
+    """Records whose commits are gone, and were in no shard, say so: the next run computes these results anew."""
+    there = {entry.key for folder in (ledger.COMMITS, "audit") for entry in store.list(folder)}
+    for name, record in sorted(records.items()):
+        named = record.get("commits", [])
+        gone = [commit for commit in named if commit not in there]
+        if gone:
+            store.put(f"{SET_ASIDE}{name}", store.get(name))
+            kept = {"commits": [commit for commit in named if commit in there]}
+            sealed.put(store, name, record | kept | {"lost_commits": [*record.get("lost_commits", []), *gone]})
+            yield f"{name}: {len(gone)} of its commits are gone; the next run computes these results anew"
 
 
 def _set_aside(store: Store, name: str) -> None:

@@ -92,10 +92,11 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     check_codes(bundle)
     check_source(request)
     probe(store)
+    before = ledger.read_ledger(store, ())
     table = clinical_of(request)
     found = of_table(request, table) if request.features else of_scans(request, table, watch)
     todo, failed, already = _unscored(request, found.ready, found.products)
-    done, lost = _score(request, todo, watch, run)
+    done, lost, results = _score(request, todo, watch, run)
     ledger.compact(store)
     audit.compact(store, bundle.bundle_id)
     outcomes = outcomes_of(table.cells, bundle.card["outcome"], request.site_key) if table else None
@@ -106,7 +107,7 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
         request.failure_budget,
     )  # fmt: skip
     record = {"command": "rescore", "exit_code": exit_code(ended.problems), **asdict(ended)}
-    write_record(store, run, record)
+    write_record(store, run, record, [*ledger.commits_since(store, before), *results])
     return ended
 
 
@@ -141,11 +142,15 @@ def _unscored(request: Request, ready: Ready, products: tuple[str, ...]) -> tupl
     return todo, failed, len(scans) - len(todo) - len(failed)
 
 
-def _score(request: Request, todo: list[_Todo], watch: Watch, run: str) -> tuple[Counter, list[Waiting]]:
-    """(scored, refused and, where another run was first, already; scans whose inputs or result are damaged)."""
+def _score(request: Request, todo: list[_Todo], watch: Watch, run: str) -> tuple[Counter, list[Waiting], list[str]]:
+    """(scored, refused and, where another run was first, already; scans whose inputs or result are damaged; results).
+
+    The results are the names of those that this run committed.
+    """
     if not todo:
-        return Counter(), []
-    bundle, store, done, failed = request.bundle, request.store, Counter(), []
+        return Counter(), [], []
+    bundle, store, done, failed, results = request.bundle, request.store, Counter(), [], []
+    sequence = audit.next_sequence(store, bundle.bundle_id)
     tell = watch(Counter(work.row.site for work in todo))
     computed = compute_networks(
         bundle, store, [work.rows for work in todo], request.workers, run, allow_mixed_cpu=request.allow_mixed_cpu
@@ -153,15 +158,17 @@ def _score(request: Request, todo: list[_Todo], watch: Watch, run: str) -> tuple
     for work in todo:
         row = work.row
         try:
-            result = _result(request, work, computed, run)
-            new = audit.commit(store, audit.audit_name(bundle.bundle_id, row, work.input_hash), result)
+            result = _result(request, work, computed, run) | {"sequence": sequence}
+            name = audit.audit_name(bundle.bundle_id, row, work.input_hash)
+            new = audit.commit(store, name, result)
         except TableError as error:
             failed.append(Waiting(row.scan_id, str(error)))
             tell(row.site, "failed")
             continue
+        results += [name] if new else []
         done[result["status"] if new else "already"] += 1
         tell(row.site, result["status"] if new else "unchanged")
-    return done, failed
+    return done, failed, results
 
 
 def _input_hashes(bundle: Bundle, ready: Ready, contents: list[str]) -> list[str]:

@@ -60,7 +60,7 @@ def verify(store: Store, told: Callable[[int, int], None] = lambda done, of: Non
     problems = [Problem(name, "its bytes are not those that were written", repair) for name in sorted(seen.damaged)]
     problems += _check_named(store, seen, repair)
     problems += _check_format(seen, repair)
-    problems += _check_runs(seen)
+    problems += [*_check_runs(seen), *_check_commits(seen, repair)]
     for kind in (LEDGER, *AUDIT.of(seen.sha256)):
         problems += [Problem(*found, repair) for found in check_rows(store, kind, seen)]
     problems += [Problem(*found, repair) for found in check_features(store, seen)]
@@ -108,3 +108,12 @@ def _check_runs(seen: Seen) -> list[Problem]:
         return [Problem(LATEST, "it is gone; it names the last run record", fix)]
     gone = {run: by for run, by in named.items() if f"{RUNS}/{run}.json" not in seen.sha256}
     return [Problem(f"{RUNS}/{run}.json", f"the run record is gone; {by} names it", fix) for run, by in gone.items()]
+
+
+def _check_commits(seen: Seen, repair: str) -> list[Problem]:
+    """Each commit that a run record names is there."""
+    gone = {}
+    for name, held in sorted(seen.content.items()):
+        if name.startswith(f"{RUNS}/"):
+            gone |= {commit: name for commit in held.get("commits", ()) if commit not in seen.sha256}
+    return [Problem(commit, f"the commit is gone; {by} names it", repair) for commit, by in gone.items()]

@@ -30,7 +30,7 @@ from gc_ray.store import Store, open_store
 from gc_ray.study import load_study
 
 SITE_KEY = b"a key of this site alone"
-MEASURED = ["scored_at", "run"]
+MEASURED = ["scored_at", "run", "sequence"]
 
 
 def results(store: Store, bundle_id: str) -> pa.Table:

@@ -9,6 +9,7 @@ import pytest
 
 from gc_ray import ledger, sealed
 from gc_ray.errors import InputError
+from gc_ray.run_records import write_record
 from gc_ray.runtime.clean import age_seconds, clean
 from gc_ray.runtime.repair import repair
 from gc_ray.runtime.verify import verify
@@ -243,3 +244,28 @@ def test_a_deleted_run_record_is_named_by_the_one_after_it(store):
         assert name in {problem.name for problem in verify(store).problems}
         store.put(name, data)
     assert sealed.read(store, "latest-run.json")["run"] == "tune-1"
+
+
+def test_a_commit_that_is_deleted_before_it_is_compacted_is_named_by_the_record_of_its_run(store):
+    """A repair then says in the record what is lost; nothing is wrong any more, and the next run computes it."""
+    row = {**ledger.read_ledger(store).to_pylist()[0], "scan_id": "new", "status": "refused", "object": ""}
+    before = ledger.read_ledger(store, ())
+    ledger.commit(store, row)
+    commit = ledger.commit_name(row)
+    assert ledger.commits_since(store, before) == [commit]
+    write_record(store, "extract-9", {"run": "extract-9"}, [commit])
+    assert verify(store).problems == ()
+    store.delete(commit)
+    assert {problem.name for problem in verify(store).problems} == {commit}
+    assert repair(store).left == ()
+    assert sealed.read(store, "runs/extract-9.json")["lost_commits"] == [commit]
+    assert ledger.commit(store, row) and verify(store).problems == ()
+
+
+def test_a_record_that_is_written_again_keeps_its_place(tmp_path):
+    """A run that others had given up writes its own record: all records stay named by another."""
+    store = open_store(str(tmp_path))
+    for run in ("a", "b", "c", "b"):
+        write_record(store, run, {"run": run})
+    assert [sealed.read(store, f"runs/{run}.json")["before"] for run in "abc"] == ["", "a", "b"]
+    assert sealed.read(store, "latest-run.json")["run"] == "c"
