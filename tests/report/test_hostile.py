@@ -162,13 +162,13 @@ def study_of(text: str) -> Study:
 def scores_of(texts: list[str], study: Study) -> pd.DataFrame:
     """A table of scores in which ids, models, a cohort, a site, factors and levels hold hostile strings."""
     rng = np.random.default_rng(0)
-    n = 40
+    n, ids = 40, [printable(text) for text in texts]  # ids and sites with control characters are refused
     outcome = np.tile([0, 1], n // 2)
     first = pd.DataFrame(
         {
-            "patient_id": [f"{i} {texts[i % len(texts)]}" for i in range(n)],
+            "patient_id": [f"{i} {ids[i % len(ids)]}" for i in range(n)],
             "cohort": ["train" if i % 4 < 2 else f"site of {texts[0]}" for i in range(n)],
-            "site": [f"{texts[(i // 2) % 2]} {(i // 2) % 2}" for i in range(n)],
+            "site": [f"{ids[(i // 2) % 2]} {(i // 2) % 2}" for i in range(n)],
             "outcome": outcome,
             "time_months": rng.uniform(5, 60, n).round(1),
             "event": outcome,
