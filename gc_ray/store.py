@@ -6,15 +6,17 @@ import contextlib
 import errno
 import functools
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlparse
 
 from gc_ray.errors import StoreError
 
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}|arn:[^/\s]+")
+SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # in the environment of what `ray job submit` started
 TEMPORARY = ".tmp-"  # objects being written; never listed, so that no reader takes them for whole
 OUTAGE_S = 120.0  # how long S3 may be away or overloaded before a call gives up: a restart takes seconds to a minute
 FIRST_S = 10.0  # the same for the first contact of a run, where an address is more likely wrong than away
@@ -233,14 +235,23 @@ Store = LocalStore | S3Store
 
 def open_store(uri: str) -> Store:
     """The store at ``uri``: a local folder (made when first written to) or ``s3://bucket/prefix``."""
-    parts = urlparse(uri)
-    if parts.scheme == "s3":
-        if not parts.netloc:
-            raise StoreError(f"store {uri}: wanted s3://bucket/prefix, there is no bucket; add one")
-        return S3Store(parts.netloc, parts.path.strip("/"))
-    if parts.scheme not in {"", "file"}:
-        raise StoreError(f"store {uri}: wanted a folder or s3://bucket/prefix, {parts.scheme}:// is not supported")
-    return LocalStore(str(Path(parts.path if parts.scheme else uri).expanduser().absolute()))
+    scheme, separator, rest = uri.partition("://")  # not by a parser of URLs: `#` and `?` are part of names here
+    scheme = scheme.lower() if separator else ""
+    if scheme == "s3":
+        bucket, _, prefix = rest.partition("/")
+        if not BUCKET.fullmatch(bucket):
+            got = f"{bucket!r} is no name of a bucket; correct it" if bucket else "there is no bucket; add one"
+            raise StoreError(f"store {uri}: wanted s3://bucket/prefix, {got}")
+        return S3Store(bucket, prefix.strip("/"))
+    if scheme not in {"", "file"}:
+        raise StoreError(f"store {uri}: wanted a folder or s3://bucket/prefix, {scheme}:// is not supported")
+    folder = Path(rest if scheme else uri).expanduser()
+    if not folder.is_absolute() and SUBMITTED in os.environ:
+        raise StoreError(
+            f"store {uri}: a relative folder of a submitted job lies in Ray's copy of the working folder and is "
+            "deleted with it; give a folder that every node mounts, by its whole path, or s3://bucket/prefix"
+        )
+    return LocalStore(str(folder.absolute()))
 
 
 def _stay_inside(root: str, key: str) -> None:

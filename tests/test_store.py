@@ -110,6 +110,30 @@ def test_a_writer_killed_before_the_end_leaves_nothing_that_is_listed(tmp_path):
     assert [e.key for e in store.list("")] == ["real"]
 
 
+@pytest.mark.parametrize("name", ["trial#2", "is it?", "50%25 done", "a;b", "höhe"])
+def test_every_character_of_an_address_counts(name, tmp_path):
+    """`trial#2` is another store than `trial`, as a folder, as file:// and on S3."""
+    folder = str(tmp_path / name)
+    assert open_store(folder).root == open_store(f"file://{folder}").root == folder
+    assert open_store(f"s3://bucket/{name}/x").prefix == f"{name}/x"
+
+
+@pytest.mark.parametrize("uri", ["s3://buck et/p", "s3://b?/p", "s3://#/p", "s3://-/p"])
+def test_a_name_that_is_no_bucket_is_refused(uri):
+    """Before S3 is asked."""
+    with pytest.raises(StoreError, match="no name of a bucket"):
+        open_store(uri)
+
+
+def test_a_relative_folder_in_a_submitted_job_is_refused(monkeypatch):
+    """It would lie in Ray's copy of the working folder, which is deleted after the job."""
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    with pytest.raises(StoreError, match="whole path, or s3://"):
+        open_store("results")
+    assert open_store("/data/results").root == "/data/results"
+    assert open_store("s3://bucket/results").prefix == "results"
+
+
 @pytest.mark.slow
 def test_wrong_credentials_are_one_clear_line(s3_store, monkeypatch):
     """A store that answers 403 is a StoreError that names store and object."""

@@ -6,8 +6,6 @@ import contextlib
 import logging
 import os
 import resource
-import socket
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -18,11 +16,11 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from gc_ray.errors import ClusterError
+from gc_ray.runtime.address import check_address, joining_error
 from gc_ray.runtime.exposure import check_dashboard
 
 OBJECT_STORE_BYTES = 300 << 20  # voxels never enter it; only task descriptions and outcomes do
 AHEAD = 1000  # short tasks that wait at a time; a million at once would be gigabytes of the driver
-ANSWER_S = 10.0  # for a cluster to take a connection; Ray itself tries for a quarter of an hour, without a word
 FIRST_WORKER_S = 900  # for the first worker of an autoscaled cluster: a machine boots and installs in some minutes
 NODE_ANSWER_S = 120.0  # for a node to start a process that says what it is; 10 s on an idle one
 MIN_FILE_BYTES = 2 << 30  # Ray maps its object store and logs as files; a lower limit kills it without a word
@@ -50,14 +48,11 @@ def session(cpus: int | None) -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS")
     common = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": {"env_vars": ONE_THREAD}}
     if address:
+        check_address(address)
         try:
-            _await_answer(address)
             joined = ray.init(address=address, **common)
-        except ConnectionError as error:
-            raise ClusterError(
-                f"wanted to join the Ray cluster at {address} (RAY_ADDRESS), it does not answer; start it, or unset "
-                "RAY_ADDRESS to run on this machine alone"
-            ) from error
+        except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+            raise joining_error(address, error) from error
     else:
         _start_here(cpus, common)
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # a crashed block is the ledger's business
@@ -67,22 +62,6 @@ def session(cpus: int | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-def _await_answer(address: str) -> None:
-    """Return once somebody listens at an address with a port; ConnectionError when nobody does in ``ANSWER_S``."""
-    host, _, port = address.rpartition("/")[2].rpartition(":")
-    if not port.isdecimal():
-        return  # such as auto: Ray looks for a cluster on this machine
-    end = time.monotonic() + ANSWER_S
-    while True:
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
-            return
-        except (OSError, OverflowError) as error:
-            if time.monotonic() > end:
-                raise ConnectionError(f"nobody listens at {address}") from error
-            time.sleep(1)
 
 
 def _start_here(cpus: int | None, common: dict) -> None:
