@@ -38,9 +38,9 @@ def check_fits(values: Iterable[float], kind: np.dtype, what: str) -> None:
 
 
 def check_factor(factor: int, kind: np.dtype, what: str) -> None:
-    """Raises BeyondPixelType when the integer type ``kind`` does not hold a whole number that NumPy multiplies by.
+    """Raises BeyondPixelType when NumPy cannot multiply a value of the integer type ``kind`` by ``factor``.
 
-    NumPy converts the number to the type first and stops at one that does not fit, -1 times an unsigned value included.
+    NumPy converts the factor to the type first, and stops at one that does not fit, such as -1 in an unsigned type.
     """
     limits = np.iinfo(kind)
     if not limits.min <= factor <= limits.max:

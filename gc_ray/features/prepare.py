@@ -148,7 +148,7 @@ def _resegmented(image: sitk.Image, region: sitk.Image, setting: dict[str, Any])
 
 
 def _check_shares(image: sitk.Image, region: sitk.Image, shares: list[float]) -> None:
-    """Raises BeyondPixelType when NumPy cannot compute a whole multiple of the region's maximum in an integer type."""
+    """Raises BeyondPixelType when a whole multiple of the region's maximum leaves an integer type, or the factor."""
     array = sitk.GetArrayViewFromImage(image)
     if not is_integer(array.dtype):
         return

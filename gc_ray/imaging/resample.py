@@ -129,10 +129,10 @@ def _resampled(thing: Volume | Mask, grid: Grid, interpolator: int, pixel_type: 
 
 
 def _with_second_voxels(array: np.ndarray, source: Volume, grid: Grid, pixel_type: int) -> np.ndarray:
-    """``array``, the B-spline of ``source`` on ``grid``, computed anew behind the second of two voxels of an axis.
+    """The B-spline of ``source`` on ``grid``: ``array``, corrected behind the second voxel of an axis of two.
 
-    There ITK reads memory in front of the image: it mirrors the voxel numbered 3 to number -1. With the first voxel
-    repeated behind the second the mirrored image is the same one, and ITK reads inside it.
+    There ITK reads memory in front of the image: it mirrors index 3 to index -1. With the first voxel repeated
+    behind the second, the mirrored image is the same and ITK stays inside it.
     """
     place = source.grid
     index = place.mm_to_index(grid.index_to_mm(np.moveaxis(np.indices(grid.size), 0, -1)))

@@ -83,7 +83,7 @@ def test_grid_of_the_scan_is_cut_out_and_not_interpolated():
 
 @pytest.mark.parametrize("kind", [np.int16, np.float64])
 def test_one_point_on_a_voxel_is_interpolated_when_the_spacing_changes(kind):
-    """An axis that shrinks to one point is resampled as in PyRadiomics, whose whole HU the spline may cut down by one."""
+    """An axis that shrinks to one point is interpolated as in PyRadiomics, to the last bit, and not cut out."""
     full = Grid((3, 11, 11), (0.2, 1.0, 7.0))
     volume = Volume(np.arange(363).reshape(11, 11, 3).astype(kind), full)
     grid = pyradiomics_grid(full, ((0, 0, 5), (3, 8, 2)), (1, 1, 0), 3)
@@ -94,7 +94,7 @@ def test_one_point_on_a_voxel_is_interpolated_when_the_spacing_changes(kind):
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("kind", [np.int16, np.float32, np.float64])
 def test_behind_the_second_of_two_slices_no_foreign_memory_is_read(kind, axis):
-    """The spline of an axis of two voxels is SciPy's with mirrored ends; ITK alone reads in front of the image there."""
+    """The spline of two voxels is SciPy's with mirrored ends; ITK alone reads in front of the image there."""
     size, spacing = [9, 8, 7], [1.0, 1.0, 1.0]
     size[axis], spacing[axis] = 2, 2.5
     full = Grid(tuple(size), tuple(spacing), (-3.0, 4.0, 5.0))
