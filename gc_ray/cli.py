@@ -13,6 +13,7 @@ from gc_ray.commands.examples import example
 from gc_ray.commands.networks import embed, train
 from gc_ray.commands.scans import check, extract, ingest, merge, synth
 from gc_ray.commands.service import bundle, rescore
+from gc_ray.commands.store import clean, repair, verify
 from gc_ray.commands.study import evaluate, reproduce, split, tune
 
 # the order of the help: to begin with, then the way that a study goes
@@ -22,6 +23,7 @@ COMMANDS = {
     "A study, in this order": (split, train, embed, tune, evaluate),
     "A paper's whole study": (reproduce,),
     "A frozen model and new scans": (bundle, rescore),
+    "A store itself": (verify, repair, clean),
 }
 
 app = typer.Typer(

@@ -15,8 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gc_ray import tables
-from gc_ray.errors import TableError
+from gc_ray import sealed, tables
+from gc_ray.errors import DamagedError, TableError
 from gc_ray.shards import parquet
 from gc_ray.store import Store
 
@@ -51,8 +51,10 @@ def store_cohort(store: Store, study_id: str, cohort: CohortTables) -> tuple[str
     except FileNotFoundError:
         for part in PARTS:
             content = getattr(cohort, part)
-            store.create(_name(card, part), _bytes(content))
-        if store.create(_card_name(study_id), json.dumps(card, indent=1).encode()):
+            store.create(part_name(card, part), _bytes(content))
+        names = [part_name(card, part) for part in PARTS]
+        card["objects"] = {name: sealed.sha256(store.get(name)) for name in names}
+        if sealed.create(store, _card_name(study_id), card):
             return card["hash"], True
         held = _card(store, study_id)
     if held["hash"] != card["hash"]:
@@ -109,14 +111,15 @@ def _committed(store: Store, study_id: str) -> dict:
 
 
 def _card(store: Store, study_id: str) -> dict:
-    return json.loads(store.get(_card_name(study_id)))
+    return sealed.read(store, _card_name(study_id))
 
 
 def _card_name(study_id: str) -> str:
     return f"splits/{study_id}/card.json"
 
 
-def _name(card: dict, part: str) -> str:
+def part_name(card: dict, part: str) -> str:
+    """The object of one of ``PARTS`` of a split."""
     table, ending = ("clinical", "json") if part == "coding" else (part, "parquet")
     return f"{table}/{card['study_id']}/{part}-{card['parts'][part]}.{ending}"
 
@@ -126,11 +129,13 @@ def _read(store: Store, card: dict) -> CohortTables:
 
 
 def _part(store: Store, card: dict, part: str) -> pa.Table | dict:
-    name = _name(card, part)
+    name = part_name(card, part)
     try:
-        data = store.get(name)
+        data = sealed.get_listed(store, name, card.get("objects"))
     except FileNotFoundError as error:
         raise TableError(f"store {store.uri}: {name} is gone; restore it, or split into another store") from error
+    except DamagedError as error:
+        raise TableError(f"store {store.uri}: {name} was changed after it was stored; restore it") from error
     try:
         content = json.loads(data) if part == "coding" else pq.read_table(io.BytesIO(data))
     except (ValueError, OSError) as error:

@@ -17,7 +17,6 @@ from gc_ray.exit_codes import BAD_INPUT, DONE, FAILED, Problem
 from gc_ray.runtime.check_lines import features_lines
 from gc_ray.runtime.demo_lines import demo_lines
 from gc_ray.runtime.progress import Epochs, Progress, duration
-from gc_ray.runtime.show_lines import contents_lines
 from gc_ray.terminal import json_lines, say
 from gc_ray.terminal import say_lines as _lines
 from gc_ray.terminal import terminal as _console
@@ -33,7 +32,6 @@ if TYPE_CHECKING:  # every command loads this module; torch and the like only th
     from gc_ray.runtime.doctor import Diagnosis
     from gc_ray.runtime.reproduce import Reproduced
     from gc_ray.runtime.rescore import Rescored
-    from gc_ray.runtime.show import Contents
     from gc_ray.runtime.split import Split
     from gc_ray.runtime.summary import Summary
     from gc_ray.runtime.tune import Tuned
@@ -177,11 +175,6 @@ def show_diagnosis(found: Diagnosis) -> None:
         say(console, f"problem: {problem}", "red")
     if not found.problems:
         say(console, "nothing is missing", "green")
-
-
-def show_contents(found: Contents) -> None:
-    """Print what a store holds, section by section."""
-    _lines(_console(), contents_lines(found))
 
 
 def show_written(done: int, patients: int) -> None:

@@ -91,6 +91,14 @@ class StoreError(InputError):
     """
 
 
+class DamagedError(StoreError):
+    """An object of the store does not hold the bytes that were written.
+
+    It is never taken for values. Fixed by putting it back from a copy, or by ``gc-ray repair``, which rebuilds what
+    can be rebuilt and marks the rest to be computed anew.
+    """
+
+
 class ClusterError(InputError):
     """The Ray cluster that was named cannot be reached, or this machine cannot start one.
 

@@ -28,3 +28,11 @@ def places(wanted: pa.Table, found: pa.Table, key: tuple[str, ...]) -> pa.Array:
     right = found.select(key).append_column("place", pa.array(np.arange(found.num_rows)))
     joined = left.join(right, list(key), join_type="left outer").sort_by("asked")
     return joined["place"].combine_chunks()
+
+
+def first_places(wanted: pa.Table, numbered: pa.Table, key: tuple[str, ...]) -> pa.Array:
+    """As ``places``, of rows that have their number in a column ``place`` and whose key may stand more than once."""
+    ordered = numbered.select([*key, "place"]).sort_by([(name, "ascending") for name in (*key, "place")])
+    left = wanted.select(key).append_column("asked", pa.array(np.arange(wanted.num_rows)))
+    joined = left.join(first_of_each(ordered, key), list(key), join_type="left outer").sort_by("asked")
+    return joined["place"].combine_chunks()

@@ -1,39 +1,73 @@
 """The ledger and the rows it commits: a scan's features count once its ledger row exists, and never before.
 
 A worker writes one staged object (whole, under a name of its own), then creates the ledger row that names it. Rows
-are compacted into Parquet shards; readers see shards plus staged rows and take the last generation of each key.
-Commits are never deleted, so they grow for ever: a mark beside each that no shard holds yet says which to read.
+are compacted into Parquet shards; readers see shards plus staged rows and take the last generation of each key, with
+the values of the object that it names. Commits are never deleted, so they grow for ever: a mark beside each that no
+shard holds yet says which to read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gc_ray import shards, tables
-from gc_ray.errors import TableError, some
+from gc_ray import older_rows, sealed, shards, tables
+from gc_ray.errors import DamagedError, TableError, some
+from gc_ray.feature_rows import (
+    USABLE,
+    compact_rows,
+    is_whole,
+    read_rows,
+    read_staged,
+    read_volume,
+    settings_folder,
+    stage_features,
+    stage_volume,
+)
 from gc_ray.joins import first_of_each
 from gc_ray.store import Store
+
+__all__ = [
+    "COMMITS",
+    "CONTENTS",
+    "KEY",
+    "MARKS",
+    "SHARDS",
+    "USABLE",
+    "commit",
+    "commit_lost",
+    "commit_name",
+    "compact",
+    "is_whole",
+    "known_contents",
+    "lost_row",
+    "note_content",
+    "read_commit",
+    "read_commits",
+    "read_deep",
+    "read_features",
+    "read_features_of",
+    "read_ledger",
+    "read_staged",
+    "read_volume",
+    "settings_folder",
+    "stage_features",
+    "stage_volume",
+]  # fmt: skip
 
 SHARDS = "ledger/shards"
 COMMITS = "ledger/commits"
 MARKS = "ledger/loose"  # an empty object for each commit that no shard holds yet
 CONTENTS = "ledger/contents"
-USABLE = ("ok", "repaired")
 KEY = tables.LEDGER.key
-
-
-def settings_folder(feature_set: str, settings_hash: str) -> str:
-    """Where rows of one settings hash lie: radiomics/<name>/<hash>, volumes/<recipe>/<hash>, deep/<model>/<hash>."""
-    table = "" if feature_set.startswith(("volumes/", "deep/")) else "radiomics/"
-    return f"{table}{feature_set}/{settings_hash}"
+NAMED = (*KEY, "generation", "settings_hash", "object")  # what says where the values of a row are
 
 
 def commit_name(row: dict) -> str:
@@ -48,25 +82,55 @@ def commit(store: Store, row: dict) -> bool:
     tables.build(tables.LEDGER, [row])
     name = commit_name(row)
     store.put(_mark(name), b"")  # before it: a commit without its mark would go unseen
-    return store.create(name, json.dumps(row, sort_keys=True).encode())
+    return sealed.create(store, name, row)
+
+
+def lost_row(row: dict, why: str) -> dict:
+    """The row that says of the next generation of ``row`` that it has to be computed anew: status ``failed``."""
+    reason = f"{row['feature_set']}: {why}; run this again to compute it anew"
+    lost = {"status": "failed", "stage": "store", "reason": reason, "object": "", "seconds": 0.0}
+    return row | lost | {"generation": row["generation"] + 1}
+
+
+def commit_lost(store: Store, row: dict) -> str:
+    """Commit that a ledger row's object is lost, and give back the reason; the next run computes its scan anew."""
+    lost = lost_row(row, f"its object {row['object']} is gone or damaged")
+    commit(store, lost)
+    return lost["reason"]
 
 
 def read_commit(store: Store, row: dict) -> dict | None:
-    """The committed row of the same key, feature set and generation as ``row``; None when there is none."""
+    """The committed row of the same key, feature set and generation as ``row``; None when there is none.
+
+    DamagedError when its object does not hold what was written.
+    """
+    name = commit_name(row)
     try:
-        return json.loads(store.get(commit_name(row)))
+        return whole_row(store, name, store.get(name))
     except FileNotFoundError:
         return None
 
 
 def read_commits(store: Store, rows: list[dict]) -> list[dict]:
     """The whole rows of some committed ones, of which key and generation are given."""
-    found = {name: _parsed(data) for name, data in shards.get_present(store, [commit_name(row) for row in rows])}
+    found = dict(_parsed(store, shards.get_present(store, [commit_name(row) for row in rows])))
     kept = [found.get(commit_name(row)) for row in rows]
     if None not in kept:
         return kept
     held = {_identity(row): row for row in read_ledger(store).to_pylist()}  # a lost commit still stands in a shard
     return [whole or held[_identity(row)] for whole, row in zip(kept, rows, strict=True)]
+
+
+def whole_row(store: Store, name: str, data: bytes) -> dict:
+    """The ledger row of a commit object; columns that an earlier version did not write are empty.
+
+    DamagedError when the bytes are not those that were written, or belong to another name.
+    """
+    row = sealed.unseal(store, name, data)
+    filled = {c.name: row.get(c.name, older_rows.empty(c)) for c in tables.LEDGER.columns}
+    if not all(older_rows.fits(c, filled[c.name]) for c in tables.LEDGER.columns) or commit_name(filled) != name:
+        raise sealed.damaged(store, name)
+    return filled
 
 
 def note_content(store: Store, key_id: str, stamp: str, sha256: str) -> None:
@@ -77,24 +141,12 @@ def note_content(store: Store, key_id: str, stamp: str, sha256: str) -> None:
 def known_contents(store: Store) -> set[tuple[str, str, str]]:
     """Every (key id, stamp, content digest) that was noted."""
     names = [entry.key for entry in store.list(CONTENTS)]
-    packed = shards.read_shards(store, [name for name in names if name.endswith(".parquet")])
+    packed = shards.get_present(store, [name for name in names if name.endswith(".parquet")])
     notes = [name.rpartition("/")[2] for name in names if not name.endswith(".parquet")]
-    notes += (note for table in packed for note in table["note"].to_pylist())
+    for name, data in packed:
+        if sealed.is_whole(name, data):  # a note that is lost costs one hashing of its source
+            notes += pq.read_table(io.BytesIO(data))["note"].to_pylist()
     return {tuple(note.split(".")) for note in notes}
-
-
-def stage_features(store: Store, row: dict, settings_hash: str, values: Iterable[float]) -> str:
-    """Write one scan's features as a single whole object; the name to put into its ledger row."""
-    schema = pa.schema([*tables.RADIOMICS.schema(), pa.field("values", pa.list_(pa.float64()))])
-    table = pa.Table.from_pylist([{**row, "values": list(values)}], schema=schema)
-    return _stage(store, f"{settings_folder(row['feature_set'], settings_hash)}/staged", row, _ipc(table), "arrow")
-
-
-def stage_volume(store: Store, row: dict, settings_hash: str) -> str:
-    """Write one scan's network input as a Parquet object of its own; the name to put into its ledger row."""
-    table = tables.build(tables.VOLUMES, [row])
-    folder = settings_folder(f"volumes/{row['recipe']}", settings_hash)
-    return _stage(store, folder, row, shards.parquet(table), "parquet")
 
 
 def read_ledger(store: Store, columns: tuple[str, ...] | None = None) -> pa.Table:
@@ -103,20 +155,19 @@ def read_ledger(store: Store, columns: tuple[str, ...] | None = None) -> pa.Tabl
     if columns is not None:
         wanted = {*KEY, "generation", *columns}
         kind = replace(kind, columns=tuple(c for c in kind.columns if c.name in wanted))
-    return shards.retry_when_moved(lambda: _read_ledger(store, kind))
+    return shards.retry_when_moved(store, lambda: _read_ledger(store, kind))
 
 
 def read_features(store: Store, feature_set: str, settings_hash: str | None = None) -> pa.Table:
     """The radiomics table of one feature set: usable scans only, one row each, sorted by key.
 
-    TableError when the store holds none, when it holds several settings hashes and none was asked for, or when the
-    rows were computed by different versions of code or libraries.
+    TableError when the store holds none, when it holds several settings hashes and none was asked for, when the rows
+    were computed by different versions of code or libraries, or when the values of a row are nowhere.
     """
-    held = read_ledger(store, ("status", "settings_hash", "code_version"))
+    held = read_ledger(store, ("status", "settings_hash", "code_version", "object"))
     there = sorted(set(held["feature_set"].to_pylist()) - {feature_set})
-    held = held.filter((pc.field("feature_set") == feature_set) & pc.field("status").isin(USABLE))
-    rows = held.to_pylist()
-    hashes = sorted({r["settings_hash"] for r in rows})
+    rows = held.filter((pc.field("feature_set") == feature_set) & pc.field("status").isin(USABLE))
+    hashes = sorted(rows["settings_hash"].unique().to_pylist())
     chosen = settings_hash or (hashes[0] if len(hashes) == 1 else None)
     if not hashes:
         more = f"; it has {some(there)}" if there else ""
@@ -128,14 +179,21 @@ def read_features(store: Store, feature_set: str, settings_hash: str | None = No
             f"store {store.uri}: wanted one settings hash of feature set {feature_set}, "
             f"found {', '.join(hashes)}; name one of them, or compute it first"
         )
-    rows = [r for r in rows if r["settings_hash"] == chosen]
-    versions = sorted({r["code_version"] for r in rows})
+    rows = rows.filter(pc.field("settings_hash") == chosen)
+    versions = sorted(rows["code_version"].unique().to_pylist())
     if len(versions) > 1:
         raise TableError(
             f"store {store.uri}: {feature_set} rows come from versions {', '.join(versions)} of code or libraries, "
             "which may differ in value; run extract over the whole cohort"
         )
-    return _features_of(store, feature_set, chosen, {_identity(r) for r in rows})
+    found, lost = read_rows(store, rows)
+    if lost.num_rows:
+        raise TableError(
+            f"store {store.uri}: {rows.num_rows} {feature_set} rows are committed but {found.num_rows} are there, "
+            f"that of scan {lost['scan_id'][0].as_py()} is not: its object was deleted or damaged; put it back from "
+            f"a copy, or run gc-ray repair {store.uri} and compute it anew"
+        )
+    return found
 
 
 def read_deep(store: Store, model_id: str) -> pa.Table:
@@ -146,39 +204,10 @@ def read_deep(store: Store, model_id: str) -> pa.Table:
     return tables.check(tables.DEEP, found.set_column(place, pa.field("model_id", pa.string(), False), whose))
 
 
-def add_features(store: Store, folder: str, rows: pa.Table) -> None:
-    """Write finished radiomics rows, such as another store's, as shards; the caller commits their ledger rows."""
-    shards.add_rows(store, tables.RADIOMICS, folder, rows)
-
-
-def read_volume(store: Store, row: dict) -> dict:
-    """The volumes row that a ledger row of a recipe commits, as a dict of Python values and bytes.
-
-    FileNotFoundError when it is gone, LookupError when its bytes are not those that were written.
-    """
-    name = row["object"]
-    return pq.read_table(io.BytesIO(_whole([(name, store.get(name))])[name])).to_pylist()[0]
-
-
-def is_whole(store: Store, name: str) -> bool:
-    """Whether a staged object is there and holds what was written."""
-    return bool(_whole(shards.get_present(store, [name])))
-
-
-def read_staged(store: Store, row: dict) -> dict[str, float] | None:
-    """The features that a ledger row commits, by name; None when their object is damaged, or moved into a shard."""
-    found = _whole(shards.get_present(store, [row["object"]]))
-    if not found:
-        return None
-    (data,) = found.values()
-    values = pa.ipc.open_file(data).read_all().column("values")[0].as_py()
-    names = _feature_names(store, settings_folder(row["feature_set"], row["settings_hash"]))
-    return dict(zip(names, values, strict=True))
-
-
 def read_features_of(store: Store, rows: list[dict]) -> pa.Table:
     """The features that some ledger rows of one feature set and settings hash commit, of those that are there."""
-    return _present(store, rows[0]["feature_set"], rows[0]["settings_hash"], {_identity(row) for row in rows})
+    schema = pa.schema([field for field in tables.LEDGER.schema() if field.name in NAMED])
+    return read_rows(store, pa.Table.from_pylist([{n: row[n] for n in NAMED} for row in rows], schema=schema))[0]
 
 
 def compact(store: Store) -> int:
@@ -188,49 +217,23 @@ def compact(store: Store) -> int:
     a row that they see twice. The commit objects stay: they are what makes a generation impossible to commit again.
     Costs what is new, not what is there.
     """
-    return shards.retry_when_moved(lambda: _compact(store))
-
-
-def _features_of(store: Store, feature_set: str, settings_hash: str, wanted: set[tuple]) -> pa.Table:
-    kept = _present(store, feature_set, settings_hash, wanted)
-    if lost := wanted.difference(_identities(kept)):
-        raise TableError(
-            f"store {store.uri}: {len(wanted)} {feature_set} rows are committed but {kept.num_rows} are there, that "
-            f"of scan {min(lost)[0]} is not; objects were deleted or damaged, put them back, or run extract again "
-            "with another store"
-        )
-    return kept
-
-
-def _present(store: Store, feature_set: str, settings_hash: str, wanted: set[tuple]) -> pa.Table:
-    found = shards.retry_when_moved(lambda: _read_rows(store, settings_folder(feature_set, settings_hash)))
-    kept = _take(found, [i for i, identity in enumerate(_identities(found)) if identity in wanted])
-    return tables.check(tables.RADIOMICS, kept)
+    return shards.retry_when_moved(store, lambda: _compact(store))
 
 
 def _compact(store: Store) -> int:
-    names, loose = _loose(store)
-    objects: dict[str, set[str]] = {}
-    for row in loose:
+    loose, _ = _loose(store)
+    staged: dict[str, list[dict]] = defaultdict(list)
+    for row in loose.values():
         if row["status"] in USABLE and not row["feature_set"].startswith("volumes/"):
-            folder = settings_folder(row["feature_set"], row["settings_hash"])
-            objects.setdefault(folder, set()).add(row["object"])
-    for folder in sorted(objects):
-        _compact_features(store, folder, objects[folder])
+            staged[settings_folder(row["feature_set"], row["settings_hash"])].append(row)
+    for folder in sorted(staged):
+        compact_rows(store, folder, staged[folder])
     if loose:
-        marks = [_mark(name) for name in names]
-        shards.add_marked(store, tables.LEDGER, SHARDS, tables.build(tables.LEDGER, loose), marks)
+        marks = [_mark(name) for name in loose]
+        rows = tables.build(tables.LEDGER, list(loose.values()))
+        shards.add_marked(store, tables.LEDGER, SHARDS, rows, marks)
     _compact_contents(store)
     return len(loose)
-
-
-def _compact_features(store: Store, folder: str, committed: set[str]) -> None:
-    ready = [entry.key for entry in store.list(f"{folder}/staged") if entry.key in committed]
-    # a damaged object stays where it is: whoever wants its scan finds it, and it can still be put right
-    if found := _whole(zip(ready, shards.get_all(store, ready), strict=True)):
-        fresh = _widen(found.values(), _feature_names(store, folder))
-        shards.add_rows(store, tables.RADIOMICS, folder, fresh)
-        shards.delete_all(store, found)
 
 
 def _compact_contents(store: Store) -> None:
@@ -242,97 +245,40 @@ def _compact_contents(store: Store) -> None:
 
 
 def _read_ledger(store: Store, kind: tables.Table) -> pa.Table:
-    # loose rows first: one that moves into a shard in between is then seen twice, never missed
-    _, loose = _loose(store)
+    loose, held = _loose(store)
     names = [column.name for column in kind.columns]
-    fresh = pa.Table.from_pylist([{name: row[name] for name in names} for row in loose], schema=kind.schema())
+    fresh = pa.Table.from_pylist([{n: row[n] for n in names} for row in loose.values()], schema=kind.schema())
     order = [*((name, "ascending") for name in kind.key), ("generation", "descending")]
-    parts = shards.read_shards(store, shards.shard_names(store, SHARDS), names)
-    held = pa.concat_tables([*(tables.widen(kind, part) for part in parts), fresh])
-    ordered = held.combine_chunks().sort_by(order)
+    both = pa.concat_tables([*shards.read_shards(store, held.names, names, kind), fresh])
+    ordered = both.combine_chunks().sort_by(order)
     return tables.check(kind, first_of_each(ordered, kind.key).combine_chunks())
 
 
-def _loose(store: Store) -> tuple[list[str], list[dict]]:
-    """Names and rows of the commits that no shard holds yet; of all commits in a store that has no shard."""
-    found = {name: _parsed(data) for name, data in shards.read_loose(store, COMMITS, MARKS, SHARDS)}
-    for name, row in found.items():
+def _loose(store: Store) -> tuple[dict[str, dict], shards.Listed]:
+    """Rows by name of the commits that no shard holds yet, of all where there is no shard; and the shards."""
+    found, held = shards.read_loose(store, COMMITS, MARKS, SHARDS)
+    rows = dict(_parsed(store, found))
+    for name, row in rows.items():
         if row is None:
             raise TableError(
-                f"store {store.uri}: ledger row {name} is damaged; put it back, or delete it and run this again to "
-                "compute its scan anew"
+                f"store {store.uri}: ledger row {name} is damaged; put it back from a copy, or run gc-ray repair "
+                f"{store.uri} and compute its scan anew"
             )
-    return list(found), list(found.values())
+    return rows, held
 
 
-def _parsed(data: bytes) -> dict | None:
-    """A ledger row, of this version or an older one; None when its bytes are damaged."""
-    try:
-        return tables.LATER["ledger"] | json.loads(data)
-    except ValueError:
-        return None
+def _parsed(store: Store, found: Iterable[tuple[str, bytes]]) -> Iterable[tuple[str, dict | None]]:
+    """(name, ledger row) of some commits; None for a row whose bytes are damaged."""
+    for name, data in found:
+        try:
+            yield name, whole_row(store, name, data)
+        except DamagedError:
+            yield name, None
 
 
 def _mark(commit: str) -> str:
     return f"{MARKS}/{commit.rpartition('/')[2]}"
 
 
-def _read_rows(store: Store, folder: str) -> pa.Table:
-    # staged rows are listed first: one that moves into a shard in between is then seen twice, never missed
-    staged = [entry.key for entry in store.list(f"{folder}/staged")]
-    whole = _whole(zip(staged, shards.get_all(store, staged), strict=True))
-    fresh = _widen(whole.values(), _feature_names(store, folder))
-    parts = [*shards.read_shards(store, shards.shard_names(store, folder)), fresh]
-    return shards.unique(tables.RADIOMICS, pa.concat_tables(parts))
-
-
-def _widen(staged: Collection[bytes], names: tuple[str, ...]) -> pa.Table:
-    schema = tables.RADIOMICS.schema(names)
-    if not staged:
-        return schema.empty_table()
-    rows = pa.concat_tables([pa.ipc.open_file(data).read_all() for data in staged])
-    values = rows.column("values").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    wide = values.reshape(rows.num_rows, len(names))
-    fixed = [rows.column(c.name) for c in tables.RADIOMICS.columns]
-    return pa.table([*fixed, *(pa.array(wide[:, i]) for i in range(len(names)))], schema=schema)
-
-
-def _feature_names(store: Store, folder: str) -> tuple[str, ...]:
-    return tuple(json.loads(store.get(f"{folder}/settings.json"))["names"])
-
-
-def _stage(store: Store, folder: str, row: dict, data: bytes, ending: str) -> str:
-    key = hashlib.sha256("\x1f".join(str(row[n]) for n in tables.SCAN_KEY).encode()).hexdigest()[:24]
-    # the digest in the name keeps a racing or interrupted attempt from replacing what a ledger row has named
-    name = f"{folder}/{key}.g{row['generation']:04d}.{_content(data)}.{ending}"
-    store.put(name, data)
-    return name
-
-
-def _whole(staged: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
-    """Those staged objects, by name, whose bytes have the digest that their name says."""
-    return {name: data for name, data in staged if f".{_content(data)}." in name}
-
-
-def _content(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:12]
-
-
 def _identity(row: dict) -> tuple:
     return (*(row[name] for name in KEY), row["generation"])
-
-
-def _identities(table: pa.Table) -> list[tuple]:
-    columns = [*KEY, "generation"]
-    return list(zip(*(table.column(name).to_pylist() for name in columns), strict=True))
-
-
-def _take(table: pa.Table, rows: list[int]) -> pa.Table:
-    return table.take(pa.array(rows, pa.int64()))  # typed, since pyarrow cannot take an empty list of no type
-
-
-def _ipc(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pyarrow as pa
-
-from gc_ray import ledger
+from gc_ray import ledger, sealed, tables
 from gc_ray.errors import StoreError
+from gc_ray.feature_rows import names_its_own
 from gc_ray.patients import several_sites, several_sites_text
 from gc_ray.store import Store
+from gc_ray.store_format import prepare, refuse_newer
 
 SAME = ("status", "settings_hash", "code_version", "source_sha256")  # what makes two rows of one key the same result
 WHOSE = ("patient_id", "phase")  # what two manifests must say alike of one scan, beside its site
@@ -30,6 +30,8 @@ def merge(sources: list[Store], into: Store, shared: bool = False) -> Merged:
     written, when two stores hold different results for one outline, or say different things of whose it is, when they
     computed one feature set with different settings or library versions, or when a patient id is at two sites.
     """
+    for source in sources:
+        refuse_newer(source)
     present = {_key(row): row for row in ledger.read_ledger(into).to_pylist()}
     incoming = [(source, row) for source in sources for row in ledger.read_ledger(source).to_pylist()]
     every = [*((into, row) for row in present.values()), *incoming]
@@ -37,6 +39,7 @@ def merge(sources: list[Store], into: Store, shared: bool = False) -> Merged:
     if not shared:
         _check_sites(every)
     fresh = {_key(row): (source, row) for source, row in incoming if _key(row) not in present}
+    prepare(into)
     for source in sources:
         _copy(source, [row for where, row in fresh.values() if where is source], into)
     ledger.compact(into)
@@ -77,26 +80,44 @@ def _check_sites(rows: list[tuple[Store, dict]]) -> None:
 
 
 def _copy(source: Store, rows: list[dict], into: Store) -> None:
+    """Stage the values of some rows under names of their own, then commit the rows: as a worker does."""
     usable = [row for row in rows if row["status"] in ledger.USABLE]
-    for feature_set, settings_hash in sorted({(r["feature_set"], r["settings_hash"]) for r in usable}):
-        folder = ledger.settings_folder(feature_set, settings_hash)
-        into.put(f"{folder}/settings.json", source.get(f"{folder}/settings.json"))
-        mine = [row for row in usable if row["feature_set"] == feature_set]
-        if feature_set.startswith("volumes/"):
-            for row in mine:
-                into.put(row["object"], source.get(row["object"]))
-        else:
-            ledger.add_features(
-                into, folder, _rows_of(ledger.read_features(source, feature_set, settings_hash), mine)
+    for row in usable:
+        if not names_its_own(row):
+            raise StoreError(
+                f"store {source.uri}: scan {row['scan_id']} ({row['feature_set']}) names an object outside its own "
+                "folder; that store was changed by hand, leave it out"
             )
+    for feature_set, settings_hash in sorted({(r["feature_set"], r["settings_hash"]) for r in usable}):
+        name = f"{ledger.settings_folder(feature_set, settings_hash)}/settings.json"
+        sealed.put(into, name, sealed.read(source, name))
+        mine = [row for row in usable if row["feature_set"] == feature_set]
+        staged = _volumes(source, mine, into) if feature_set.startswith("volumes/") else _features(source, mine, into)
+        for row, name in zip(mine, staged, strict=True):
+            row["object"] = name
     for row in rows:  # last, since it is the ledger row that commits
-        ledger.commit(into, row)
+        ledger.commit(into, row if row["status"] in ledger.USABLE else row | {"object": ""})
 
 
-def _rows_of(features: pa.Table, rows: list[dict]) -> pa.Table:
-    wanted = {_key(row) for row in rows}
-    keep = [_key(r) in wanted for r in features.select([*ledger.KEY]).to_pylist()]
-    return features.filter(pa.array(keep, pa.bool_()))
+def _volumes(source: Store, rows: list[dict], into: Store) -> list[str]:
+    for row in rows:
+        into.put(row["object"], sealed.get_whole(source, row["object"]))
+    return [row["object"] for row in rows]
+
+
+def _features(source: Store, rows: list[dict], into: Store) -> list[str]:
+    found = ledger.read_features_of(source, rows).to_pylist()
+    if len(found) < len(rows):
+        raise StoreError(
+            f"store {source.uri}: the values of {len(rows) - len(found)} {rows[0]['feature_set']} rows are gone or "
+            f"damaged; run gc-ray repair {source.uri}, or leave that store out"
+        )
+    fixed = [column.name for column in tables.RADIOMICS.columns]
+    names = []
+    for held in found:
+        whose = {name: held.pop(name) for name in fixed}
+        names.append(ledger.stage_features(into, whose, rows[0]["settings_hash"], held.values()))
+    return names
 
 
 def _key(row: dict) -> tuple:

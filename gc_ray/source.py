@@ -212,4 +212,6 @@ def _place(uri: str) -> tuple[Store, str]:
         path = Path(uri).expanduser().absolute()
     except RuntimeError:  # the home of a user that this machine does not have
         path = Path(uri).absolute()
+    if path.name == "..":
+        path = path.resolve()
     return LocalStore(str(path.parent)), path.name

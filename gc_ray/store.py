@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -19,17 +20,22 @@ OUTAGE_S = 120.0  # how long S3 may be away or overloaded before a call gives up
 FIRST_S = 10.0  # the same for the first contact of a run, where an address is more likely wrong than away
 PAUSES_S = (0.1, 5.0)  # between two tries: the first, and the longest that doubling it leads to
 CONNECT_S, ANSWER_S = 5, 30  # after which one try counts as lost; an object of 50 MB comes and goes well within
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}  # of a file system without hard links
 PASSING = {429, 500, 502, 503, 504}  # HTTP answers that another try may change
 PASSING_CODES = {"RequestTimeout", "ConditionalRequestConflict", "OperationAborted"}  # the same, of other answers
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One stored object: key below the store's root, size in bytes, and a stamp that changes with its content."""
+    """One stored object: key below the store's root, size in bytes, and a stamp that changes with its content.
+
+    modified: when it was written, seconds since 1970.
+    """
 
     key: str
     size: int
     stamp: str
+    modified: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -56,28 +62,38 @@ class LocalStore:
         return True
 
     def _place(self, key: str, data: bytes, place) -> None:
-        target = Path(self.root, key)
+        target = self._path(key)
         temporary = target.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(target.parent)
             try:
                 with temporary.open("xb") as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
                 place(temporary, target)
+                _keep_names(target.parent)
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
             # mkdir also raises FileExistsError when a parent is a file: only place() may report a taken key
             if error.errno == errno.EEXIST and target.is_file():
                 raise
+            if place is os.link and error.errno in NO_LINKS and target.parent.is_dir():
+                raise StoreError(
+                    f"store {self.root}: this disk has no hard links, by which an object is created once; use a disk "
+                    "of Linux or macOS, or s3://bucket/prefix"
+                ) from error
             raise _cannot("write", self.root, key, error.strerror or type(error).__name__) from error
+
+    def _path(self, key: str) -> Path:
+        _stay_inside(self.root, key)
+        return Path(self.root, key)
 
     def get(self, key: str) -> bytes:
         """The bytes of an object; FileNotFoundError when there is none."""
         try:
-            return Path(self.root, key).read_bytes()
+            return self._path(key).read_bytes()
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -85,22 +101,34 @@ class LocalStore:
 
     def head(self, key: str, count: int) -> bytes:
         """The first ``count`` bytes of an object."""
-        with Path(self.root, key).open("rb") as file:
-            return file.read(count)
+        try:
+            with self._path(key).open("rb") as file:
+                return file.read(count)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _cannot("read", self.root, key, error.strerror or type(error).__name__) from error
+
+    def unfinished(self) -> Iterator[Entry]:
+        """Files that were being written when their writer was killed, or are being written now."""
+        for path in Path(self.root).rglob(f"{TEMPORARY}*"):
+            with contextlib.suppress(FileNotFoundError):
+                yield _entry(path.relative_to(self.root).as_posix(), path.stat())
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """All objects below ``prefix`` (a folder, or one object), sorted by key."""
-        top = Path(self.root, prefix)
-        found = [top] if top.is_file() else sorted(p for p in top.rglob("*") if p.is_file())
-        for path in found:
-            if not path.name.startswith(TEMPORARY):
-                stat = path.stat()
-                key = path.relative_to(self.root).as_posix()
-                yield Entry(key, stat.st_size, str(stat.st_mtime_ns))
+        top, start = self._path(prefix), prefix.strip("/")
+        if top.is_file():
+            yield _entry(start, top.stat())
+        else:
+            yield from sorted(_below(top, f"{start}/" if start else ""), key=lambda entry: entry.key.split("/"))
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens when there is none."""
-        Path(self.root, key).unlink(missing_ok=True)
+        try:
+            self._path(key).unlink(missing_ok=True)
+        except OSError as error:
+            raise _cannot("delete", self.root, key, error.strerror or type(error).__name__) from error
 
 
 class _PerhapsOursError(FileExistsError):
@@ -156,14 +184,20 @@ class S3Store:
                     continue
                 # S3 prefixes are plain text: scan_1 would also list scan_10
                 if not full or key == full or key.startswith(full.rstrip("/") + "/"):
-                    yield Entry(key[skip:], item["Size"], item["ETag"].strip('"'))
+                    modified = item["LastModified"].timestamp()
+                    yield Entry(key[skip:], item["Size"], item["ETag"].strip('"'), modified)
             more = {"ContinuationToken": page["NextContinuationToken"]} if page.get("IsTruncated") else None
+
+    def unfinished(self) -> Iterator[Entry]:
+        """Nothing: on S3 an object is there when it is whole."""
+        return iter(())
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens when there is none."""
         self._call("delete", key, "delete_object", Key=self._key(key))
 
     def _key(self, key: str) -> str:
+        _stay_inside(self.uri, key)
         return f"{self.prefix}/{key}" if self.prefix else key
 
     def _sealed(self) -> dict[str, str]:
@@ -209,14 +243,56 @@ def open_store(uri: str) -> Store:
     return LocalStore(str(Path(parts.path if parts.scheme else uri).expanduser().absolute()))
 
 
-def probe(store: Store) -> None:
-    """Prove that the store can be written and read; raise StoreError, in one line, when it cannot."""
-    if isinstance(store, S3Store):
-        store = replace(store, patience_s=FIRST_S)
-    key = f"runs/probe-{secrets.token_hex(8)}"
-    store.put(key, b"probe")
-    store.get(key)
-    store.delete(key)
+def _stay_inside(root: str, key: str) -> None:
+    """StoreError when a key would lead out of the store: absolute, with a step ``..``, or with a zero byte."""
+    if key.startswith(("/", "\\")) or "\0" in key or ".." in key.replace("\\", "/").split("/"):
+        raise StoreError(
+            f"store {root}: {key!r} is no name of an object: it leads out of the store; the table or store that "
+            "names it was changed by hand, leave it out"
+        )
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that they are there after a loss of power."""
+    new = []
+    for path in (folder, *folder.parents):
+        if path.is_dir():
+            break
+        new.append(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in new:
+        _keep_names(path.parent)
+
+
+def _keep_names(folder: Path) -> None:
+    """Bring the names in a folder to the disk: an object that was reported as written stays after a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _below(folder: Path, start: str) -> Iterator[Entry]:
+    """All files below a folder, none that is still being written; links to folders are not followed.
+
+    start: the folder's key with a slash. What vanishes meanwhile is left out, as is a folder that may not be read.
+    """
+    try:
+        with os.scandir(folder) as found:
+            entries = list(found)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(Path(entry.path), f"{start}{entry.name}/")
+        elif entry.is_file() and not entry.name.startswith(TEMPORARY):
+            with contextlib.suppress(FileNotFoundError):
+                yield _entry(f"{start}{entry.name}", entry.stat())
+
+
+def _entry(key: str, stat: os.stat_result) -> Entry:
+    return Entry(key, stat.st_size, str(stat.st_mtime_ns), stat.st_mtime)
 
 
 @functools.lru_cache(maxsize=1)

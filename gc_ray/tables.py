@@ -383,15 +383,6 @@ def _check_unique(table: Table, found: pa.Table) -> None:
         raise TableError(f"table {table.name}: {doubled.num_rows} keys stand more than once, the first is {first}")
 
 
-def widen(table: Table, found: pa.Table) -> pa.Table:
-    """``found``, which version 0.1.0 may have written, with the last columns of the table that it lacks."""
-    for column in table.columns:
-        if column.name in LATER.get(table.name, {}) and column.name not in found.column_names:
-            values = pa.array([LATER[table.name][column.name]] * found.num_rows, column.type)
-            found = found.append_column(pa.field(column.name, column.type, column.null), values)
-    return found
-
-
 def sort_by_key(table: Table, found: pa.Table) -> pa.Table:
     """``found`` in the order of its key, in one chunk, so that equal content compares equal."""
     return found.sort_by([(name, "ascending") for name in table.key]).combine_chunks()

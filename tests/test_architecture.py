@@ -15,7 +15,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [
     {"errors", "exit_codes", "joins", "kernels", "settings"},
     {"store", "tables", "imaging", "patients", "study_cohort", "study_signatures"},
+    {"sealed", "probe", "older_rows"},
+    {"run_records"},
     {"shards"},
+    {"feature_rows", "store_format"},
     {"source", "ledger", "cohort_tables", "evaluation_tables", "study"},
     {"merge", "cohort", "features", "models", "evaluate"},
     {"report"},

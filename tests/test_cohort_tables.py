@@ -133,7 +133,7 @@ def test_a_part_that_was_changed_or_deleted_is_refused(store):
     with pytest.raises(TableError, match="was changed after it was stored"):
         read_splits(store, "s")
     store.put(part, good[:100])
-    with pytest.raises(TableError, match="cannot be read; restore it"):
+    with pytest.raises(TableError, match="was changed after it was stored; restore it"):
         read_splits(store, "s")
     store.delete(part)
     with pytest.raises(TableError, match="is gone; restore it"):

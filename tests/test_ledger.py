@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from gc_ray import ledger, shards, tables
-from gc_ray.errors import TableError
+from gc_ray.errors import StoreError, TableError
 from gc_ray.store import open_store
 
 NAMES = ("original_shape_MeshVolume", "original_firstorder_Mean")
@@ -68,6 +68,56 @@ def test_a_staged_row_without_its_ledger_row_is_not_there(store):
     add(store, 1)
     ledger.stage_features(store, identity(2), HASH, (5.0, 6.0))
     assert ledger.read_features(store, "test").column("scan_id").to_pylist() == ["s0001"]
+
+
+def test_only_the_object_that_the_commit_names_is_read(store):
+    """A worker killed before its commit, then other content: its orphan of the same generation is read by nobody."""
+    ledger.stage_features(store, identity(1), HASH, (20836.0, 1.0))
+    add(store, 1, (16744.0, 1.0))
+    for _ in range(2):
+        assert ledger.read_features(store, "test")[NAMES[0]].to_pylist() == [16744.0]
+        ledger.compact(store)
+
+
+@pytest.mark.parametrize("lost", ["shard", "list", "last list"])
+def test_a_deleted_ledger_shard_or_list_is_an_error(store, monkeypatch, lost):
+    """Rows are never missed in silence: the error names the object and the repair."""
+    monkeypatch.setattr(shards, "SMALL_SHARD", 2)
+    for scans in ((1, 2, 3), (4, 5)):
+        for scan in scans:
+            add(store, scan)
+        ledger.compact(store)
+    names = {
+        "shard": "ledger/shards/shard-",
+        "list": "ledger/shards/lists/00000001",
+        "last list": "ledger/shards/lists/00000002",
+    }
+    store.delete(next(e.key for e in store.list("ledger/shards") if e.key.startswith(names[lost])))
+    if lost == "list":
+        assert ledger.read_ledger(store).num_rows == 5, "it was replaced"
+    else:
+        with pytest.raises(StoreError, match=r"ledger/shards/.* is gone.* gc-ray repair"):
+            ledger.read_ledger(store)
+
+
+def test_of_two_compactions_one_makes_the_next_list(store, monkeypatch):
+    """The other reads anew: no row is lost, and each is there once."""
+    add(store, 1)
+    create, inner = type(store).create, []
+
+    def overtaken(self, key, data):
+        if "/shards/lists/" in key and not inner:
+            inner.append(key)
+            add(store, 2)
+            ledger.compact(store)
+        return create(self, key, data)
+
+    monkeypatch.setattr(type(store), "create", overtaken)
+    ledger.compact(store)
+    assert ledger.read_ledger(store)["scan_id"].to_pylist() == ["s0001", "s0002"]
+    assert ledger.read_features(store, "test").num_rows == 2
+    (shard,) = shards.listed(store, ledger.SHARDS).names
+    assert [e.key for e in store.list("ledger/shards") if "shard-" in e.key] == [shard]
 
 
 def test_a_generation_commits_once(store):
@@ -193,7 +243,7 @@ def test_a_damaged_ledger_row_is_named_and_can_be_committed_anew(store):
     name, held = ledger.commit_name(identity(1)), ledger.read_ledger(store).to_pylist()
     whole = store.get(name)
     store.put(name, whole[:99])
-    with pytest.raises(TableError, match=f"ledger row {name} is damaged; put it back, or delete it"):
+    with pytest.raises(TableError, match=f"ledger row {name} is damaged; put it back .* gc-ray repair"):
         ledger.read_ledger(store)
     store.delete(name)
     assert ledger.read_ledger(store).num_rows == 0

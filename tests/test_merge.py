@@ -58,6 +58,31 @@ def test_contradicting_stores_are_refused_before_anything_is_written(site, tmp_p
     assert list(into.list("")) == []
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../outside.arrow", "/etc/passwd", "radiomics/test/0000000000000000/../../../x",
+        "ledger/commits/a.json", "radiomics/test/0000000000000000/settings.json",
+    ],
+)  # fmt: skip
+def test_a_store_that_names_objects_elsewhere_is_refused(site, tmp_path, name):
+    """A foreign store cannot make this one read or write outside its own folders; nothing is committed."""
+    into = open_store(str(tmp_path / "all" / "deeper"))
+    with pytest.raises(StoreError, match=r"scan s1 .* names an object outside its own folder"):
+        merge([site("a", "s1", object=name)], into)
+    assert ledger.read_ledger(into).num_rows == 0
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {"deeper"}
+
+
+def test_values_that_are_damaged_at_the_site_are_not_taken(site, tmp_path):
+    """The site repairs its store first."""
+    store = site("a", "s1")
+    name = ledger.read_ledger(store)["object"][0].as_py()
+    store.put(name, store.get(name)[:-1] + b"x")
+    with pytest.raises(StoreError, match="the values of 1 test rows are gone or damaged; run gc-ray repair"):
+        merge([store], open_store(str(tmp_path / "all")))
+
+
 def test_one_number_at_two_sites_is_two_patients_unless_ids_are_shared(site, tmp_path):
     """Rows of two hospitals' patients 7 never stand under one id; referred patients do where the caller says so."""
     into = open_store(str(tmp_path / "all"))

@@ -13,7 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from gc_ray.errors import StoreError
-from gc_ray.store import LocalStore, S3Store, open_store, probe
+from gc_ray.probe import probe
+from gc_ray.store import LocalStore, S3Store, open_store
 
 
 def test_a_created_object_is_never_replaced(any_store):
@@ -203,7 +204,7 @@ def faulty(monkeypatch) -> tuple[S3Store, Faulty]:
         def do_PUT(self):
             state.answer(self)
 
-        do_GET = do_PUT  # noqa: N815
+        do_GET = do_DELETE = do_PUT  # noqa: N815
 
         def log_message(self, *_):
             """Say nothing."""
@@ -279,3 +280,113 @@ def test_what_another_try_cannot_change_is_not_tried_again(faulty):
     with pytest.raises(FileNotFoundError):
         store.get("nothing")
     assert server.requests == 1
+
+
+CLIMBING = ["../x", "a/../../x", "/etc/x", "a/..", "\\..\\x", "..", "a\0b"]
+
+
+@pytest.mark.parametrize("key", CLIMBING)
+@pytest.mark.parametrize("call", ["get", "head", "list", "delete", "put", "create"])
+def test_a_key_that_leads_out_of_the_store_is_refused(tmp_path, key, call):
+    """Whatever names it: nothing is read, written or deleted outside, nothing is left inside."""
+    (tmp_path / "x").write_text("outside")
+    more = {"put": (b"1",), "create": (b"1",), "head": (1,)}.get(call, ())
+    for store in (LocalStore(str(tmp_path / "store")), S3Store("bucket", "prefix", patience_s=0)):
+        with pytest.raises(StoreError, match="leads out of the store"):
+            found = getattr(store, call)(key, *more)
+            list(found)  # a listing is looked at only when it is asked for
+    assert [path.name for path in tmp_path.rglob("*")] == ["x"]
+
+
+def test_what_vanishes_while_it_is_listed_is_left_out(tmp_path, monkeypatch):
+    """A compaction beside a listing deletes objects: those are gone, the others are listed."""
+    import os
+
+    store = LocalStore(str(tmp_path))
+    for key in ("a/1", "a/2", "b/3"):
+        store.put(key, b"x")
+    scan = os.scandir
+
+    def vanishing(folder):
+        found = scan(folder)
+        store.delete("a/2")
+        return found
+
+    monkeypatch.setattr("gc_ray.store.os.scandir", vanishing)
+    assert [entry.key for entry in store.list("") if entry.key != "a/2"] == ["a/1", "b/3"]
+
+
+def test_a_disk_without_hard_links_or_space_is_refused(tmp_path, monkeypatch):
+    """Creating once rests on hard links; a run on a full disk would end in its midst."""
+    import errno
+    import os
+    import shutil
+    from types import SimpleNamespace
+
+    def refused(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    store = open_store(str(tmp_path / "new" / "store"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", refused)
+        with pytest.raises(StoreError, match="this disk has no hard links, by which an object is created once"):
+            probe(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=99_000_000))
+        with pytest.raises(StoreError, match="99 MB are free on its disk, wanted at least 100 MB"):
+            probe(store)
+    probe(store)
+    assert list(store.list("")) == []
+
+
+@dataclass(frozen=True)
+class Unfit(LocalStore):
+    """A store that does one thing wrong."""
+
+    fault: str = ""
+
+    def create(self, key, data):
+        if self.fault == "replaces":
+            self.put(key, data)
+            return True
+        if self.fault == "replaces in silence":
+            taken = bool(list(super().list(key)))
+            self.put(key, data)
+            return not taken
+        return super().create(key, data)
+
+    def list(self, prefix):
+        return iter(()) if self.fault == "hides" else super().list(prefix)
+
+    def delete(self, key):
+        if self.fault != "keeps":
+            super().delete(key)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("replaces", "created once was replaced; .* honours If-None-Match"),
+        ("replaces in silence", "created once was replaced"),
+        ("hides", "that was written is not listed"),
+        ("keeps", "that was deleted is still there"),
+    ],
+)
+def test_a_store_that_would_lose_results_is_refused(tmp_path, fault, said):
+    """Create once, list after write, delete: each is tried before any work."""
+    with pytest.raises(StoreError, match=said):
+        probe(Unfit(str(tmp_path), fault))
+
+
+def test_a_server_that_ignores_if_none_match_is_refused(faulty, monkeypatch):
+    """Two runs on it would overwrite each other's commits."""
+    store, server = faulty
+    act = server.act
+
+    def ignorant(request, body):
+        del request.headers["If-None-Match"]
+        return (204, b"") if request.command == "DELETE" else act(request, body)
+
+    monkeypatch.setattr(server, "act", ignorant)
+    with pytest.raises(StoreError, match=r"created once was replaced; .* honours If-None-Match"):
+        probe(store)

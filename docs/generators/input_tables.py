@@ -62,7 +62,8 @@ are known. The option holds for all tables of a command that are not UTF-8 or UT
 
 - Cells are separated by commas, semicolons, tabs or `|`: the sign that sets off `patient_id` in the header and
   fits the rows. Excel's first line `sep=;` is followed.
-- Quotes `"` may hold separators and line breaks. Lines may end with LF, CR LF or CR.
+- Quotes `"` may hold separators and line breaks. Blanks between a quote and the separator beside it are removed;
+  other text after a closing quote is refused. Lines may end with LF, CR LF or CR.
 - In a column of numbers a decimal comma is read where commas do not separate cells. Beside semicolons `1,234` is
   1.234; beside tabs and `|` some number of the table must show that the comma is decimal, as `0,5` does: else the
   table is refused. So is a table with decimal commas and decimal points. `1.234,5` is never read.
@@ -76,7 +77,8 @@ are known. The option holds for all tables of a command that are not UTF-8 or UT
   is cut short, without the end of its line, is refused.
 - A title above the header is refused with the row that holds the column names.
 - A column name that occurs twice is refused, also where the two differ in blanks or in Unicode form, and where
-  pandas has renamed the second to `patient_id.1`. `f.1` beside `f` is refused when both have the same values.
+  pandas has renamed the second to `patient_id.1`, or readr both to `patient_id...1` and `patient_id...3`.
+  `f.1` beside `f` is refused when both have the same values.
 - A column without a name, or with one that pandas, R or readr gave it (`Unnamed: 0`, `...1`, `row.names`,
   `__index_level_0__`, `level_0`), is left out with a note.
 
@@ -84,10 +86,12 @@ are known. The option holds for all tables of a command that are not UTF-8 or UT
 
 - Blanks around ids, labels, values and names are removed: white space of every kind, no-break and full-width
   blanks, zero-width characters. Accents are brought to one Unicode form (NFC). `="007"` is 007.
-- Every cell is text: `007` keeps its zeros, `NA` may be a patient's id.
+- Every cell is text: `007` keeps its zeros.
 - Numbers are read to the last bit, also in full-width digits and with the minus sign U+2212. Refused with row and
   column: text such as `<0.1`, `5%`, `1_000`, `0x10`, dates, and numbers beyond a float64, such as `1e400`.
-- An id such as `1.23457E+11` (a long number that a spreadsheet has shortened) or `#N/A` is refused.
+- An id such as `1.23457E+11` (a long number that a spreadsheet has shortened, also with a decimal comma) or `#N/A`
+  is refused. So is a word for a gap as a patient's id, in every table: all patients without an id would be one. A
+  control character in an id or label is refused.
 
 ## Words for a gap
 """
@@ -95,11 +99,14 @@ are known. The option holds for all tables of a command that are not UTF-8 or UT
 EXCEL = """
 ## Excel
 
-- Numbers, dates and yes/no are read as a CSV would have them: 7, 0.1, 2017-01-31, 1. A whole number in an id
-  column that is shown with zeros in front (format `0000`) is read as shown.
+- Numbers, dates and yes/no are read as a CSV would have them: 7, 0.1, 2017-01-31, 1.
+- A whole number in an id column is read as its format shows it, with a note: 7 is 0007 by `0000`, and P007 by
+  `"P"000`.
+- Ids that are numbers of more than 15 digits are refused where all end in the zeros that Excel writes for the
+  digits it lost.
 - A formula is its value. One that no program has computed yet is refused: open the workbook in Excel and save it.
 - Refused: several sheets that are not empty, merged cells in the table, an id or label that Excel has made a date.
-- Hidden rows are read, hidden sheets are not; both with a note.
+- Hidden rows and columns are read, also those of no height or width; hidden sheets are not. All with a note.
 
 ## Parquet
 

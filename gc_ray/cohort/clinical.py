@@ -10,6 +10,7 @@ import pandas as pd
 from gc_ray.cohort.coding import code_table
 from gc_ray.cohort.findings import Finding, some, whose
 from gc_ray.cohort.table_files.cells import gaps_in
+from gc_ray.cohort.table_files.ids import empty_text
 from gc_ray.cohort.table_files.read import read_table
 from gc_ray.errors import TableError
 from gc_ray.patients import alike, change_text, meet, meeting_text
@@ -61,18 +62,24 @@ def read_clinical(
     table = read_table(data, name, "clinical", encoding, lambda column: column in numbers)
     table.require(("patient_id",))
     frame = table.cells
-    doubled = frame[frame["patient_id"].duplicated(keep=False) & (frame["patient_id"] != "")]
-    empty = frame.index[frame["patient_id"] == ""]
-    if len(doubled) or len(empty):
-        ids = doubled["patient_id"].unique()
-        sites = doubled.groupby("patient_id")["site"].nunique() if "site" in frame else pd.Series(dtype=int)
-        where = f", {int((sites > 1).sum())} of them at two sites" if (sites > 1).any() else ""
-        rows = f" (row {some(empty)})" if len(empty) else ""
-        raise TableError(
-            f"{name}: wanted one row per patient_id, {len(ids)} stand more than once ({some(ids)}){where}, and "
-            f"{len(empty)} are empty{rows}; a patient belongs to one cohort, mend the table"
-        )
+    if empty := empty_text(frame["patient_id"]):
+        raise TableError(f"{name}: {empty}; fill it in")
+    _check_one_row_each(frame, name)
     return ClinicalTable(frame.astype(object).set_index("patient_id").sort_index(), name, table.notes)
+
+
+def _check_one_row_each(frame: pd.DataFrame, name: str) -> None:
+    """Raise TableError when a patient has more than one row."""
+    doubled = frame[frame["patient_id"].duplicated(keep=False)]
+    if doubled.empty:
+        return
+    ids = doubled["patient_id"].unique()
+    sites = doubled.groupby("patient_id")["site"].nunique() if "site" in frame else pd.Series(dtype=int)
+    where = f", {int((sites > 1).sum())} of them at two sites" if (sites > 1).any() else ""
+    raise TableError(
+        f"{name}: wanted one row per patient_id, {len(ids)} patients have more than one ({some(ids)}){where}; a "
+        "patient belongs to one cohort, correct the table"
+    )
 
 
 def parse_clinical(data: bytes, name: str) -> pd.DataFrame:

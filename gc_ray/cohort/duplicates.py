@@ -20,6 +20,7 @@ RARE = 0.02  # share of the patients up to which a value makes two of them worth
 FEW = 5  # patients who may have a value whatever their share is: a small cohort has ages twice
 SHARED = 5  # rare values that two rows share before they are compared
 AT_A_TIME = 10_000  # pairs compared at a time
+BITS = 26  # of a value that are compared, 8 digits: the same scan computed twice may differ in the last ones
 LOOKED_AT = 200  # columns of most distinct values: enough to tell people apart, and few enough to be quick
 
 
@@ -55,7 +56,7 @@ def same_people(ids: Iterable[str], values: np.ndarray, settings: ClinicalSettin
     ids = np.array(list(ids), dtype=object)
     if settings.different_patients == "all" or len(ids) < 2:
         return []
-    values = _telling(values)
+    values = _telling(_rounded(values))
     if values.shape[1] < LEAST_EQUAL:
         return []
     allowed = {frozenset(pair) for group in settings.different_patients for pair in combinations(group, 2)}
@@ -108,6 +109,12 @@ def _as_numbers(cells: pd.Series) -> np.ndarray:
     codes = pd.factorize(cells)[0].astype(np.float64)
     codes[codes < 0] = np.nan
     return codes
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """The values to ``BITS`` bits; NaN stays."""
+    part, exponent = np.frexp(values)
+    return np.ldexp(np.round(np.ldexp(part, BITS)), exponent - BITS)
 
 
 def _telling(values: np.ndarray) -> np.ndarray:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from gc_ray.cohort.findings import some
 from gc_ray.cohort.table_files.cells import number
 from gc_ray.cohort.table_files.columns import counts_rows
+from gc_ray.cohort.table_files.ids import empty_text, with_gaps
 from gc_ray.cohort.table_files.read import ID_NAMES, InputTable, plain, read_table
 from gc_ray.errors import TableError, one_line
 from gc_ray.patients import several_sites, several_sites_text
@@ -24,9 +26,12 @@ NO_FEATURES = ("image", "mask", "label", "label_channel")
 DIAGNOSTICS = ("diagnostics_", "general_info_")
 OTHER_IDS = (*ID_NAMES, "name", "patientname", "accession", "accessionnumber", "seriesuid", "seriesinstanceuid")
 OTHER_IDS += ("studyuid", "studyinstanceuid", "sopinstanceuid", "姓名")
-AGAIN = re.compile(r"(patient|scan|case|subject|series|study)_?(id|uid)[._ ]?(\d+|[xy])", re.IGNORECASE)
-ROW_NUMBERS = ("index", "idx", "row", "rowid", "rownumber", "no", "nr", "n", "num", "number", "obs", "observation")
-ROW_NUMBERS += ("serial", "序号", "column1", "")  # the last: a name of signs alone, such as #
+AGAIN = re.compile(r"(patient|scan|case|subject|series|study)_?(id|uid)[._ ]*(\d+|[xy])", re.IGNORECASE)
+ROW_NUMBERS = ("n", "num", "number")  # when they rise, or each stands once from the first to the last
+CASE_NUMBERS = ("no", "nr", "obs", "observation", "column1", "")  # when all differ; the last: signs alone, as #
+INDEX = ("index", "idx", "row", "rowid", "rownumber", "rowno", "serial", "serialno", "serialnumber", "序号")
+INDEX += ("sno", "srno", "slno", "lfdnr", "caseno", "casenumber")
+COUNTED = 10  # rows from which a column that counts them is a row number, whatever its name
 R_ROW_NUMBERS = re.compile(r"X(\.\d+)?")  # what R calls the column of row names when it reads its own table again
 
 
@@ -100,11 +105,31 @@ def _check_spelling(table: InputTable) -> None:
 
 def _is_no_feature(column: str, cells: pd.Series) -> bool:
     lower, letters = column.casefold(), plain(column)
-    if lower in NO_FEATURES or lower.startswith(DIAGNOSTICS) or letters in OTHER_IDS or AGAIN.fullmatch(column):
+    if (
+        lower in NO_FEATURES
+        or any(word in lower for word in DIAGNOSTICS)
+        or letters in OTHER_IDS
+        or AGAIN.fullmatch(column)
+    ):
         return True
     if letters in map(plain, KEYS):  # a second column of the scan key, spelt otherwise
         return True
+    if letters in INDEX:  # in any order, and doubled where tables were put together
+        return _are_whole(cells)
+    if letters in CASE_NUMBERS and not cells.duplicated().any():
+        return _are_whole(cells)
+    if len(cells) >= COUNTED and counts_rows(_whole(cells)):
+        return True
     return bool(letters in ROW_NUMBERS or R_ROW_NUMBERS.fullmatch(column)) and _numbers_rows(cells)
+
+
+def _are_whole(cells: pd.Series) -> bool:
+    return bool(cells.str.fullmatch(r"\d{1,9}(\.0*)?").all())
+
+
+def _whole(cells: pd.Series) -> pa.ChunkedArray:
+    """The cells with whole numbers written without a decimal point."""
+    return pc.cast(cells.str.replace(r"^(\d+)\.0*$", r"\1", regex=True).array._pa_array, "string")
 
 
 def _numbers_rows(cells: pd.Series) -> bool:
@@ -122,13 +147,11 @@ def _keys(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     keys = pd.DataFrame({"patient_id": frame["patient_id"], "scan_id": frame.get("scan_id", frame["patient_id"])})
     for column, default in DEFAULTS.items():
         cells = frame[column] if column in frame else pd.Series(default, index=frame.index)
-        keys[column] = cells.where(cells != "", default)
+        keys[column] = with_gaps(cells, default)
     keys["repeat"] = keys["repeat"].str.removesuffix(".0")
     for column in ("patient_id", "scan_id"):
-        if (empty := keys.index[keys[column] == ""]).size:
-            raise TableError(
-                f"{name}: {column} is empty in {len(empty)} row(s), the first is row {empty[0]}; fill it in"
-            )
+        if empty := empty_text(keys[column]):
+            raise TableError(f"{name}: {empty}; fill it in")
     if (odd := keys.index[~keys["repeat"].str.fullmatch(r"\d{1,4}")]).size:
         raise TableError(f"{name}: repeat must be 0, 1, 2, .., row {odd[0]} has '{keys['repeat'][odd[0]]}'")
     keys = keys[list(KEYS)].astype(object).astype({"repeat": int})
@@ -167,7 +190,7 @@ def _advice(text: str) -> str:
 
 def _notes(aside: tuple[str, ...], frame: pd.DataFrame, names: list[str]) -> list[str]:
     notes = [f"{len(aside)} column(s) are no features and are set aside: {', '.join(aside)}"] if aside else []
-    counting = [c for c in names if len(frame) > 2 and counts_rows(pc.cast(frame[c].array._pa_array, "string"))]
+    counting = [c for c in names if len(frame) > 2 and counts_rows(_whole(frame[c]))]
     return notes + [
         f"column {column} counts the rows; if it is a row number and no feature, drop it" for column in counting
     ]

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gc_ray.cohort.table_files.ids import empty_text, with_gaps
 from gc_ray.cohort.table_files.read import InputTable, read_table, reading
 from gc_ray.errors import TableError
 from gc_ray.tables import SCANS
@@ -117,8 +118,8 @@ def parse_manifest(data: bytes, name: str, folder: str, encoding: str | None = N
     for column, default in DEFAULTS.items():
         if column not in frame:
             frame[column] = default
-        elif column in {"reader", "repeat"}:
-            frame[column] = frame[column].where(frame[column] != "", default)
+        else:
+            frame[column] = with_gaps(frame[column], default)
     frame["repeat"] = frame["repeat"].str.removesuffix(".0")
     if frame.empty:
         raise TableError(f"{name}: wanted at least one scan, the table has no rows")
@@ -149,9 +150,8 @@ def _check_columns(table: InputTable) -> None:
 
 def _check_values(frame: pd.DataFrame, name: str) -> None:
     for column in (*REQUIRED, "reader"):
-        empty = frame.index[frame[column] == ""]
-        if len(empty):
-            raise TableError(f"{name}: {column} is empty in {len(empty)} row(s), the first is row {empty[0]}")
+        if empty := empty_text(frame[column]):
+            raise TableError(f"{name}: {empty}; fill it in")
         broken = frame.index[frame[column].str.contains(r"[\x00-\x1f]", regex=True)]
         if len(broken):
             raise TableError(f"{name}: {column} holds a control character in row {broken[0]}; remove it")

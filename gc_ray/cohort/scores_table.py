@@ -9,6 +9,7 @@ import pandas as pd
 
 from gc_ray.cohort.findings import some
 from gc_ray.cohort.table_files.cells import gaps_in, number
+from gc_ray.cohort.table_files.ids import empty_text
 from gc_ray.cohort.table_files.read import InputTable, read_table
 from gc_ray.errors import TableError
 
@@ -54,13 +55,12 @@ def parse_scores(
     table = read_table(data, name, "scores", encoding, lambda column: column in numbers)
     table.require(("patient_id", "score"))
     cells = table.cells
-    if (empty := cells.index[cells["patient_id"] == ""]).size:
-        raise TableError(
-            f"{name}: patient_id is empty in {len(empty)} row(s), the first is row {empty[0]}; fill it in"
-        )
+    if empty := empty_text(cells["patient_id"]):
+        raise TableError(f"{name}: {empty}; fill it in")
     known = levels or {}
     columns = {column: _column(table, column, column in numbers, known.get(column, ())) for column in cells}
     _check_whole(table, columns)
+    _check_once(table)
     return pd.DataFrame(columns), table.notes
 
 
@@ -96,6 +96,20 @@ def _numbers(cells: pd.Series, gaps: pd.Series) -> list[float] | list[int]:
         except ValueError as error:
             raise ValueError(i, text) from error
     return values
+
+
+def _check_once(table: InputTable) -> None:
+    """Raise TableError where a patient has two scores of one model."""
+    named = [column for column in ("study_id", "model_id", "variant", "kind", "patient_id") if column in table.cells]
+    again = table.cells.duplicated(named, keep=False)
+    if again.any():
+        patients = table.cells["patient_id"][again]
+        first = patients.index[patients == patients.iloc[0]]
+        raise TableError(
+            f"{table.name}: wanted one score of a model for each patient, {patients.nunique()} patients have more, "
+            f"such as {patients.iloc[0]} (rows {first[0]} and {first[1]}); keep one, or name the models by a column "
+            "model_id"
+        )
 
 
 def _check_whole(table: InputTable, columns: Mapping[str, pd.Series]) -> None:

@@ -31,9 +31,10 @@ def show(
     with faults():
         from gc_ray import console
         from gc_ray.runtime.show import show as run
+        from gc_ray.runtime.show_lines import contents_lines
 
         found = run(open_store(store))
-        (console.show_json if as_json else console.show_contents)(found)
+        console.show_json(found) if as_json else console.show_lines(*contents_lines(found))
 
 
 def demo(

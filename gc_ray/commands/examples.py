@@ -7,6 +7,9 @@ EXAMPLES = {
     "demo": "gc-ray demo --out demo",
     "doctor": "gc-ray doctor",
     "show": "gc-ray show results",
+    "verify": "gc-ray verify results",
+    "repair": "gc-ray repair results",
+    "clean": "gc-ray clean results --older-than 30d\ngc-ray clean results --older-than 30d --yes",
     "synth": "gc-ray synth --out cohort --patients 150 --sites 2 --seed 11 --matrix 96",
     "check": """
 gc-ray check --scans cohort/scans_site_A.csv \\

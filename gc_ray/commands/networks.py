@@ -38,7 +38,7 @@ def train(
 
         flags = [*([f"train.workers={workers}"] if workers is not None else []), *(["train.gpu=true"] if gpu else [])]
         settings, where = load_study(study, (*(overrides or ()), *flags)), open_store(store)
-        with console.training() as (tell, watch):
+        with operator.training() as (tell, watch):
             found = train_network(kind, where, settings, tell, operator.run, watch)
         console.show_model(found.card, found.new, store)
         console.show_heatmaps(found.heatmaps, found.card["model_id"], store)

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gc_ray.errors import one_line
+from gc_ray.errors import StoreError, one_line
 from gc_ray.exit_codes import FAILED, Problem, exit_code
 from gc_ray.options import faults, run_id
 
@@ -71,7 +71,7 @@ class Operator:
 
     def __init__(self, command: str, store: str, metrics: object | None):
         self.run, self.store = run_id(command), store
-        self._metrics = metrics
+        self._command, self._metrics, self._sign = command, metrics, None
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[Callable]:
@@ -79,7 +79,61 @@ class Operator:
         from gc_ray import console
 
         with console.watching() as watch:
-            yield watch if self._metrics is None else self._metrics.watching(watch)
+            yield self._seen(watch if self._metrics is None else self._metrics.watching(watch))
+
+    @contextlib.contextmanager
+    def training(self) -> Iterator[tuple[Callable, Callable]]:
+        """Progress of a fit, and per site: what ``train`` takes as ``tell`` and ``watch``."""
+        from gc_ray import console
+
+        with console.training() as (tell, watch):
+
+            def told(*news: object) -> None:
+                self._alive().result()
+                tell(*news)
+
+            yield told, self._seen(watch if self._metrics is None else self._metrics.watching(watch))
+
+    def end(self) -> tuple[Problem, ...]:
+        """End the signs of life; the problem of other runs on the store that do not end."""
+        if self._sign is None:
+            return ()
+        found = self._sign.stuck()
+        if found:
+            from gc_ray.run_records import raise_exit_code
+            from gc_ray.store import open_store
+
+            with contextlib.suppress(StoreError, OSError):  # the exit code says it all the same
+                raise_exit_code(open_store(self.store), self.run, exit_code(found))
+        self.break_off()
+        return found
+
+    def break_off(self) -> None:
+        """End the signs of life of a run that did not come to its end, but could say so."""
+        if self._sign is not None:
+            self._sign.stop()
+            self._sign = None
+
+    def _seen(self, watch: Callable) -> Callable:
+        def seen(totals: dict[str, int]) -> Callable[[str, str], None]:
+            add, sign = watch(totals), self._alive()
+
+            def told(site: str, status: str) -> None:
+                sign.result()
+                add(site, status)
+
+            return told
+
+        return seen
+
+    def _alive(self) -> object:
+        """The sign of life, which begins with the first news: by then the run has looked at its store."""
+        if self._sign is None:
+            from gc_ray.runtime.active_runs import SignOfLife
+            from gc_ray.store import open_store
+
+            self._sign = SignOfLife(open_store(self.store), self.run, self._command)
+        return self._sign
 
 
 def operated(command: Callable[..., tuple[Problem, ...] | None]) -> Callable[..., None]:
@@ -110,7 +164,11 @@ def operated(command: Callable[..., tuple[Problem, ...] | None]) -> Callable[...
         with _outside(command.__name__, log_format, on_alert, metrics_file, metrics_port) as (metrics, told):
             operator = Operator(command.__name__, store if isinstance(store, str) else "", metrics)
             begin = time.monotonic()
-            problems, error = _problems(command, operator, given)
+            try:
+                problems, error = _problems(command, operator, given)
+                problems += operator.end() if error is None else ()
+            finally:
+                operator.break_off()
             told(operator, problems, time.monotonic() - begin)
         if error is not None and not isinstance(error, typer.Exit):
             raise error

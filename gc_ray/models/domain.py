@@ -124,7 +124,9 @@ def _far(model: Mapping, values: Mapping[str, float]) -> tuple[str, str]:
 
 
 def _distance(model: Mapping, values: Mapping[str, float]) -> float:
-    """Mahalanobis distance from the training mean, in standardised predictors."""
+    """Mahalanobis distance from the training mean, in standardised predictors; infinite where it overflows."""
     x = np.array([values[name] for name in model["names"]], float)
-    z = (x - np.array(model["centre"])) / np.array(model["scale"])
-    return float(np.sqrt(max(z @ np.array(model["precision"]) @ z, 0.0)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        z = (x - np.array(model["centre"])) / np.array(model["scale"])
+        square = float(z @ np.array(model["precision"]) @ z)
+    return float(np.sqrt(max(square, 0.0))) if np.isfinite(square) else float("inf")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import Tensor
 
+from gc_ray import sealed
 from gc_ray.errors import BundleError
 from gc_ray.models.tensors import pack, unpack
 from gc_ray.shards import parquet
@@ -41,7 +41,7 @@ def model_id(kind: str, identity: dict) -> str:
 def read_card(store: Store, name: str) -> dict | None:
     """The card of a model; None when there is no whole model of that name."""
     try:
-        return json.loads(store.get(f"models/{name}/card.json"))
+        return sealed.read(store, f"models/{name}/card.json")
     except FileNotFoundError:
         return None
 
@@ -63,7 +63,7 @@ def write_model(store: Store, name: str, model: Model, card: dict) -> bool:
         named[part] = {"object": f"{stem}-{sha256[:12]}.{ending}", "sha256": sha256}
         store.put(f"models/{name}/{named[part]['object']}", data)
     whole = {"schema": SCHEMA, "model_id": name, **card, "facts": model.facts, "parts": named}
-    return store.create(f"models/{name}/card.json", json.dumps(whole, indent=1, sort_keys=True).encode())
+    return sealed.create(store, f"models/{name}/card.json", whole)
 
 
 def read_model(store: Store, name: str) -> tuple[Model, dict]:

@@ -10,7 +10,9 @@ from gc_ray.errors import StudyError
 from gc_ray.report.identity import report_id
 from gc_ray.report.inputs import Inputs, from_file, from_store
 from gc_ray.report.publish import INDEX, Report, publish, read_report, whole_index
+from gc_ray.run_records import write_record
 from gc_ray.store import S3Store, Store, open_store
+from gc_ray.store_format import prepare, refuse_newer
 from gc_ray.study import Study
 
 FOLDER = "reports"  # of a store; a published report lies directly below the address that was given
@@ -61,6 +63,7 @@ def evaluate(request: Request, run: str, told: Callable[[int, int], None] = lamb
     for settings that do not fit them; StoreError when the report cannot be written.
     """
     elsewhere = _target(request)
+    (refuse_newer if request.dry_run else prepare)(request.store)
     inputs = (
         from_file(request.scores, request.clinical, request.study, request.encoding)
         if request.scores
@@ -90,7 +93,7 @@ def evaluate(request: Request, run: str, told: Callable[[int, int], None] = lamb
     if not request.dry_run:
         record = {"run": run, "command": "evaluate", "exit_code": 0, **asdict(outcome)}
         record["study"] = request.study.model_dump(mode="json")
-        request.store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
+        write_record(request.store, run, record)
     return outcome
 
 

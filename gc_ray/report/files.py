@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 
-from gc_ray import tables
+from gc_ray import sealed, tables
 from gc_ray.evaluation_tables import CHECKLIST
 from gc_ray.report.checklist import checklist_rows
 from gc_ray.report.compute import Evaluation
@@ -81,14 +80,21 @@ def _index(done: Evaluation, plots: list[Plot], files: dict[str, bytes]) -> byte
         "models": inputs.models,
         "headline": inputs.headline,
         "summary": summary(done),
-        "study": inputs.study.model_dump(mode="json", exclude={"publish"}),
+        "study": without_places(inputs.study.model_dump(mode="json", exclude={"publish"})),
         "figures": {plot.name: {"title": plot.title, "alt": plot.alt} for plot in plots},
         "tables": {name: _records(done.frame(name)) for name in IN_INDEX},
-        "files": {
-            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
-        },
+        "files": sealed.described(files),
     }
-    return json.dumps(said, indent=1, allow_nan=False).encode()
+    return sealed.seal(said, allow_nan=False)
+
+
+def without_places(settings: object) -> object:
+    """Settings as JSON types, with the name of a file where they have an absolute path: a report may be published."""
+    if isinstance(settings, dict):
+        return {name: without_places(value) for name, value in settings.items()}
+    if isinstance(settings, list):
+        return [without_places(value) for value in settings]
+    return Path(settings).name if isinstance(settings, str) and Path(settings).is_absolute() else settings
 
 
 def _records(frame: pd.DataFrame) -> list[dict]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from scipy.special import logit
 
-from gc_ray import cohort_tables, ledger, tables
+from gc_ray import cohort_tables, ledger, sealed, tables
 from gc_ray.cohort.clinical import check_clinical, read_clinical
 from gc_ray.cohort.coding import number_columns
 from gc_ray.cohort.scores_table import parse_scores
@@ -84,15 +83,20 @@ def from_store(store: Store, study: Study, tune_id: str | None) -> Inputs:
     TableError when it is not there, not whole, or not named among several; StudyError as for ``from_file``.
     """
     tune_id, card = _card(store, study.name, tune_id)
-    found = {name: _parquet(store, name, study.name, tune_id) for name in ("resampling", "coefficients", "selection")}
-    scores = _parquet(store, "scores", study.name, tune_id)
+    objects = card.get("objects")
+    place = f"{study.name}/{tune_id}.parquet"
+    found = {name: _parquet(store, name, place, objects) for name in ("resampling", "coefficients", "selection")}
+    scores = _parquet(store, "scores", place, objects)
     if scores is None:
         raise TableError(f"store {store.uri}: scores/{study.name}/{tune_id}.parquet is gone; run gc-ray tune again")
     folder = f"signatures/{study.name}/{tune_id}/"
+    names = objects or [entry.key for entry in store.list(folder.rstrip("/"))]
     signatures = {
-        entry.key.removeprefix(folder).removesuffix(".json"): Signature.from_json(store.get(entry.key).decode())
-        for entry in store.list(folder.rstrip("/"))
-        if entry.key.endswith(".json") and not entry.key.endswith("card.json")
+        name.removeprefix(folder).removesuffix(".json"): Signature.from_json(
+            sealed.get_listed(store, name, objects).decode()
+        )
+        for name in sorted(names)
+        if name.startswith(folder) and not name.endswith("card.json")
     }
     splits = cohort_tables.read_splits(store, study.name).to_pandas()
     clinical = cohort_tables.read_clinical(store, study.name).set_index("patient_id")
@@ -169,16 +173,16 @@ def _card(store: Store, study_id: str, tune_id: str | None) -> tuple[str, dict]:
             raise TableError(f"study {study_id}: scores of several tunings ({', '.join(known)}); name one by --tune")
         tune_id = known[0]
     try:
-        return tune_id, json.loads(store.get(f"signatures/{study_id}/{tune_id}/card.json"))
+        return tune_id, sealed.read(store, f"signatures/{study_id}/{tune_id}/card.json")
     except FileNotFoundError as error:
         raise TableError(
             f"store {store.uri}: study {study_id} has no whole tuning {tune_id}; run it again"
         ) from error
 
 
-def _parquet(store: Store, name: str, study_id: str, tune_id: str) -> pd.DataFrame | None:
+def _parquet(store: Store, name: str, place: str, objects: dict[str, str] | None) -> pd.DataFrame | None:
     try:
-        data = store.get(f"{name}/{study_id}/{tune_id}.parquet")
+        data = sealed.get_listed(store, f"{name}/{place}", objects)
     except FileNotFoundError:
         return None
     return tables.check(tables.TABLES[name], pq.read_table(io.BytesIO(data))).to_pandas()
@@ -283,7 +287,22 @@ def _checked(scores: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
         )
     if not outcome.isin((0, 1)).all():
         raise TableError("outcome: wanted 0 or 1, 1 = it happened; recode it")
+    _check_follow_up(patients.reindex(frame["patient_id"].unique()))
     return frame
+
+
+def _check_follow_up(patients: pd.DataFrame) -> None:
+    """Raises TableError for a time below 0, and for an event that is neither 0 nor 1."""
+    for role, fits, wanted in (
+        ("time", patients["time"] >= 0, "0 or more months"),
+        ("event", patients["event"].isin((0, 1)), "0 or 1, 1 = it happened"),
+    ):
+        wrong = patients[role][~fits & patients[role].notna()]
+        if len(wrong):
+            raise TableError(
+                f"{role}: wanted {wanted}, {len(wrong)} patients have other values, such as {wrong.index[0]} "
+                f"({wrong.iloc[0]:g}); correct them, or rename the column where it means something else"
+            )
 
 
 def _fingerprint(frame: pd.DataFrame) -> str:

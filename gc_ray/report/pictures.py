@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
+from gc_ray import sealed
 from gc_ray.store import Store
 
 
@@ -28,10 +29,12 @@ def pictures_of(store: Store, models: list[str]) -> tuple[Picture, ...]:
     found = []
     for model in models:
         folder = f"models/{model}"
-        for entry in sorted(store.list(folder), key=lambda entry: entry.key):
-            shown = _shown(entry.key.removeprefix(f"{folder}/"), model)
+        parts = [sealed.files_of(store, place) for place in (folder, f"{folder}/heatmaps")]
+        digests = {name: digest for part in parts if part for name, digest in part.items()} or None
+        for name in sorted(digests or [entry.key for entry in store.list(folder)]):
+            shown = _shown(name.removeprefix(f"{folder}/"), model)
             if shown is not None:
-                found.append(Picture(*shown, store.get(entry.key)))
+                found.append(Picture(*shown, sealed.get_listed(store, name, digests)))
     return tuple(found)
 
 

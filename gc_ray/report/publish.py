@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 
-from gc_ray.errors import StoreError
+from gc_ray import sealed
+from gc_ray.errors import DamagedError, StoreError
 from gc_ray.store import Store
 
 PAGE, INDEX = "index.html", "report.json"
@@ -49,10 +49,10 @@ def whole_index(store: Store, folder: str, report_id: str) -> bytes | None:
         return None
     there = {entry.key.removeprefix(f"{top}/"): entry.size for entry in store.list(top)}
     try:
-        files = json.loads(index)["files"]
+        files = sealed.unseal(store, f"{top}/{INDEX}", index)["files"]
         whole = all(there.get(name) == file["bytes"] for name, file in files.items())
         return index if whole and files[PAGE]["sha256"] == _sha256(page) else None
-    except (ValueError, LookupError, TypeError):  # an index that was damaged; who writes that report again is told
+    except (DamagedError, LookupError, TypeError):  # an index that was damaged; who writes that report again is told
         return None
 
 
@@ -61,7 +61,7 @@ def read_report(store: Store, folder: str, report_id: str) -> Report:
     top = _top(folder, report_id)
     index = store.get(f"{top}/{INDEX}")
     files = {INDEX: index}
-    for name, file in json.loads(index)["files"].items():
+    for name, file in sealed.unseal(store, f"{top}/{INDEX}", index)["files"].items():
         files[name] = store.get(f"{top}/{name}")
         if _sha256(files[name]) != file["sha256"]:
             raise StoreError(f"store {store.uri}: {top}/{name} was changed; delete that report and make it again")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 import pyarrow.parquet as pq
 
-from gc_ray import __version__
+from gc_ray import __version__, sealed
 from gc_ray.report.contrast import contrast_frames, contrast_plots
 from gc_ray.report.draw import render
 from gc_ray.report.files import INDEX, PAGE, Report, csv_bytes
@@ -228,8 +228,6 @@ def _index(paper: Paper, inputs: Inputs, report_id: str, items: list[Shown], fil
             }
             for shown in items
         ],
-        "files": {
-            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
-        },
+        "files": sealed.described(dict(files)),
     }
-    return json.dumps(said, indent=1).encode()
+    return sealed.seal(said)

@@ -14,7 +14,7 @@ from gc_ray.cohort.findings import Finding, some
 from gc_ray.errors import TableError
 from gc_ray.models.cohort_data import COHORTS, TRAIN, Features
 from gc_ray.models.outlined_again import KEY, Designs, find_designs
-from gc_ray.runtime.joined import check_names, check_people
+from gc_ray.runtime.joined import check_magnitudes, check_names, check_people
 from gc_ray.study import Study
 from gc_ray.study_signatures import DESIGNS, HEAD, SignatureSettings, Stability, set_name
 
@@ -90,9 +90,11 @@ def _names(values: pd.DataFrame, study: Study) -> Iterator[Finding]:
 
 
 def _people(patients: pd.Series, values: pd.DataFrame, study: Study) -> Iterator[Finding]:
-    """Two patients whose features say that they are one person."""
+    """Features too large or too small to compute with, and two patients who are one person by their features."""
     try:
-        check_people({"the features table": Features(tuple(values.columns), values.to_numpy())}, patients, study)
+        features = {"the features table": Features(tuple(values.columns), values.to_numpy())}
+        check_magnitudes(features)
+        check_people(features, patients, study)
     except TableError as error:
         yield Finding("error", str(error))
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from gc_ray import ledger
+from gc_ray import ledger, sealed
 from gc_ray.cohort.choose_scans import asked_of
 from gc_ray.cohort_tables import read_clinical, split_hash
 from gc_ray.errors import StudyError, TableError
@@ -36,6 +36,7 @@ from gc_ray.runtime.fresh import why_stale
 from gc_ray.runtime.gather import Gathered, gather
 from gc_ray.runtime.made_elsewhere import made_elsewhere
 from gc_ray.store import Store
+from gc_ray.store_format import refuse_newer
 from gc_ray.study import Study, digest
 from gc_ray.study_signatures import HEAD
 
@@ -60,6 +61,7 @@ def bundle(store: Store, study: Study, model: str, out: Store, key: bytes | None
     TableError when the study is not tuned by this code and these tables; StudyError when it has no such signature, or
     the features in the store are of other settings than the study's, or it wants them both harmonised and not.
     """
+    refuse_newer(store)
     gathered = gather(store, study)
     tune_id = tune.identity(store, study, gathered)
     folder = f"signatures/{study.name}/{tune_id}"
@@ -81,7 +83,8 @@ def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: s
     data, described = gathered.data, card["models"]
     order = _order(described, model)
     folder = f"signatures/{study.name}/{card['tune_id']}"
-    signatures = {name: Signature.from_json(store.get(f"{folder}/{name}.json").decode()) for name in order}
+    parts = {name: sealed.get_listed(store, f"{folder}/{name}.json", card.get("objects")) for name in order}
+    signatures = {name: Signature.from_json(data.decode()) for name, data in parts.items()}
     names = needed_names(signatures, {name: tuple(described[name]["scores_of"]) for name in order})
     coding, fills = _coding(described, order, names)
     harmonised = _harmonised(study, described, order, data)
@@ -90,7 +93,7 @@ def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: s
         values[HEAD] = data.head[LEAK_FREE][data.train]
     networks = _networks(store, study, gathered, names)
     rows = _training_rows(store, study, gathered, networks)
-    oof = _out_of_fold(store, study.name, card["tune_id"], model)
+    oof = _out_of_fold(store, study.name, card, model)
     scored = oof["score"].reindex(data.patient_ids[data.train]).to_numpy()
     values = pd.DataFrame(values, index=data.patient_ids[data.train])
     scoring = {
@@ -189,8 +192,9 @@ def _training_terms(data: CohortData, names: set[str], coding: dict, fills: dict
     return {name: coded[name].to_numpy() for name in coded if name in names}
 
 
-def _out_of_fold(store: Store, study: str, tune_id: str, model: str) -> pd.DataFrame:
-    found = pq.read_table(io.BytesIO(store.get(f"scores/{study}/{tune_id}.parquet"))).to_pandas()
+def _out_of_fold(store: Store, study: str, card: dict, model: str) -> pd.DataFrame:
+    data = sealed.get_listed(store, f"scores/{study}/{card['tune_id']}.parquet", card.get("objects"))
+    found = pq.read_table(io.BytesIO(data)).to_pandas()
     kept = (found["model_id"] == model) & (found["variant"] == LEAK_FREE) & (found["kind"] == "oof")
     return found[kept].set_index("patient_id")
 

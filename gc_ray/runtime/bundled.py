@@ -123,10 +123,7 @@ def compute_networks(
 
 def _give_up(store: Store, row: dict, computed: Computed) -> None:
     """Commit that a ledger row's object is lost; a failed scan is computed anew by the next run."""
-    reason = f"{row['feature_set']}: its object {row['object']} is gone or damaged; run this again to compute it anew"
-    lost = {"status": "failed", "stage": "store", "reason": reason, "object": "", "seconds": 0.0}
-    ledger.commit(store, row | lost | {"generation": row["generation"] + 1})
-    computed.faults[_key(row)] = reason
+    computed.faults[_key(row)] = ledger.commit_lost(store, row)
 
 
 def _collect(store: Store, rows: list[dict], computed: Computed) -> None:

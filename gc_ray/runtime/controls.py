@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from gc_ray import sealed
 from gc_ray.models.cohort_data import CohortData
 from gc_ray.models.controls import Control, planted_leak, shuffled_features, shuffled_outcome
 from gc_ray.models.nested import outer_parts
@@ -18,6 +18,7 @@ from gc_ray.runtime.gather import gather
 from gc_ray.runtime.trials import Place, Unit, run_units
 from gc_ray.runtime.tune import book_of, identity
 from gc_ray.store import Store
+from gc_ray.store_format import prepare
 from gc_ray.study import Study
 
 Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
@@ -39,6 +40,7 @@ def control(store: Store, study: Study, which: Control, workers: int | None, wat
     ``shuffled-outcome`` and ``shuffled-features`` resample the signatures of the study file, without a search;
     ``planted-leak`` asks a fit for out-of-fold scores of its own patients. Errors as ``tune``.
     """
+    prepare(store)
     gathered = gather(store, study)
     name = f"{study.name}/{identity(store, study, gathered)}-{which}"
     book, seed = book_of(study), study.tune.seed
@@ -50,7 +52,7 @@ def control(store: Store, study: Study, which: Control, workers: int | None, wat
         shuffle = shuffled_outcome if which == "shuffled-outcome" else shuffled_features
         found = _resampled(store, study, (shuffle(gathered.data, seed), book, name), workers, watch)
         done = Controlled(study.name, which, found, True)
-    store.put(f"controls/{name}.json", json.dumps(asdict(done), indent=1).encode())
+    sealed.put(store, f"controls/{name}.json", asdict(done))
     return done
 
 

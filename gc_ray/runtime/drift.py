@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from gc_ray import tables
+from gc_ray import sealed, tables
 from gc_ray.evaluate.drift import ALERT, TOO_FEW, calibration_drift, drift
 from gc_ray.models.bundle import Bundle
 from gc_ray.report.drift_page import drift_page
@@ -30,17 +30,19 @@ def write_drift(store: Store, bundle: Bundle, outcomes: pd.Series | None, run: s
     verdict = "alert" if alerts else TOO_FEW if all(row["verdict"] == TOO_FEW for row in rows) else "stable"
     folder = f"drift/{bundle.bundle_id}"
     table = tables.build(tables.DRIFT, [{"bundle_id": bundle.bundle_id, **row} for row in rows])
-    store.put(f"{folder}/{run}.parquet", parquet(table))
     about = {"bundle": bundle.bundle_id, "model": bundle.model, "at": now, "scans": str(len(window))}
-    store.put(f"{folder}/{run}.html", drift_page(rows, about).encode())
+    files = {f"{run}.parquet": parquet(table), f"{run}.html": drift_page(rows, about).encode()}
+    for name, data in files.items():
+        store.put(f"{folder}/{name}", data)
     alert = {"verdict": verdict, "alerts": alerts, "scans": len(window), "run": run, "at": now}
-    store.put(f"{folder}/alert.json", json.dumps(alert, indent=1).encode())
+    sealed.put(store, f"{folder}/{run}.json", alert | {"files": sealed.described(files)})
+    sealed.put(store, f"{folder}/alert.json", alert)
     return verdict
 
 
 def _window(store: Store, bundle_id: str) -> pd.DataFrame:
     """The latest result of each of the latest scans."""
-    found = audit.read_scores(store, bundle_id).to_pandas()
+    found = audit.read_whole_scores(store, bundle_id).to_pandas()
     found = found.sort_values(["scored_at", *tables.SCAN_KEY], kind="stable")
     return found.drop_duplicates(list(tables.SCAN_KEY), keep="last").tail(WINDOW)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import time
 from collections import Counter
@@ -14,16 +13,18 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gc_ray import ledger
+from gc_ray import ledger, sealed
 from gc_ray.errors import StudyError, TableError
 from gc_ray.exit_codes import exit_code
 from gc_ray.models.autoencoder import EMBED_BATCH, Pair, autoencoder_network, encode
 from gc_ray.models.model_folder import read_model
+from gc_ray.run_records import write_record
 from gc_ray.runtime.inference import TRIES, Inference, Outcome, device_of, infer
 from gc_ray.runtime.inputs import code_version, read_pair
 from gc_ray.runtime.node import instruction_set, this_node
 from gc_ray.runtime.summary import Summary, summarise
 from gc_ray.store import Store
+from gc_ray.store_format import prepare
 from gc_ray.study import Study, digest
 from gc_ray.tables import SCAN_KEY
 
@@ -67,6 +68,7 @@ def embed(
     store has no network input.
     """
     begin, store, feature_set = clock(), request.store, f"deep/{request.model}"
+    prepare(store)
     recipe, settings_hash = _describe(store, request.model)
     rows = ledger.read_ledger(store).to_pylist()
     inputs = [row for row in rows if row["feature_set"] == f"volumes/{recipe}"]
@@ -160,8 +162,8 @@ def _describe(store: Store, model: str) -> tuple[str, str]:
     weights = found.weights["to_latent.weight"]
     names = [f"deep_{i:03d}" for i in range(len(weights))]
     settings_hash = digest(card["parts"])
-    text = json.dumps({"settings": {"model_id": model, "parts": card["parts"]}, "names": names}, indent=1)
-    store.put(f"{ledger.settings_folder(f'deep/{model}', settings_hash)}/settings.json", text.encode())
+    content = {"settings": {"model_id": model, "parts": card["parts"]}, "names": names}
+    sealed.put(store, f"{ledger.settings_folder(f'deep/{model}', settings_hash)}/settings.json", content)
     return card["identity"]["settings"]["recipe"], settings_hash
 
 
@@ -210,7 +212,7 @@ def _finish(request: Request, feature_set: str, keys: set[tuple], computed: int,
         "limit": request.limit,
         "code_version": code_version(),
     }
-    request.store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
+    write_record(request.store, run, record)
     return summary
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +12,8 @@ import pyarrow.compute as pc
 from gc_ray import ledger
 from gc_ray.cohort.manifest import ScanRow, Scans
 from gc_ray.exit_codes import exit_code
+from gc_ray.probe import probe
+from gc_ray.run_records import write_record
 from gc_ray.runtime import cluster
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import plan_waves, read_history, results_of
@@ -23,7 +24,8 @@ from gc_ray.runtime.scan_work import Job, process_scan
 from gc_ray.runtime.summary import Summary, summarise
 from gc_ray.runtime.survey import Survey, survey_scan
 from gc_ray.runtime.waves import Way, Work, run_waves
-from gc_ray.store import Store, probe
+from gc_ray.store import Store
+from gc_ray.store_format import prepare
 from gc_ray.study import Study
 
 Tell = Callable[[str, str], None]  # of (site, status)
@@ -68,6 +70,7 @@ def extract(
     rows = read_manifests(request.manifests, request.encoding)[: request.limit]
     job = Job(request.store, products_of(settings), code_version(), settings.timeout_s, again=request.retry)
     probe(request.store)
+    prepare(request.store)
     for product in job.products.values():
         describe(product, request.store)
     tell = watch({site: n * len(job.products) for site, n in rows.count("site").items()})
@@ -152,4 +155,4 @@ def _record(request: Request, rows: Scans, summary: Summary) -> None:
         "code_version": code_version(),
         "libraries": library_versions(),
     }
-    request.store.put(f"runs/{summary.run}.json", json.dumps(record, indent=1).encode())
+    write_record(request.store, summary.run, record)

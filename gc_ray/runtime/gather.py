@@ -20,6 +20,7 @@ from gc_ray.runtime.joined import (
     LeftOut,
     Side,
     absences,
+    check_magnitudes,
     check_names,
     check_people,
     check_sites,
@@ -93,6 +94,7 @@ def gather(store: Store, study: Study) -> Gathered:
     lost = left_out(splits, reasons)
     splits, clinical = splits[reasons == ""], clinical[reasons == ""]
     features = {kind: _rows(family, splits.index) for kind, family in families.items()}
+    check_magnitudes({families[kind].side.name: held for kind, held in features.items()})
     check_people({families[kind].side.name: held for kind, held in features.items()}, splits.index, study)
     scans = sides[0].chosen if sides else {}
     train = frozenset(splits.index[splits["cohort"] == TRAIN])

@@ -7,6 +7,8 @@ import io
 import numpy as np
 import pandas as pd
 
+from gc_ray import sealed
+from gc_ray.errors import DamagedError
 from gc_ray.models.backbone import backbone_input, backbone_network
 from gc_ray.models.head import head_network
 from gc_ray.models.heatmap import Score, grad_cam, map_changed, sanity_check
@@ -32,30 +34,34 @@ def draw_heatmaps(store: Store, study: Study, head: str) -> bool | None:
     if not study.train.heatmaps:
         return None
     folder = f"models/{head}/heatmaps"
-    if f"{folder}/sanity.png" not in {entry.key for entry in store.list(folder)}:
-        _draw(store, study, head, folder)
-    return map_changed(pd.read_csv(io.BytesIO(store.get(f"{folder}/sanity.csv"))))
+    try:
+        data = sealed.get_listed(store, f"{folder}/sanity.csv", sealed.files_of(store, folder))
+    except (FileNotFoundError, DamagedError):
+        files = _draw(store, study, head)
+        sealed.put_files(store, folder, files)
+        data = files["sanity.csv"]
+    return map_changed(pd.read_csv(io.BytesIO(data)))
 
 
-def _draw(store: Store, study: Study, head: str, folder: str) -> None:
+def _draw(store: Store, study: Study, head: str) -> dict[str, bytes]:
+    """The files of the heat-maps by name."""
     model, card = read_model(store, head)
     backbone, _ = read_model(store, card["facts"]["backbone"])
     score = Score(backbone_network(backbone.weights), head_network(model.weights))
     chosen = _extremes(model.tables["scores"].to_pandas(), study.train.heatmaps)
     rows = {r["patient_id"]: r for r in volume_rows(store, study, study.backbone.recipe, _cohorts(store, study))}
-    images = []
+    images, files = [], {}
     with repeatable(study.train.cpus_per_worker):
         for number, found in enumerate(chosen.itertuples(), start=1):
             ct_hu, mask = read_pair(store, rows[found.patient_id])
             images.append(backbone_input(ct_hu))
             # no name of a scan: the picture goes into reports, names stay in maps.csv
             title = f"score {found.score:.3f}, {found.cohort} cohort; {card['facts']['provenance']['statement']}"
-            store.put(f"{folder}/map-{number:02d}.png", heatmap_png(ct_hu, mask, grad_cam(score, images[-1]), title))
+            files[f"map-{number:02d}.png"] = heatmap_png(ct_hu, mask, grad_cam(score, images[-1]), title)
         named = chosen.assign(scan_id=[rows[patient]["scan_id"] for patient in chosen["patient_id"]])
-        store.put(f"{folder}/maps.csv", named.to_csv(index=False).encode())
+        files["maps.csv"] = named.to_csv(index=False).encode()
         check = sanity_check(score, images[:CHECKED], study.head.seed)
-    store.put(f"{folder}/sanity.csv", check.to_csv(index=False).encode())
-    store.put(f"{folder}/sanity.png", sanity_png(check))
+    return files | {"sanity.csv": check.to_csv(index=False).encode(), "sanity.png": sanity_png(check)}
 
 
 def _cohorts(store: Store, study: Study) -> dict[str, dict]:

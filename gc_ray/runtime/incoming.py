@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import io
-import json
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +15,9 @@ from pathlib import Path
 import pydicom
 from pydicom import Dataset
 
+from gc_ray import sealed
 from gc_ray.cohort.manifest import ScanRow
-from gc_ray.errors import StoreError
+from gc_ray.errors import DamagedError, StoreError
 from gc_ray.imaging.dicom_files import PARSER_ERRORS, bounded, printable_uid, quiet_libraries
 from gc_ray.imaging.sop_classes import CT_IMAGE, ENHANCED_CT
 from gc_ray.runtime.scan_source import reason_of
@@ -102,13 +102,13 @@ def _facts(prefix: str, base: str, store: Store, key: bytes, folder: tuple[str, 
     listing = [[part.key, part.size, part.stamp] for part in parts]
     name = f"incoming/{pseudonym(key, 'key')[:8]}/{digest([FORM, base, place, listing])}.json"
     try:
-        facts = json.loads(store.get(name))
-    except (FileNotFoundError, ValueError):  # a damaged entry spares nothing, and costs nothing
+        facts = sealed.read(store, name)["facts"]
+    except (FileNotFoundError, DamagedError):  # a damaged entry spares nothing, and costs nothing
         headers, unread = _headers(prefix, base, parts, key)
         facts = _told(headers, key)
         if unread:  # the next run looks again
             return [{"unread": one} for one in unread] + _placed(facts, parts, place)
-        store.put(name, json.dumps(facts).encode())
+        sealed.put(store, name, {"facts": facts})
     return _placed(facts, parts, place)
 
 

@@ -12,6 +12,7 @@ from gc_ray.cohort.manifest import ScanRow, Scans
 from gc_ray.errors import StudyError, TableError
 from gc_ray.models.bundle import Bundle
 from gc_ray.models.frozen_sites import known_sites
+from gc_ray.patients import same_label
 from gc_ray.runtime.bundled import stored_name
 from gc_ray.runtime.ingest import read_features_table
 from gc_ray.runtime.made_elsewhere import commit_table, held_rows, key_of
@@ -101,7 +102,8 @@ def check_columns(held: list[str], wanted: list[str], table: str) -> None:
     lost = [name for name in wanted if name not in held]
     if not lost:
         return
-    near = {name: difflib.get_close_matches(name, held, 1) for name in lost[:3]}
+    typed = {same_label(name): [name] for name in held}
+    near = {name: typed.get(same_label(name)) or difflib.get_close_matches(name, held, 1) for name in lost[:3]}
     hints = some(f"{found[0]} for {name}" for name, found in near.items() if found)
     meant = f" (is it {hints}?)" if hints else ""
     raise TableError(

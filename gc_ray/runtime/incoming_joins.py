@@ -112,6 +112,8 @@ def clinical_notes(bundle: Bundle, rows: Scans, clinical: pd.DataFrame | None, w
         return ()
     if not found.both and bundle.scoring["coding"]:
         raise TableError(meeting_text(found, what, SPLIT))
+    if not found.both:
+        return (meeting_text(found, what, SPLIT),)
     hint = change_text(found)
     of = len(found.first) + found.both
     text = f"{SPLIT} lacks {len(found.first)} of {of} patients of {what} ({some(found.first)})"
@@ -130,6 +132,6 @@ def outcome_notes(text: pd.DataFrame, outcome: str) -> tuple[str, ...]:
 
 
 def _scored_before(bundle: Bundle, store: Store, patients: set[str]) -> list[tuple[str, str]]:
-    held = audit.read_scores(store, bundle.bundle_id, ("patient_id", "site"))
+    held = audit.read_whole_scores(store, bundle.bundle_id, ("patient_id", "site"))
     held = held.filter(pc.is_in(held["patient_id"], pa.array(sorted(patients), pa.string())))
     return [pair for pair in site_pairs(held) if pair[1] != SITE]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,10 +12,12 @@ from gc_ray import ledger
 from gc_ray.cohort.features_table import FeaturesTable, parse_features
 from gc_ray.errors import TableError
 from gc_ray.patients import several_sites, several_sites_text
+from gc_ray.run_records import write_record
 from gc_ray.runtime.features_facts import features_facts
 from gc_ray.runtime.made_elsewhere import commit_table, held_rows, key_of
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
+from gc_ray.store_format import prepare
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -55,13 +56,13 @@ def ingest(features: str, feature_set: str, store: Store, run: str, encoding: st
     _check_other_names(feature_set, store, name)
     held = held_rows(store, feature_set)
     _check_same_sites(table.keys, held, name)
+    prepare(store)
     done = commit_table(store, feature_set, table.keys, table.values, held, name)
     ledger.compact(store)
     facts = features_facts(table.keys, table.values)
     counts = (facts.rows, facts.features, done.new + done.changed, sum(facts.gaps.values()))
     ingested = Ingested(feature_set, *counts, table.set_aside, (*table.notes, *facts.notes()), done.changed)
-    record = {"run": run, "command": "ingest", "exit_code": 0, "table": name, **asdict(ingested)}
-    store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
+    write_record(store, run, {"run": run, "command": "ingest", "exit_code": 0, "table": name, **asdict(ingested)})
     return ingested
 
 

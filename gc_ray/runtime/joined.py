@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +22,7 @@ from gc_ray.store import Store
 from gc_ray.study import Study
 
 SPLIT = "the clinical table"
+LEAST = 1e-100  # in size; statistics square the values and multiply the squares by numbers of patients
 NAMED_SO = ("outcome", "time_months", "event")  # what such columns are called where the study names none
 
 
@@ -137,6 +140,24 @@ def check_people(families: Mapping[str, Features], patients: Collection[str], st
             raise TableError(text)
 
 
+def check_magnitudes(families: Mapping[str, Features]) -> None:
+    """Raises TableError for a feature whose squares a float64 cannot hold: no variance could be computed of it.
+
+    families: by what they are called.
+    """
+    for name, features in families.items():
+        if not features.values.size:
+            continue
+        largest = np.nan_to_num(np.abs(features.values)).max(axis=0)
+        held = np.flatnonzero((largest > 1 / LEAST) | ((largest > 0) & (largest < LEAST)))
+        if len(held):
+            shown = some(f"{features.names[i]} {largest[i]:.3g}" for i in held)
+            raise TableError(
+                f"{name}: the largest value of {len(held)} feature(s) is not between {LEAST:g} and {1 / LEAST:g} in "
+                f"size ({shown}); leave a cell empty where its number means no value, or change the unit"
+            )
+
+
 def check_sources(rows: Collection[dict], study: Study) -> None:
     """Raises TableError when the scans of two patients hold the same bytes; rows: of the ledger, one a patient."""
     allowed = study.clinical.different_patients
@@ -171,7 +192,10 @@ def check_names(families: Mapping[str, Features], study: Study) -> None:
 
 
 def _typed(name: str) -> str:
-    return same_label(name).replace("_", "").replace("-", "").replace(".", "")
+    """The name without case, signs, a remark in brackets, and what pandas or R add to a column that occurs again."""
+    bare = re.sub(r"(?<=.)\s*[(\[\N{FULLWIDTH LEFT PARENTHESIS}].*$", "", name.strip())
+    bare = same_label(re.sub(r"(?<=.)(\.+\d+|[._][xy])$", "", bare))
+    return bare.replace("_", "").replace("-", "").replace(".", "")
 
 
 def _nothing(side: Side, splits: pd.DataFrame, study: Study) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
-from gc_ray import ledger
+from gc_ray import ledger, sealed
 from gc_ray.errors import TableError
 from gc_ray.models.provenance import made_elsewhere_text
 from gc_ray.store import Store
@@ -52,7 +52,7 @@ class MadeElsewhere:
 
 def made_elsewhere(store: Store, folder: str) -> MadeElsewhere | None:
     """What the store says of a folder of features (``ledger.settings_folder``); None for features computed here."""
-    said = json.loads(store.get(f"{folder}/settings.json"))
+    said = sealed.read(store, f"{folder}/settings.json")
     if not isinstance(said.get("settings"), dict) or said["settings"].get("made") != "elsewhere":
         return None
     _, name, settings_hash = folder.rsplit("/", 2)
@@ -111,7 +111,7 @@ def commit_table(
     if any((row["settings_hash"], row["code_version"]) != (settings_hash, CODE) for row in held.values()):
         raise TableError(f"{table}: the store has {feature_set} with other features or from extraction; name another")
     folder = ledger.settings_folder(feature_set, settings_hash)
-    store.put(f"{folder}/settings.json", json.dumps({"settings": settings, "names": names}, indent=1).encode())
+    sealed.put(store, f"{folder}/settings.json", {"settings": settings, "names": list(names)})
 
     def place(key: dict, row: np.ndarray) -> bool:
         return _commit(store, key | {"feature_set": feature_set}, settings_hash, (names, row), held.get(key_of(key)))

@@ -9,7 +9,7 @@ from importlib import metadata
 
 import numpy as np
 
-from gc_ray import ledger
+from gc_ray import ledger, sealed
 from gc_ray.errors import MaskError, ScanError
 from gc_ray.features.extract import extract_features, part_read
 from gc_ray.features.feature_set import FeatureSet, check_libraries, feature_set
@@ -178,6 +178,5 @@ def library_versions() -> dict[str, str]:
 
 def describe(product: Product, store: Store) -> None:
     """Store a product's settings, names and library versions beside its rows."""
-    text = json.dumps({**product.description, "libraries": library_versions()}, indent=1, sort_keys=True)
     folder = ledger.settings_folder(product.name, settings_hash(product))
-    store.put(f"{folder}/settings.json", text.encode())
+    sealed.put(store, f"{folder}/settings.json", {**product.description, "libraries": library_versions()})

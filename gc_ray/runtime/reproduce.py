@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +18,7 @@ from gc_ray.report.inputs import from_store
 from gc_ray.report.paper import read_paper
 from gc_ray.report.publish import publish
 from gc_ray.report.reproduction import reproduction_of, shown_areas, shown_items
+from gc_ray.run_records import write_record
 from gc_ray.runtime.embed import Request as Embedding
 from gc_ray.runtime.embed import embed
 from gc_ray.runtime.extract import Request as Extraction
@@ -126,7 +126,7 @@ def reproduce(request: Request, way: Way) -> Reproduced:
         done = replace(done, notes=(*notes, *extracted.notes))
     record = {"command": "reproduce", "exit_code": exit_code(done.problems), **asdict(done)}
     record |= {"paper": request.paper, "seconds": way.clock() - begin, "study": study.model_dump(mode="json")}
-    store.put(f"runs/{done.run}.json", json.dumps(record, indent=1).encode())
+    write_record(store, done.run, record)
     return done
 
 

@@ -20,6 +20,8 @@ from gc_ray.models.bundle import Bundle
 from gc_ray.models.domain import REFUSED, geometry_of, judge
 from gc_ray.models.frozen_sites import freed, known_sites
 from gc_ray.models.scoring import INTERVAL, Scored, score
+from gc_ray.probe import probe
+from gc_ray.run_records import write_record
 from gc_ray.runtime import audit
 from gc_ray.runtime.bundled import Computed, check_codes, compute_networks
 from gc_ray.runtime.drift import write_drift
@@ -89,6 +91,7 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     bundle, store = request.bundle, request.store
     check_codes(bundle)
     check_source(request)
+    probe(store)
     table = clinical_of(request)
     found = of_table(request, table) if request.features else of_scans(request, table, watch)
     todo, failed, already = _unscored(request, found.ready, found.products)
@@ -103,7 +106,7 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
         request.failure_budget,
     )  # fmt: skip
     record = {"command": "rescore", "exit_code": exit_code(ended.problems), **asdict(ended)}
-    store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
+    write_record(store, run, record)
     return ended
 
 
@@ -123,7 +126,7 @@ def _unscored(request: Request, ready: Ready, products: tuple[str, ...]) -> tupl
     contents = ready.stamps if first is None else held["source_sha256"].take(first).to_pylist()
     hashes = _input_hashes(request.bundle, ready, contents)
     asked = scans.table.select(SCAN_KEY).append_column("input_hash", pa.array(hashes, pa.string()))
-    known = places(asked, audit.read_scores(store, bundle_id, ()), (*SCAN_KEY, "input_hash"))
+    known = places(asked, audit.read_whole_scores(store, bundle_id, ()), (*SCAN_KEY, "input_hash"))
     new = [i for i in pc.indices_nonzero(known.is_null()).to_pylist() if i not in reasons]
     rows = [
         ledger.read_commits(store, held.take(where.take(pa.array(new, pa.int64()))).to_pylist())

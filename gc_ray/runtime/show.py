@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 
-from gc_ray import ledger
+from gc_ray import ledger, sealed
 from gc_ray.cohort_tables import read_splits, split_hash
-from gc_ray.errors import TableError
+from gc_ray.errors import DamagedError, TableError
 from gc_ray.runtime import audit
+from gc_ray.runtime.active_runs import ActiveRun, active_runs
 from gc_ray.runtime.made_elsewhere import CODE, made_elsewhere
 from gc_ray.runtime.split import ORDER
 from gc_ray.runtime.summary import LOST
 from gc_ray.store import Store
+from gc_ray.store_format import refuse_newer
 from gc_ray.tables import SCAN_KEY
 
 RUNS = 10  # latest run records that are read; a scheduled service leaves thousands
@@ -131,12 +133,13 @@ class StoredScores:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run that came to its end. seconds: None where its record does not tell."""
+    """A run that came to its end, or was found cut off. seconds: None where its record does not tell."""
 
     run: str
     command: str
     exit_code: int
     seconds: float | None
+    cut_off: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,10 +157,12 @@ class Contents:
     bundles: tuple[StoredScores, ...]
     runs: tuple[StoredRun, ...]
     ingested: tuple[Ingested, ...] = ()
+    active: tuple[ActiveRun, ...] = ()
 
 
-def show(store: Store) -> Contents:
+def show(store: Store, now: float | None = None) -> Contents:
     """What is in the store; TableError when nothing of ours is there, or a split was spoilt by hand."""
+    refuse_newer(store)
     records = _latest(store, "")
     outlines, products, reasons = _results(store)
     found = Contents(
@@ -172,6 +177,7 @@ def show(store: Store) -> Contents:
         tuple(_bundles(store)),
         tuple(_run(record) for record in records),
         tuple(_ingested(store)),
+        tuple(active_runs(store, time.time() if now is None else now)),
     )
     if not any((products, found.splits, found.models, found.tunings, found.pages, found.bundles, found.runs)):
         raise TableError(
@@ -281,11 +287,13 @@ def _latest(store: Store, command: str) -> list[dict]:
     names = [entry.key for entry in store.list("runs") if entry.key.startswith(f"runs/{command}")]
     names.sort(key=lambda name: (*WHEN.findall(name), name))
     found = [_json(store, name) for name in names[-RUNS:] if name.endswith(".json")]
-    return [record for record in found if record is not None]
+    return [record for record in found if record is not None and "lost" not in record]
 
 
 def _run(record: dict) -> StoredRun:
-    return StoredRun(record["run"], record["command"], record["exit_code"], record.get("seconds"))
+    return StoredRun(
+        record["run"], record["command"], record["exit_code"], record.get("seconds"), "cut_off" in record
+    )
 
 
 def _folders(store: Store, table: str) -> dict[str, list[str]]:
@@ -300,6 +308,6 @@ def _folders(store: Store, table: str) -> dict[str, list[str]]:
 def _json(store: Store, key: str) -> dict | None:
     """A card or record; None where it is not there, or was spoilt."""
     try:
-        return json.loads(store.get(key))
-    except (FileNotFoundError, ValueError):
+        return sealed.read(store, key)
+    except (FileNotFoundError, DamagedError):
         return None

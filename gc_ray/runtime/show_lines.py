@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gc_ray.runtime.progress import duration
 
 if TYPE_CHECKING:  # these lines are loaded by every command
+    from gc_ray.runtime.active_runs import ActiveRun
     from gc_ray.runtime.show import Contents, Ingested, Product, StoredModel, StoredSplit, StoredTuning
 
 REASONS = 10  # shown; all are in the ledger
@@ -36,6 +37,7 @@ def contents_lines(found: Contents) -> Iterator[str]:
         "reports": [f"{page.folder}/index.html" if page.whole else f"{page.folder}  {HALF}" for page in found.pages],
         "scored by bundles": _bundles(found),
         "latest runs, the last one below": _runs(found),
+        **({"runs that have not ended": [_active(one) for one in found.active]} if found.active else {}),
     }
     yield f"store {found.store}: {found.outlines} outlines"
     for title, lines in sections.items():
@@ -107,6 +109,14 @@ def _bundles(found: Contents) -> list[str]:
     return lines
 
 
+def _active(one: ActiveRun) -> str:
+    seen = f"last sign {duration(one.age_s)} ago, {one.results} results"
+    return f"{one.run} on {one.host or 'an unknown host'}: {one.state}; {seen}"
+
+
 def _runs(found: Contents) -> list[str]:
-    rows = [(r.run, f"exit {r.exit_code}", duration(r.seconds) if r.seconds else "") for r in found.runs]
+    rows = [
+        (r.run, "cut off" if r.cut_off else f"exit {r.exit_code}", duration(r.seconds) if r.seconds else "")
+        for r in found.runs
+    ]
     return [line.rstrip() for line in _aligned(rows)] if rows else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 
 import pandas as pd
@@ -17,9 +16,11 @@ from gc_ray.cohort.findings import SHOWN, Finding
 from gc_ray.cohort.splits import draw_cohorts, draw_folds
 from gc_ray.cohort_tables import CohortTables, clinical_table, store_cohort
 from gc_ray.errors import StudyError, TableError
+from gc_ray.run_records import write_record
 from gc_ray.runtime.clinical_table import fetch_clinical
 from gc_ray.runtime.joined import store_findings
 from gc_ray.store import Store
+from gc_ray.store_format import prepare
 from gc_ray.study import Study
 
 ORDER = ("train", "internal", "external", "source")
@@ -66,11 +67,12 @@ def split(clinical: str, study: Study, store: Store, run: str, encoding: str | N
     _refuse(table.name, findings)
     findings += store_findings(store, study, site_of(text))
     cohort, eligibility = divide(values, site_of(text), study)
+    prepare(store)
     digest, new = store_cohort(store, study.name, cohort)
     groups = _groups(cohort.splits.to_pandas().set_index("patient_id"), values[study.clinical.outcome])
     done = Split(study.name, digest, new, tuple(findings), eligibility.flow, groups, table.notes)
     record = {"run": run, "command": "split", "exit_code": 0, **asdict(done), "study": study.model_dump(mode="json")}
-    store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
+    write_record(store, run, record)
     return done
 
 

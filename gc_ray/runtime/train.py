@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -21,8 +20,10 @@ from gc_ray.models.checkpoints import StoredCheckpoints, forget
 from gc_ray.models.fit import Fit, FitSettings, Fitted, Objective, Point, fit
 from gc_ray.models.model_folder import Model, model_id, read_card, write_model
 from gc_ray.models.world import ALONE, World, process_group, repeatable
+from gc_ray.run_records import write_record
 from gc_ray.runtime import cluster
 from gc_ray.store import Store
+from gc_ray.store_format import prepare
 from gc_ray.study import TrainSettings
 
 POLL_S = 0.5  # how often the ranks' news are fetched; a person does not read faster
@@ -74,13 +75,14 @@ def train(task: Task, place: Place, tell: Tell, run: str, watch: Watch = unwatch
     ClusterError when a GPU or a CPU is asked for that no node has, or when ranks died too often; StudyError when the
     settings do not lead to finite numbers; what a rank raised, when it is a fault of the input.
     """
+    prepare(place.store)
     new = read_card(place.store, task.model_id) is None
     if new:
         _bring_about(task, place, tell, run, watch)
     card = read_card(place.store, task.model_id)
     record = {"run": run, "command": "train", "exit_code": 0, "model": task.model_id, "new": new}
     record |= {"facts": card["facts"], "train": place.settings.model_dump(mode="json")}
-    place.store.put(f"runs/{run}.json", json.dumps(record, indent=1).encode())
+    write_record(place.store, run, record)
     return card, new
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gc_ray import sealed
 from gc_ray.models.model_folder import read_model
 from gc_ray.report.curve import curve_png
 from gc_ray.runtime.heatmaps import draw_heatmaps
@@ -31,5 +32,5 @@ def train_network(kind: str, store: Store, study: Study, tell: Tell, run: str, w
     name = card["model_id"]
     curve = read_model(store, name)[0].tables["curve"]
     if curve.num_rows:
-        store.put(f"models/{name}/curve.png", curve_png(curve.to_pandas(), name))
+        sealed.put_files(store, f"models/{name}", {"curve.png": curve_png(curve.to_pandas(), name)})
     return Trained(card, new, draw_heatmaps(store, study, name) if kind == "head" else None)

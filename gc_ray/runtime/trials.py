@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from dataclasses import asdict, dataclass
 from ray import tune
 from threadpoolctl import threadpool_limits
 
+from gc_ray import sealed
 from gc_ray.errors import ClusterError, TableError
 from gc_ray.models.cohort_data import CohortData
 from gc_ray.models.nested import Choice, inner_deviance, outer_parts, part_result, whole_part
@@ -87,7 +87,7 @@ def work(unit: Unit, place: Place) -> None:
                 result = {"deviance": None, "error": str(error)}
         else:
             result = part_result(plan, place.data, part, seed)
-    place.store.create(f"{place.folder}/{unit.name}", json.dumps(result).encode())
+    sealed.create(place.store, f"{place.folder}/{unit.name}", result)
 
 
 class _Trial(tune.Trainable):
@@ -164,6 +164,6 @@ def _quiet() -> Iterator[None]:
 
 def _read(place: Place, unit: Unit) -> dict:
     try:
-        return json.loads(place.store.get(f"{place.folder}/{unit.name}"))
+        return sealed.read(place.store, f"{place.folder}/{unit.name}")
     except FileNotFoundError as error:
         raise ClusterError(f"tune: a trial ended without a result ({unit.name}); run again") from error

@@ -11,7 +11,7 @@ from importlib import metadata
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from gc_ray import tables
+from gc_ray import sealed, tables
 from gc_ray.cohort_tables import split_hash
 from gc_ray.errors import TableError, some
 from gc_ray.exit_codes import OVER_BUDGET, Problem, exit_code
@@ -28,6 +28,7 @@ from gc_ray.models.signature_tables import (
     selection_rows,
 )
 from gc_ray.models.unscored import Unscored
+from gc_ray.run_records import write_record
 from gc_ray.runtime import cluster
 from gc_ray.runtime.gather import Gathered, gather
 from gc_ray.runtime.joined import LeftOut
@@ -36,6 +37,7 @@ from gc_ray.runtime.trials import Place, Unit, run_units
 from gc_ray.runtime.tune_card import card_of, inputs_of, unscored
 from gc_ray.shards import parquet
 from gc_ray.store import Store
+from gc_ray.store_format import prepare
 from gc_ray.study import Study, digest
 
 CODE = "3"  # raise when the code of a step changes a value; libraries are watched by their versions
@@ -93,6 +95,7 @@ def tune(store: Store, study: Study, workers: int | None, watch: Watch, run: str
     The same call again takes up what was cut off. workers: as for ``run_units``. watch: as for ``extract``. run: the
     run's id. TableError and StudyError as the tables deserve; a signature that cannot be fitted costs itself alone.
     """
+    prepare(store)
     gathered = gather(store, study)
     tune_id = identity(store, study, gathered)
     folder = f"signatures/{study.name}/{tune_id}"
@@ -108,7 +111,7 @@ def tune(store: Store, study: Study, workers: int | None, watch: Watch, run: str
     notes = (*gathered.notes, *gathered.statements)
     done = Tuned(study.name, tune_id, new, lines, card["failed"], gathered.left_out, notes, without)
     record = {"run": run, "command": "tune", "exit_code": exit_code(done.problems), **asdict(done)}
-    store.put(f"runs/{run}.json", json.dumps(record | {"study": study.model_dump(mode="json")}, indent=1).encode())
+    write_record(store, run, record | {"study": study.model_dump(mode="json")})
     return done
 
 
@@ -232,18 +235,21 @@ def _line(
 
 def _store(store: Store, folder: str, rows: dict[str, list[dict]], kept: dict[str, Fitted], card: dict) -> dict:
     study_id, tune_id = folder.split("/")[1:]
+    parts = {f"{folder}/{name}.json": fit.model.signature.to_json().encode() for name, fit in kept.items()}
     for table in WRITTEN:
         built = tables.sort_by_key(table, tables.build(table, rows[table.name]))
-        store.create(f"{table.name}/{study_id}/{tune_id}.parquet", parquet(built))
-    for name, fit in kept.items():
-        store.create(f"{folder}/{name}.json", fit.model.signature.to_json().encode())
-    store.create(f"{folder}/card.json", json.dumps({"tune_id": tune_id, **card}, indent=1).encode())
+        parts[f"{table.name}/{study_id}/{tune_id}.parquet"] = parquet(built)
+    for name, data in parts.items():
+        if not store.create(name, data) and store.get(name) != data and read_card(store, folder) is None:
+            store.put(name, data)  # of a run that was cut off: nobody reads it before the card is there
+    objects = {name: sealed.sha256(data) for name, data in parts.items()}
+    sealed.create(store, f"{folder}/card.json", {"tune_id": tune_id, **card, "objects": objects})
     return read_card(store, folder)
 
 
 def read_card(store: Store, folder: str) -> dict | None:
     """The card of a folder of signatures; None where nothing is committed."""
     try:
-        return json.loads(store.get(f"{folder}/card.json"))
+        return sealed.read(store, f"{folder}/card.json")
     except FileNotFoundError:
         return None

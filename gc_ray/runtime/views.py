@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gc_ray import tables
-from gc_ray.errors import StoreError, TableError
+from gc_ray import sealed, tables
+from gc_ray.errors import DamagedError, TableError
 from gc_ray.models.augment import view
 from gc_ray.models.backbone import EMBED_BATCH, ZERO_HU, backbone_input, backbone_network, features
 from gc_ray.models.model_folder import read_model
@@ -42,9 +42,17 @@ class Views:
         return f"views/{self.model}/{digest([self.seed, code_version()])}"
 
     def name(self, item: dict) -> str:
-        """The object of one scan: its views are drawn by its scan_id, so that companions do not matter."""
+        """The object of one scan, up to the digest of its bytes and the ending.
+
+        Its views are drawn by its scan_id, so that companions do not matter.
+        """
         text = "\x1f".join(str(item[name]) for name in NAMED)
-        return f"{self.folder}/{hashlib.sha256(text.encode()).hexdigest()[:24]}.v{item['views']:02d}.parquet"
+        return f"{self.folder}/{hashlib.sha256(text.encode()).hexdigest()[:24]}.v{item['views']:02d}"
+
+    def there(self) -> dict[str, str]:
+        """What the store holds: the whole name of each object by its ``name``."""
+        found = (entry.key for entry in self.store.list(self.folder))
+        return {".".join(key.split(".")[:2]): key for key in found}
 
 
 def compute_views(
@@ -76,7 +84,7 @@ def attempt_views(
 
     items: the scan key, ``object`` and number of ``views`` of each scan. watch: as for ``extract``.
     """
-    there = {entry.key for entry in views.store.list(views.folder)}
+    there = views.there()
     missing = [item for item in items if views.name(item) not in there]
     tell = watch({"views": len(items)})
     for _ in range(len(items) - len(missing)):
@@ -96,7 +104,7 @@ def read_views(views: Views, items: list[dict]) -> np.ndarray:
     TableError when one is missing.
     """
     with ThreadPoolExecutor(READ) as pool:
-        found = list(pool.map(partial(_read, views), items))
+        found = list(pool.map(partial(_read, views, views.there()), items))
     most = max(len(values) for values in found)
     return np.stack([values[np.minimum(np.arange(most), len(values) - 1)] for values in found])
 
@@ -130,17 +138,19 @@ class Viewer:
     def _keep(self, item: dict, outputs: np.ndarray) -> None:
         key = {name: item[name] for name in tables.SCAN_KEY}
         rows = [{**key, "model_id": self._views.model, "view": k, "values": v} for k, v in enumerate(outputs)]
-        self._views.store.create(self._views.name(item), parquet(tables.build(tables.VIEWS, rows)))
+        data = parquet(tables.build(tables.VIEWS, rows))
+        self._views.store.create(f"{self._views.name(item)}.{sealed.sha256(data)[:12]}.parquet", data)
 
 
-def _read(views: Views, item: dict) -> np.ndarray:
+def _read(views: Views, there: dict[str, str], item: dict) -> np.ndarray:
     try:
-        table = tables.check(tables.VIEWS, pq.read_table(io.BytesIO(views.store.get(views.name(item)))))
+        name = there[views.name(item)]
+        named = sealed.digest_in_name(name) is not None  # version 0.1.0 wrote no digest
+        data = sealed.get_whole(views.store, name) if named else sealed.get_listed(views.store, name, None)
+        table = tables.check(tables.VIEWS, pq.read_table(io.BytesIO(data)))
         values = table.column("values").combine_chunks().flatten().to_numpy()
         return values.reshape(item["views"], -1)
-    except StoreError:
-        raise
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, LookupError, DamagedError, TableError, pa.ArrowException) as error:
         raise TableError(
             f"scan {item['scan_id']}: its views by {views.model} are gone or damaged; remove {views.folder} from the "
             "store and run this again"

@@ -147,10 +147,10 @@ def test_a_word_for_nothing_is_a_level_where_the_study_says_so():
     [
         (
             b"patient_id,age\nP1,3\nP1,4\n",
-            r"c\.csv: wanted one row per patient_id, 1 stand more than once \(P1\), and 0",
+            r"c\.csv: wanted one row per patient_id, 1 patients have more than one \(P1\); a patient",
         ),
-        (b"patient_id,site\nP1,A\n P1 ,B\n", r"more than once \(P1\), 1 of them at two sites"),
-        (b"patient_id,age\n,4\n", r"0 stand more than once \(\), and 1 are empty"),
+        (b"patient_id,site\nP1,A\n P1 ,B\n", r"more than one \(P1\), 1 of them at two sites"),
+        (b"patient_id,age\n,4\n", r"patient_id is empty in 1 row\(s\), the first is row 2; fill it in"),
         (b"id,age\nP1,3\n", r"column\(s\) patient_id missing, found id, age; did you mean 'id'"),
         (b"patient_id,age,age\nP1,3,4\n", r"column\(s\) age occur twice"),
         (b"patient_id,age\nP1,3,4\n", "row 2 has 3 cells, the header has 2"),

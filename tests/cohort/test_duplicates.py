@@ -44,6 +44,15 @@ def test_the_same_person_with_later_follow_up_is_found_and_three_ids_are_three_p
     assert len(same_people(people(), x, SETTINGS)) == 3
 
 
+def test_the_last_digits_of_a_value_say_nothing():
+    """A scan that was computed twice, on two machines; a date as a number keeps its day."""
+    x = continuous(12)
+    x[70] = x[7] * (1 + 1e-12)
+    assert [(one.first, one.second) for one in same_people(people(), x, SETTINGS)] == [("P007", "P070")]
+    days = np.random.default_rng(1).permuted(np.tile(20200101.0 + np.arange(N), (12, 1)), axis=1).T
+    assert same_people(people(), days, SETTINGS) == []
+
+
 def test_whole_numbers_that_many_share_are_found_by_the_whole_row():
     """Ages and laboratory values in whole units: one of them says little, eleven say who it is."""
     x = np.round(15 * continuous(11, 600))

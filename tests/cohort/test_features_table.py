@@ -36,20 +36,40 @@ def test_what_describes_the_run_or_the_patient_is_set_aside_by_name(name, values
     assert found.notes == (f"f.csv: 1 column(s) are no features and are set aside: {name}",)
 
 
-@pytest.mark.parametrize("name", ["index", "X", "X.1", "No.", "#", "序号", "row", "obs", "Number"])
-def test_a_column_called_a_row_number_is_set_aside_when_it_is_one(name):
-    """Rising, or each number once; a measure of that name is a feature."""
-    for values in ([0, 1, 2], [1, 2, 3], [2, 0, 1], [4, 17, 90]):
-        assert with_column(name, values).set_aside == (name,)
-    for values in ([0.5, 1, 2], [3, 3, 1], [90, 17, 4], [-1, 0, 1]):
+RISING, SHUFFLED, DOUBLED = (
+    [[0, 1, 2], [1, 2, 3], [2, 0, 1], [4, 17, 90]],
+    [[90, 17, 4], [7.0, 2.0, 0.0]],
+    [[3, 3, 1]],
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "aside"),
+    [
+        *((name, RISING) for name in ("X", "X.1", "Number", "n")),
+        *((name, RISING + SHUFFLED) for name in ("No.", "#", "obs", "Nr")),
+        *((name, RISING + SHUFFLED + DOUBLED) for name in ("index", "序号", "row", "S.No", "case_no", "Row Number")),
+    ],
+)
+def test_a_column_called_a_row_number_is_set_aside_when_it_is_one(name, aside):
+    """An index in whatever order, as tables that were shuffled or put together have it; a measure is a feature."""
+    for values in RISING + SHUFFLED + DOUBLED:
+        assert (with_column(name, values).set_aside == (name,)) == (values in aside)
+    for values in ([0.5, 1, 2], [-1, 0, 1]):
         assert list(with_column(name, values).values) == [name, "f"]
 
 
-def test_any_other_column_that_counts_the_rows_is_a_feature_with_a_note():
-    """It may be one; the user is told."""
-    found = with_column("order", [1, 2, 3])
-    assert list(found.values) == ["order", "f"]
-    assert found.notes == ("f.csv: column order counts the rows; if it is a row number and no feature, drop it",)
+def test_a_column_that_counts_the_rows_is_no_feature_whatever_its_name():
+    """R's fread calls a nameless index V1; in a few rows it may be chance, and the user is told."""
+    found = with_column("V1", [1, 2, 3])
+    assert list(found.values) == ["V1", "f"]
+    assert found.notes == ("f.csv: column V1 counts the rows; if it is a row number and no feature, drop it",)
+    for first in (0, 1, 0.0):
+        counted = pd.DataFrame({"V1": np.arange(20) + first, "f": 0.5}, index=[f"P{i}" for i in range(20)])
+        text = counted.to_csv(index_label="patient_id").encode()
+        assert parse_features(text, "f.csv").set_aside == ("V1",)
+    ranks = counted.assign(V1=np.random.default_rng(0).permutation(20)).to_csv(index_label="patient_id").encode()
+    assert list(parse_features(ranks, "f.csv").values) == ["V1", "f"]
 
 
 @pytest.mark.parametrize(
@@ -122,3 +142,15 @@ def test_values_are_those_of_pandas_round_trip_reading():
     frame = pd.DataFrame(values, columns=list("abcde"))
     text = frame.assign(patient_id=[f"P{i}" for i in range(200)]).to_csv(index=False)
     assert (parse(text).values.to_numpy() == values).all()
+
+
+def test_a_label_that_is_a_word_for_a_gap_is_left_out():
+    """R writes NA where a site is not given: it is then that of the clinical table."""
+    keys = parse("patient_id,site,reader,repeat,roi,f\nP1,NA,nan,NA,None,1\nP2,A,R2,1,liver,2\n").keys
+    assert keys["site"].tolist() == ["", "A"]
+    assert keys[["reader", "repeat", "roi"]].to_numpy().tolist() == [["R1", 0, ""], ["R2", 1, "liver"]]
+
+
+def test_diagnostics_are_set_aside_behind_a_prefix_too():
+    """Tables of several phases are joined with one before each name."""
+    assert with_column("pv_diagnostics_Mask-original_VoxelNum", [8520, 6405, 7]).set_aside

@@ -18,9 +18,15 @@ def parse(*lines: str, folder: str = "/cohort") -> list:
 
 
 def test_ids_stay_text_and_defaults_are_filled_in():
-    """007 keeps its zeros, NA is a name, and reader, repeat, roi and series take their defaults."""
-    (row,) = parse(HEAD, ROW.replace("P1", "NA"))
-    assert (row.scan_id, row.patient_id) == ("007", "NA")
+    """007 keeps its zeros, a site may be called NA, and reader, repeat, roi and series take their defaults."""
+    (row,) = parse(HEAD, ROW.replace(",A,", ",NA,"))
+    assert (row.scan_id, row.site) == ("007", "NA")
+    assert (row.reader, row.repeat, row.roi, row.series_uid) == ("R1", 0, "", "")
+
+
+def test_words_for_a_gap_are_empty_cells():
+    """R writes NA, pandas nan, where a reader, repeat, region or series is not given."""
+    (row,) = parse(f"{HEAD},reader,repeat,roi,series_uid", f"{ROW},NA,nan,None,<NA>")
     assert (row.reader, row.repeat, row.roi, row.series_uid) == ("R1", 0, "", "")
 
 

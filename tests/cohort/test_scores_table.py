@@ -80,3 +80,11 @@ def test_a_missing_column_is_refused_by_name(lost):
     head = [c for c in ("patient_id", "score", "outcome") if c != lost]
     with pytest.raises(TableError, match=rf"^s\.csv: column\(s\) {lost} missing, found "):
         parse(",".join(head) + "\n1,1\n")
+
+
+def test_a_patient_with_two_scores_of_one_model_is_refused_with_both_rows():
+    """Of two models a patient has two."""
+    text = "patient_id,score,model_id\na,0.5,m\nb,0.2,m\na,0.4,{}\n"
+    with pytest.raises(TableError, match=r"1 patients have more, such as a \(rows 2 and 4\); keep one"):
+        parse(text.format("m"))
+    assert len(parse(text.format("other"))) == 3

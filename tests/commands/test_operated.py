@@ -1,17 +1,21 @@
 """Commands that run unattended: one option set, one way to end, one alert for each problem."""
 
 import json
+import os
 import sys
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from gc_ray import cli, console
+from gc_ray import cli, console, sealed
 from gc_ray.commands.operated import OPTIONS, Operator, operated
 from gc_ray.errors import TableError
 from gc_ray.exit_codes import DRIFT, SCANS_WAIT, Problem
 from gc_ray.options import faults
+from gc_ray.run_records import write_record
+from gc_ray.runtime.active_runs import name_of
+from gc_ray.store import LocalStore
 
 RUNS = ("extract", "rescore", "split", "train", "embed", "tune", "evaluate", "reproduce")
 KEEP = f"{sys.executable} -c \"import sys; open(sys.argv[1], 'ab').write(sys.stdin.buffer.read())\""
@@ -32,7 +36,7 @@ def app(body) -> typer.Typer:
 def called(body, tmp_path, *more):
     """(result of the command, what it told the alert command)."""
     got = tmp_path / "got"
-    result = CliRunner().invoke(app(body), ["--store", "s3://b/p", "--on-alert", f"{KEEP} {got}", *more])
+    result = CliRunner().invoke(app(body), ["--store", str(tmp_path / "s"), "--on-alert", f"{KEEP} {got}", *more])
     return result, [json.loads(line) for line in got.read_text().splitlines()] if got.exists() else []
 
 
@@ -56,8 +60,8 @@ def test_a_run_ends_with_its_highest_code_and_tells_each_problem(tmp_path):
     result, told = called(lambda operator: problems, tmp_path)
     assert result.exit_code == 5
     assert [(one["kind"], one["store"], one["counts"]) for one in told] == [
-        ("drift", "s3://b/p", {}),
-        ("scans_wait", "s3://b/p", {"waiting": 2}),
+        ("drift", str(tmp_path / "s"), {}),
+        ("scans_wait", str(tmp_path / "s"), {"waiting": 2}),
     ]
     assert told[0]["run"].startswith("watch-")
     assert "exit code 4: 2 scans wait" in result.stderr
@@ -96,6 +100,37 @@ def test_a_wrong_option_of_operators_ends_the_command_before_its_run():
     result = CliRunner().invoke(app(ran.append), ["--on-alert", "no-such-program"])
     assert (result.exit_code, ran) == (2, [])
     assert "--on-alert" in result.stderr
+
+
+def test_a_run_that_finds_another_cut_off_ends_with_6(tmp_path):
+    """Its record says so, too."""
+    store = LocalStore(str(tmp_path / "store"))
+    sealed.put(store, name_of("extract-1"), {"command": "extract", "host": "n1", "results": 0, "idle_s": 0.0})
+    os.utime(tmp_path / "store" / name_of("extract-1"), (0, 0))
+
+    def body(operator):
+        with operator.watching() as watch:
+            watch({"a": 1})("a", "ok")
+        write_record(store, operator.run, {"run": operator.run, "command": "watch", "exit_code": 0})
+        return ()
+
+    result = CliRunner().invoke(app(body), ["--store", store.uri])
+    assert result.exit_code == 6
+    (own,) = [entry.key for entry in store.list("runs") if entry.key.startswith("runs/watch-")]
+    assert sealed.read(store, own)["exit_code"] == 6
+    assert list(store.list("active")) == []
+
+
+def test_a_run_that_broke_off_leaves_no_sign_of_life(tmp_path):
+    """It has said what is wrong: it is not stuck."""
+
+    def body(operator):
+        with operator.watching() as watch:
+            watch({"a": 1})("a", "ok")
+        raise RuntimeError
+
+    CliRunner().invoke(app(body), ["--store", str(tmp_path / "store")])
+    assert list(LocalStore(str(tmp_path / "store")).list("active")) == []
 
 
 def test_every_line_is_json_when_asked(tmp_path):

@@ -21,7 +21,9 @@ STUDY = load_study(None, ("name=elsewhere", "evaluate.bootstrap=20"))
         (lambda f: f.drop(columns="score"), r"column\(s\) score missing"),
         (lambda f: f.drop(columns="outcome"), "no known outcome"),
         (lambda f: f.assign(outcome=2), "wanted 0 or 1"),
-        (lambda f: f.assign(patient_id="same"), "more than once|different rows"),
+        (lambda f: f.assign(event=1 + f["outcome"], time_months=5), "event: wanted 0 or 1.* other values, such as"),
+        (lambda f: f.assign(event=f["outcome"], time_months=-5), r"time: wanted 0 or more months.*\(-5\)"),
+        (lambda f: f.assign(patient_id="same"), "have more, such as|different rows"),
         (lambda f: f.head(0), "at least one row"),
     ],
 )

@@ -19,7 +19,7 @@ Spoil = Callable[[bytes], bytes]
 
 def results(store: Store, bundle_id: str) -> pa.Table:
     """The scores without what a run may differ in."""
-    return audit.read_scores(store, bundle_id).drop_columns(["scored_at", "run"])
+    return audit.read_whole_scores(store, bundle_id).drop_columns(["scored_at", "run"])
 
 
 def killed(frozen, store: Store, scored: int) -> None:

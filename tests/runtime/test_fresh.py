@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gc_ray import sealed
 from gc_ray.errors import TableError
 from gc_ray.report.flags_data import data_flags
 from gc_ray.report.inputs import from_store
@@ -127,7 +127,7 @@ def test_scores_that_do_not_say_what_they_are_made_of_are_judged_with_a_note(cop
     tune_id, _ = tuning_to_judge(store, study, None)
     card = read_card(store, f"signatures/s/{tune_id}")
     del card["inputs"]
-    store.put(f"signatures/s/{tune_id}/card.json", json.dumps(card).encode())
+    sealed.put(store, f"signatures/s/{tune_id}/card.json", card)
     _, ((severity, flag, _, _),) = tuning_to_judge(store, study, None)
     assert (severity, flag) == ("note", "unknown_tables")
 

@@ -25,7 +25,7 @@ def test_a_trained_head_has_maps_and_their_check(network_store, store):
     head = card["model_id"]
     changed = draw_heatmaps(store, study, head)
     there = {e.key.rpartition("/")[2]: e.stamp for e in store.list(f"models/{head}/heatmaps")}
-    assert set(there) == {"map-01.png", "map-02.png", "maps.csv", "sanity.csv", "sanity.png"}
+    assert set(there) == {"files.json", "map-01.png", "map-02.png", "maps.csv", "sanity.csv", "sanity.png"}
     assert store.get(f"models/{head}/heatmaps/map-01.png").startswith(b"\x89PNG")
     check = pd.read_csv(io.BytesIO(store.get(f"models/{head}/heatmaps/sanity.csv")))
     assert list(check["stage"].unique()) == list(CASCADE)

@@ -113,7 +113,10 @@ def test_new_scans_none_of_whose_patients_is_in_the_clinical_table_are_refused_w
     with pytest.raises(TableError, match=r"no patient id is in both .* differ only in decimals \(1.0 and 1\)"):
         clinical_notes(bundle(), scans("1.0", "2.0"), text(age=["60", "61"]))
     (note,) = clinical_notes(bundle(coding=False), scans("1.0", "2.0"), text(died=["0", "1"]))
-    assert note.startswith("the clinical table lacks 2 of 2 patients of the scans table (1.0, 2.0); 2 of them differ")
+    assert note.startswith(
+        "no patient id is in both the scans table and the clinical table; 2 only in the scans table (1.0, 2.0); "
+        "2 only in the clinical table (1, 2); 2 of them differ only in decimals"
+    )
 
 
 def test_a_part_that_does_not_meet_is_a_note_and_a_larger_clinical_table_is_none():

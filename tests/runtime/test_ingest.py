@@ -154,12 +154,12 @@ def test_what_was_brought_in_is_what_a_study_gathers(tmp_path, table, store):
     (tmp_path / "study.toml").write_text(STUDY)
     people = pd.DataFrame({"patient_id": [f"p{i:02d}" for i in range(20)], "died": [0, 1] * 10})
     people.to_csv(tmp_path / "clinical.csv", index=False)
-    people.drop(columns="died").assign(x=range(20)).to_csv(tmp_path / "features.csv", index=False)
+    people.drop(columns="died").assign(x=range(20, 40)).to_csv(tmp_path / "features.csv", index=False)
     study = load_study(str(tmp_path / "study.toml"))
     split(str(tmp_path / "clinical.csv"), study, store, "split-1")
     ingest(str(tmp_path / "features.csv"), "theirs", store, "run-1")
     data = gather(store, study).data
-    assert data.families["radiomics"].values[:, 0].tolist() == list(range(20))
+    assert data.families["radiomics"].values[:, 0].tolist() == list(range(20, 40))
     assert isinstance(ledger.read_features(store, "theirs"), pa.Table)
 
 

@@ -240,11 +240,21 @@ def test_one_person_under_two_ids_in_the_clinical_table_is_refused_before_the_sp
     assert made.split(clinical, 'clinical.different_patients=[["1003", "1021"]]').new
 
 
-@pytest.mark.parametrize("name", ["died", "Died", " DIED", "d_ied", "Event", "time months", "outcome"])
+@pytest.mark.parametrize(
+    "name", ["died", "Died", " DIED", "d_ied", "Event", "time months", "outcome", "died.1", "died_x", "outcome...2"]
+)
 def test_a_feature_named_as_the_outcome_time_or_event_is_refused(made, name):
     """However it is typed; the study of this test names no time and no event, and means what they are called."""
     with pytest.raises(TableError, match="is named as the study's outcome, time or event; remove it"):
-        made.joined(made.features.assign(**{name: range(N)}))
+        made.joined(made.features.assign(**{name: range(5, 5 + N)}))
+
+
+@pytest.mark.parametrize("factor", [1e-160, 1e160, 1e300])
+def test_a_feature_too_large_or_too_small_to_square_is_refused(made, factor):
+    """Its variance would be infinite or 0, and it would be left out or end the fit; 1e90 is computed with."""
+    values = np.random.default_rng(0).normal(size=N)
+    with pytest.raises(TableError, match=r"the largest value of 1 feature\(s\) is not between .* in size \(odd "):
+        made.joined(made.features.assign(odd=values * factor))
 
 
 def test_the_set_that_is_asked_for_is_the_set_that_is_read(made):
@@ -252,14 +262,14 @@ def test_the_set_that_is_asked_for_is_the_set_that_is_read(made):
     names = ["feat", "feat.v2", "feat2", "feat.yaml"]
     made.split(made.clinical)
     for i, name in enumerate(names):
-        made.ingest(made.features.assign(f0=range(i, i + N)), name)
+        made.ingest(made.features.assign(f0=range(i + 5, i + 5 + N)), name)
 
     def read(wanted: str) -> tuple[str, float]:
         found = gather(made.store, load_study(str(made.folder / "study.toml"), (f"tune.feature_set={wanted}",)))
         return found.sources["radiomics"], found.data.families["radiomics"].values[0, 0]
 
-    assert [read(name) for name in names] == [(name, float(i)) for i, name in enumerate(names)]
-    assert read("settings/feat2.yaml") == ("feat2", 2.0)
+    assert [read(name) for name in names] == [(name, i + 5.0) for i, name in enumerate(names)]
+    assert read("settings/feat2.yaml") == ("feat2", 7.0)
     for wanted in ("Feat", "fea", "feat.v3"):
         with pytest.raises(
             TableError, match=f"no usable scan of feature set {wanted}; it has feat, feat.v2, feat.yaml"

@@ -87,19 +87,20 @@ def plan(store: Counted, scans: Scans) -> tuple[int, int]:
 
 
 def test_a_resumed_run_asks_the_store_for_shards_and_for_nothing_else(tmp_path):
-    """20,000 scans: one GET a shard, three folders listed, no commit read; compaction reads no shard at all."""
+    """20,000 scans: one GET a shard and its list, three folders listed, no commit read; compaction reads no shard."""
     scans = cohort(20_000)
     store = filled(tmp_path, scans)
     assert plan(store, scans) == (0, 20_000)
     assert store.asked == {
         ("get", "ledger/shards"): 10,
-        ("list", "ledger/shards"): 2,
+        ("list", "ledger/shards/lists"): 1,
+        ("get", "ledger/shards/lists"): 1,
         ("list", "ledger/loose"): 1,
         ("list", "ledger/contents"): 1,
     }
     store.asked.clear()
     assert ledger.compact(store) == 0
-    assert not any(call == "get" or place == "ledger/commits" for call, place in store.asked)
+    assert not any(place in ("ledger/shards", "ledger/commits") for _, place in store.asked)
 
 
 def test_a_rescoring_with_nothing_to_do_lists_no_result(tmp_path):
@@ -111,19 +112,20 @@ def test_a_rescoring_with_nothing_to_do_lists_no_result(tmp_path):
     job = Job(store, {"quick": PRODUCT}, "1", 60.0)
     assert rescore_input._plans(store, ready, job) == []
     assert rescore._unscored(request, ready, tuple(job.products)) == ([], [], 20_000)
-    assert sum(n for (call, _), n in store.asked.items() if call == "get") == 30
+    assert sum(n for (call, _), n in store.asked.items() if call == "get") == 33
     assert not any(place.startswith(("ledger/commits", "audit")) for _, place in store.asked)
     assert audit.compact(store, "b") == 0
 
 
 def test_a_wave_that_has_ended_is_compacted_for_what_it_brought(tmp_path):
-    """Beside 10 full shards a commit costs one GET, its own; no full shard is read or written anew."""
+    """Beside 10 full shards a commit costs its own GET and those of the list; no full shard is read or written."""
     store = filled(tmp_path, cohort(20_000))
     row = ledger.read_ledger(store).slice(0, 1).to_pylist()[0] | {"scan_id": "new", "status": "refused"}
     assert ledger.commit(store, row)
     store.asked.clear()
     assert ledger.compact(store) == 1
-    assert {place: n for (call, place), n in store.asked.items() if call == "get"} == {"ledger/commits": 1}
+    asked = {place: n for (call, place), n in store.asked.items() if call == "get"}
+    assert asked == {"ledger/commits": 1, "ledger/shards/lists": 3}
     assert list(store.list("ledger/loose")) == []
     assert ledger.read_ledger(store, ()).num_rows == 20_001
 

@@ -166,7 +166,7 @@ def test_a_spoilt_split_is_an_error(store, network_store):
     network_store(guo=False)(store)
     (entry,) = (entry for entry in store.list("splits/recurrence") if entry.key.endswith(".parquet"))
     store.put(entry.key, b"spoilt")
-    with pytest.raises(TableError, match="cannot be read; restore it"):
+    with pytest.raises(TableError, match="was changed after it was stored; restore it"):
         show(store)
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gc_ray import ledger, tables
+from gc_ray import ledger, sealed, tables
 from gc_ray.cohort_tables import read_clinical, read_splits
 from gc_ray.errors import StudyError
 from gc_ray.models.model_folder import Model, write_model
@@ -94,7 +94,7 @@ def filled(folder: Path, text: str = STUDY, scanned: int = PATIENTS) -> Made:
     study = load_study(str(folder / "third.toml"))
     store = open_store(str(folder / "store"))
     split(str(folder / "clinical.csv"), study, store, "split-1")
-    store.put(f"radiomics/made_up/{HASH}/settings.json", json.dumps({"names": NAMES}).encode())
+    sealed.put(store, f"radiomics/made_up/{HASH}/settings.json", {"names": NAMES})
     for i in range(scanned):
         for reader, repeat in (("R1", 0), ("R1", 1), ("R2", 0))[: 3 if i < 60 else 1]:
             put_features(store, f"P{i:03d}", reader, repeat, x[i] + 0.2 * rng.normal(size=len(NAMES)))

@@ -20,6 +20,7 @@ NAMELESS = re.compile(
     re.IGNORECASE,
 )
 AGAIN = re.compile(r"(.+)\.\d+")  # how pandas renames the second column of a name
+NUMBERED = re.compile(r"(.+?)\.\.\.\d+")  # how R's readr renames each of several columns of one name
 STUDY_COLUMNS = ("patient_id", "scan_id", "site", "phase", "reader", "repeat", "roi", "image", "mask", "series_uid")
 STUDY_COLUMNS += ("score", "model_id", "cohort", "kind", "variant", "outcome", "time_months", "event")
 
@@ -85,13 +86,22 @@ def letter(place: int) -> str:
 
 
 def _check_renamed(columns: dict[str, pa.ChunkedArray], name: str) -> None:
-    """Refuse ``x.1`` beside ``x`` where it is ``x`` again: a column of the study, or one with the same values."""
+    """Refuse ``x.1`` beside ``x`` where it is ``x`` again: a column of the study, or one with the same values.
+
+    So are ``x...1`` and ``x...3`` of readr.
+    """
+    numbered: dict[str, str] = {}
     for text, column in columns.items():
-        match = AGAIN.fullmatch(text)
-        if match is None or match[1] not in columns:
+        stem, first, by = "", None, "pandas"
+        if match := NUMBERED.fullmatch(text):
+            stem, by = match[1], "readr"
+            first = numbered.setdefault(stem, text)
+        elif match := AGAIN.fullmatch(text):
+            stem = first = match[1]
+        if first == text or first not in columns:
             continue
-        again = len(column) > 1 and column.equals(columns[match[1]])  # one row may be equal by chance
-        if match[1] in STUDY_COLUMNS or again:
+        again = len(column) > 1 and column.equals(columns[first])  # one row may be equal by chance
+        if stem in STUDY_COLUMNS or again:
             raise TableError(
-                f"{name}: column {text} is a second column {match[1]} (pandas renames it so); keep one of the two"
+                f"{name}: column {text} is a second column {stem} ({by} renames it so); keep one of the two"
             )

@@ -23,6 +23,7 @@ _WIDER = {
     **dict.fromkeys(("gbk", "gb2312", "cp936"), "gb18030"),
     **{"big5": "cp950", "shift_jis": "cp932", "euc_kr": "cp949"},
     **dict.fromkeys(("iso8859-1", "ascii"), "cp1252"),
+    "utf-8-sig": "utf-8",
 }
 _NAMES = {"cp1252": "windows-1252", "cp950": "big5", "cp932": "shift_jis", "cp949": "euc-kr"}
 _KNOWN = re.compile(

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gc_ray.cohort.table_files.cells import BLANKS
-from gc_ray.cohort.table_files.columns import letter, named_columns
+from gc_ray.cohort.table_files.columns import NUMBERED, letter, named_columns
 from gc_ray.cohort.table_files.decimals import with_points
 from gc_ray.cohort.table_files.ids import check_ids
 from gc_ray.cohort.table_files.kinds import opened
@@ -194,5 +194,6 @@ def _near(column: str, found: list[str]) -> str | None:
     if plain(column) in letters:
         return letters[plain(column)]
     if column == KEY:
-        return next((letters[name] for name in ID_NAMES if name in letters), None)
+        numbered = (name for name in found if (again := NUMBERED.fullmatch(name)) and again[1] == KEY)
+        return next((letters[name] for name in ID_NAMES if name in letters), next(numbered, None))
     return next(iter(get_close_matches(column, found, 1, 0.75)), None)

@@ -17,6 +17,7 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bar
 SAMPLE_LINES = 200  # in which the separator is looked for
 SAMPLE_TEXT = 1 << 20  # characters of them
 BLANK_SEPARATED = re.compile(rf'(^|[ "]){KEY}"? +"?\w|\w"? +"?{KEY}("| |$)')
+QUOTED = re.compile(r'[^"]*(?:""[^"]*)*"(?!")')  # the rest of a cell after the quotation mark that opens it
 EXCEL_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's first line; a spreadsheet does not show it
 
 
@@ -54,7 +55,8 @@ def separator_of(sample: list[str]) -> str:
         if rows:
             widths = {len(row) for row in rows[:-1] or rows}  # the last may be cut by the sample's end
             names = [cleaned(cell) for cell in rows[0]]
-            found = (KEY in names, not SEPARATORS.keys() & set(names), len(widths) == 1, len(names))
+            odd = any(name[:1] in SEPARATORS for name in names if name)  # what is left of another separator
+            found = (KEY in names, not odd, len(widths) == 1, len(names))
             if len(names) > 1 and found > score:
                 best, score = separator, found
     return best
@@ -95,7 +97,9 @@ def _lines(stream: Iterable[str], name: str) -> Iterator[str]:
 
 
 def _rows(lines: Iterable[str], separator: str, name: str) -> Iterator[Row]:
-    reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != "\t", strict=True)
+    reader = csv.reader(
+        _without_padding(lines, separator), delimiter=separator, skipinitialspace=separator != "\t", strict=True
+    )
     number = 0
     try:
         for number, cells in enumerate(reader, 1):
@@ -104,6 +108,29 @@ def _rows(lines: Iterable[str], separator: str, name: str) -> Iterator[Row]:
         raise TableError(
             f"{name}: row {number + 1} cannot be read ({error}); every quotation mark that opens a cell must close it"
         ) from error
+
+
+def _without_padding(lines: Iterable[str], separator: str) -> Iterator[str]:
+    """The lines without blanks between a quotation mark that opens or closes a cell and the separator beside it."""
+    blanks, sign = "[" + re.escape("".join(set(BLANKS) - {separator, "\r", "\n"})) + "]", re.escape(separator)
+    opening = re.compile(rf'(?:^|(?<={sign})){blanks}*"')
+    padding = re.compile(rf"(?:{blanks}+(?={sign}|[\r\n]|$))?")
+    inside = False  # a cell in quotation marks may go on in the next line
+    for line in lines:
+        kept, at = [], 0
+        while '"' in line:
+            if not inside:
+                if (found := opening.search(line, at)) is None:
+                    break
+                kept += [line[at : found.start()], '"']
+                at = found.end()
+            closed = QUOTED.match(line, at)
+            inside = closed is None
+            if closed is None:
+                break
+            kept.append(closed[0])
+            at = padding.match(line, closed.end()).end()
+        yield "".join([*kept, line[at:]])
 
 
 def _refuse_beyond(name: str, separator: str) -> Beyond:

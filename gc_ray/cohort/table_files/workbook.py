@@ -17,11 +17,13 @@ import openpyxl
 import pyarrow as pa
 from openpyxl.cell.read_only import EMPTY_CELL
 from openpyxl.utils import range_boundaries
+from openpyxl.utils.escape import unescape
 
 from gc_ray.cohort.findings import some
-from gc_ray.cohort.table_files.cells import cleaned
+from gc_ray.cohort.table_files.cells import BLANKS, cleaned
 from gc_ray.cohort.table_files.limits import MAX_SHEET_CELLS, check_text
 from gc_ray.cohort.table_files.rows import IDS, RawTable, Row, collect
+from gc_ray.cohort.table_files.shown_ids import shown_id
 from gc_ray.errors import TableError
 
 if TYPE_CHECKING:
@@ -36,9 +38,10 @@ FAULTS = (ValueError, LookupError, TypeError, AttributeError, OSError, EOFError,
 FAULTS += (zipfile.BadZipFile, zlib.error, ParseError)  # what openpyxl raises on damaged files
 
 _ROW = re.compile(rb"<(?:\w+:)?row\b([^>]{0,2000})>")
-_HIDDEN = re.compile(rb'\bhidden="(?:1|true)"')
+_COLUMN = re.compile(rb"<(?:\w+:)?col\b([^>]{0,2000})>")
+_HIDDEN = re.compile(rb'\b(?:hidden="(?:1|true)"|(?:ht|width)="0(?:\.0*)?")')
 _NUMBER = re.compile(rb'\br="(\d{1,7})"')
-_ZEROS = re.compile("0{2,}")
+_FIRST_AND_LAST = re.compile(rb'\bmin="(\d{1,5})".{0,1000}?\bmax="(\d{1,5})"')
 _PLACE = re.compile(rb'\br="([A-Z]{1,3}\d{1,7})"')
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\b[^>]{0,2000}?\bref="([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})"')
 _NO_VALUE = re.compile(  # a cell with a formula and no value
@@ -80,7 +83,9 @@ def _read(data: bytes, name: str) -> tuple[RawTable, dict[int, int]]:
     rows = _rows(sheet, name, dates)
     raw = collect(rows, name, lambda number, cells, width: beyond.append(number), MAX_SHEET_CELLS)
     _check_facts(facts, raw, name)
-    _pad_ids(sheet, raw)
+    notes += _show_ids(sheet, raw)
+    if columns := [text for i, text in enumerate(raw.header) if i in facts.hidden_columns and cleaned(text)]:
+        notes.append(f"{len(columns)} hidden column(s) of the sheet are read ({some(columns)})")
     if hidden := sorted(facts.hidden & set(raw.rows.tolist())):
         notes.append(f"{len(hidden)} hidden row(s) of the sheet are read (row {hidden[0]})")
     if beyond:
@@ -105,7 +110,7 @@ def _chosen(book: openpyxl.Workbook, name: str) -> tuple[ReadOnlyWorksheet, list
     filled = []
     for sheet in book.worksheets:
         sheet.reset_dimensions()  # what a file claims of its size need not be so
-        if any(value is not None for row in sheet.iter_rows(values_only=True) for value in row):
+        if any(text_of(value).strip(BLANKS) for row in sheet.iter_rows(values_only=True) for value in row):
             filled.append(sheet)
     visible = [sheet for sheet in filled if sheet.sheet_state == "visible"]
     if not visible:
@@ -144,10 +149,12 @@ def text_of(value: object) -> str:
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < EXACT else repr(value)
+        if value.is_integer():  # beyond the digits that a workbook keeps with the exponent that says so
+            return str(int(value)) if abs(value) < EXACT else f"{value:.16e}"
+        return repr(value)
     if isinstance(value, datetime.datetime):
         return value.date().isoformat()
-    text = str(value)
+    text = unescape(str(value))  # _x000D_ is how a workbook writes a control character
     if len(text) > LONGEST:
         raise ValueError(f"a cell of {len(text)} characters")
     return text
@@ -155,9 +162,14 @@ def text_of(value: object) -> str:
 
 @dataclass
 class _Facts:
-    """What the XML of a sheet says beside its values: hidden rows, merged ranges, formulas without a value."""
+    """What the XML of a sheet says beside its values.
+
+    hidden: numbers of rows. hidden_columns: counted from 0. merged: ranges. uncomputed: cells with a formula and no
+    value.
+    """
 
     hidden: set[int] = field(default_factory=set)
+    hidden_columns: set[int] = field(default_factory=set)
     merged: list[str] = field(default_factory=list)
     uncomputed: list[str] = field(default_factory=list)
 
@@ -168,6 +180,9 @@ def _facts(sheet: ReadOnlyWorksheet) -> _Facts:
         for part in _parts(source):
             rows = (m[1] for m in _ROW.finditer(part) if _HIDDEN.search(m[1]))
             found.hidden.update(int(number[1]) for row in rows if (number := _NUMBER.search(row)))
+            for match in _COLUMN.finditer(part):
+                if _HIDDEN.search(match[1]) and (ends := _FIRST_AND_LAST.search(match[1])):
+                    found.hidden_columns.update(range(int(ends[1]) - 1, int(ends[2])))
             found.merged += [m[1].decode() for m in _MERGED.finditer(part)]
             cells = (m[1] for m in _NO_VALUE.finditer(part) if b't="str"' not in m[1])  # those say an empty text
             found.uncomputed += [place[1].decode() for cell in cells if (place := _PLACE.search(cell))]
@@ -203,19 +218,28 @@ def _check_facts(facts: _Facts, raw: RawTable, name: str) -> None:
             )
 
 
-def _pad_ids(sheet: ReadOnlyWorksheet, raw: RawTable) -> None:
-    """Write whole numbers of an id column as the sheet shows them, with zeros in front."""
+def _show_ids(sheet: ReadOnlyWorksheet, raw: RawTable) -> list[str]:
+    """Write whole numbers of an id column as the sheet shows them, and say so where it changes them."""
+    notes = []
     for i, header in enumerate(raw.header):
         if cleaned(header) not in IDS:
             continue
-        shown = {}
-        for number, (cell,) in enumerate(_column(sheet, i), 1):
-            if isinstance(cell.value, int) and _ZEROS.fullmatch(cell.number_format):
-                shown[number] = str(cell.value).zfill(len(cell.number_format))
-        if shown:
-            values = raw.columns[i].to_pylist()
-            padded = [shown.get(row, value) for row, value in zip(raw.rows.tolist(), values, strict=True)]
-            raw.columns[i] = pa.chunked_array([pa.array(padded, pa.string())])
+        cells = {number: cell for number, (cell,) in enumerate(_column(sheet, i), 1) if type(cell.value) is int}
+        shown = {n: text for n, cell in cells.items() if (text := shown_id(cell.value, cell.number_format))}
+        shown |= _shortened({n: cell.value for n, cell in cells.items()})
+        values = raw.columns[i].to_pylist()
+        ids = [shown.get(row, value) for row, value in zip(raw.rows.tolist(), values, strict=True)]
+        if changed := [after for before, after in zip(values, ids, strict=True) if before != after]:
+            raw.columns[i] = pa.chunked_array([pa.array(ids, pa.string())])
+            notes.append(f"column {cleaned(header)}: numbers are read as the sheet shows them ({some(changed)})")
+    return notes
+
+
+def _shortened(numbers: dict[int, int]) -> dict[int, str]:
+    """The numbers of an id column, with an exponent, when they have lost the digits that a workbook does not keep."""
+    long = {row: value for row, value in numbers.items() if abs(value) >= EXACT}
+    lost = all(set(str(abs(value))[15:]) == {"0"} for value in long.values())
+    return {row: f"{value:.14E}" for row, value in long.items()} if lost else {}
 
 
 def _column(sheet: ReadOnlyWorksheet, i: int) -> Iterator[tuple]:

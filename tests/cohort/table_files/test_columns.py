@@ -45,6 +45,15 @@ def test_a_column_of_the_study_that_pandas_has_renamed_is_refused(column):
         read(",".join(head) + "\n" + ",".join("123"[: len(head)]) + "\n")
 
 
+def test_a_column_that_readr_has_renamed_is_refused():
+    """Its ...1 and ...3 are two columns of one name; one alone is named as the one that may be meant."""
+    for names in ("patient_id...1,patient_id...3,f", "f...1,patient_id,f...3"):
+        with pytest.raises(TableError, match=r"is a second column \w+ \(readr renames it so\)"):
+            read_table(f"{names}\n1,1,1\n2,2,2\n".encode(), "t.csv", "features")
+    with pytest.raises(TableError, match=r"missing.*did you mean 'patient_id\.\.\.1'"):
+        read_table(b"patient_id...1,f\n1,1\n", "t.csv", "features").require(("patient_id",))
+
+
 def test_another_column_is_refused_only_where_it_repeats_the_values():
     """A feature may be called f.1 beside f; two equal ones are one feature read twice."""
     with pytest.raises(TableError, match=r"column f\.2 is a second column f "):

@@ -86,6 +86,7 @@ def test_a_table_in_utf8_stays_so_whatever_is_named():
     pd.testing.assert_frame_equal(table.cells, cells(TEXT.encode()))
     assert table.notes == ("t.csv: read as UTF-8, not as gb18030: every byte of it is UTF-8",)
     assert read_table(ASCII.encode(), "t.csv", "clinical", "gb18030").notes == ()
+    assert read_table(TEXT.encode("utf-8-sig"), "t.csv", "clinical", "utf-8-sig").notes == ()
 
 
 def test_the_row_that_does_not_fit_is_named():

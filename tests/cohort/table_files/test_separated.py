@@ -176,3 +176,28 @@ def test_ten_thousand_rows_are_read_as_pandas_reads_them():
     data = frame.to_csv(index=False).encode()
     expected = pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False)
     assert (read(data).cells.to_numpy() == expected.to_numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("separator", "blanks"), [*((s, b) for s in ",;|" for b in (" ", "  ", "\t", "\N{NO-BREAK SPACE}")), ("\t", " ")]
+)
+def test_blanks_beside_a_quotation_mark_belong_to_no_cell(separator, blanks):
+    """As pandas has it; marks, separators and line breaks inside a cell in quotation marks stay."""
+    inside = f'a ""b"" {separator} c\nd'
+    rows = [["patient_id", "x"], ["P1", inside], ["P2", ""]]
+    text = "".join(separator.join(f'{blanks}"{cell}"{blanks}' for cell in row) + "\r\n" for row in rows)
+    found = read_table(text.encode(), "t.csv", "clinical").cells
+    assert found["patient_id"].tolist() == ["P1", "P2"]
+    assert found["x"].tolist() == [inside.replace('""', '"'), ""]
+    if blanks == " ":
+        expected = pd.read_csv(
+            io.StringIO(text), sep=separator, skipinitialspace=True, keep_default_na=False, dtype=str
+        )
+        assert found["x"].tolist() == expected.iloc[:, 1].str.strip().tolist()
+
+
+@pytest.mark.parametrize("cell", ['"P1"x', '"P1" x', '"P1""', '"P1 ", "x'])
+def test_text_after_a_closing_quotation_mark_is_refused(cell):
+    """Blanks alone may follow it."""
+    with pytest.raises(TableError, match=r"row 2 (cannot be read|has)"):
+        read_table(f"patient_id,x\n{cell},1\n".encode(), "t.csv", "clinical")

@@ -99,6 +99,38 @@ def test_numbers_of_a_workbook_are_those_that_pandas_reads():
     assert [float(y) for y in cells["y"]] == expected["y"].tolist()
 
 
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [
+        ("0000", "0007"), ("0000;-0000", "0007"), ("[Red]0000", "0007"), ("0000_ ", "0007"), ('"P"000', "P007"),
+        ('000"A"', "007A"), (r"\P000", "P007"), ("000-000", "000-007"), ("General", "7"), ("@", "7"), ("0.00", "7"),
+        ("#,##0", "7"), ("0.0E+00", "7"),
+    ],
+)  # fmt: skip
+def test_a_number_that_is_an_id_is_read_as_its_format_shows_it(kind, shown):
+    """With a note where that is not the number itself."""
+    book = book_of([HEAD, [7, "A", 61]])
+    book.active["A2"].number_format = kind
+    table = read(saved(book))
+    assert table.cells["patient_id"].tolist() == [shown]
+    note = f"t.xlsx: column patient_id: numbers are read as the sheet shows them ({shown})"
+    assert (note in table.notes) == (shown != "7")
+
+
+@pytest.mark.parametrize("value", [1234567890123450, 1234567890123450.0, 110101199001010000])
+def test_a_number_longer_than_a_workbook_keeps_is_no_id(value):
+    """Excel keeps 15 digits: the last ones of a 16-digit or 18-digit number are lost."""
+    with pytest.raises(TableError, match=r"row 2, .*[eE]\+1\d' is a long number that a spreadsheet"):
+        read(saved(book_of([HEAD, [value, "A", 61]])))
+    exact = read(saved(book_of([HEAD, [1234567890123456, "A", 61], [1234567890123450, "A", 61]])))
+    assert exact.cells["patient_id"].tolist() == ["1234567890123456", "1234567890123450"]
+
+
+def test_control_characters_that_a_workbook_writes_in_words_are_those_characters():
+    """A carriage return at the end of a cell is _x000D_ in the file."""
+    assert read(saved(book_of([HEAD, ["P1_x000D_", "A", 61]]))).cells["patient_id"].tolist() == ["P1"]
+
+
 def test_ids_that_a_sheet_shows_with_zeros_are_read_as_shown():
     """The format 0000 makes 0007 of 7; other formats leave a number as it is."""
     book = book_of([HEAD, [7, "A", 61], [12, "A", 62], ["P3", "A", 63]])
@@ -182,10 +214,36 @@ def test_hidden_rows_are_read_with_a_note():
     assert "t.xlsx: 1 hidden row(s) of the sheet are read (row 3)" in table.notes
 
 
+@pytest.mark.parametrize("how", ["hidden", "grouped", "of no width"])
+def test_hidden_columns_are_read_with_a_note(how):
+    """So are those that were drawn together to nothing."""
+    book = book_of(ROWS)
+    columns = book.active.column_dimensions
+    if how == "grouped":
+        columns.group("B", "C", hidden=True)
+    elif how == "hidden":
+        columns["B"].hidden = True
+    data = saved(book)
+    if how == "of no width":
+        data = changed(data, SHEET, "<sheetData>", '<cols><col width="0" min="2" max="2"/></cols><sheetData>')
+    table = read(data)
+    assert table.cells.columns.tolist() == HEAD
+    many, named = (2, "site, age") if how == "grouped" else (1, "site")
+    assert f"t.xlsx: {many} hidden column(s) of the sheet are read ({named})" in table.notes
+
+
+def test_rows_of_no_height_are_hidden_rows():
+    """Drawn together to nothing, as a hidden row is."""
+    data = changed(saved(book_of(ROWS)), SHEET, '<row r="3"', '<row ht="0" customHeight="1" r="3"')
+    assert "t.xlsx: 1 hidden row(s) of the sheet are read (row 3)" in read(data).notes
+
+
 def test_one_sheet_is_read_and_several_are_named():
     """Empty sheets do not count, hidden ones are said."""
     book = book_of(ROWS, "Patients")
     book.create_sheet("Sheet2")
+    assert len(read(saved(book)).cells) == 2
+    book["Sheet2"].append([" "])
     assert len(read(saved(book)).cells) == 2
     book["Sheet2"].append(["legend"])
     with pytest.raises(
