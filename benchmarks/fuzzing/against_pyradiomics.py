@@ -45,7 +45,7 @@ def read_region(folder: Path) -> Notes:
         assert not _extracted(image, mask, theirs), "refused for its mask, PyRadiomics extracts it"
         raise
     _check_row(row, wanted.names)
-    if reads_foreign_memory(image, mask, theirs):
+    if reads_other_memory(image, mask, theirs):
         again = extract_features(volume_of(image), mask_of(mask), wanted)
         np.testing.assert_array_equal(row.values, again.values, "another value the second time")
         _compare(dict(zip(wanted.names, row.values, strict=True)), _answers(image, mask, _shape_alone(theirs)))
@@ -63,7 +63,7 @@ def _said(row: FeatureRow) -> Notes:
 
 def _extracted(image: sitk.Image, mask: sitk.Image, parameters: dict[str, Any]) -> bool:
     """Whether PyRadiomics extracts a region: that of the float32 copy where its integers overflow."""
-    if not _executed(image, mask, parameters) or reads_foreign_memory(image, mask, parameters):
+    if not _executed(image, mask, parameters) or reads_other_memory(image, mask, parameters):
         return False
     wide = leaves_its_type(image, mask, parameters)
     return not wide or bool(_executed(sitk.Cast(image, sitk.sitkFloat32), mask, parameters))
@@ -75,11 +75,11 @@ def _shape_alone(parameters: dict[str, Any]) -> dict[str, Any]:
     return {**parameters, "featureClass": {} if parameters["setting"].get("resegmentRange") else classes}
 
 
-def reads_foreign_memory(image: sitk.Image, mask: sitk.Image, parameters: dict[str, Any]) -> bool:
-    """Whether PyRadiomics' resampled image has a point at or behind the second of two voxels of an axis.
+def reads_other_memory(image: sitk.Image, mask: sitk.Image, parameters: dict[str, Any]) -> bool:
+    """Whether PyRadiomics' resampled image has a point at or beyond the second of two voxels of an axis.
 
-    ITK's B-spline mirrors the voxel numbered 3 of an axis of two to number -1, which is no voxel of the image along
-    that axis: PyRadiomics' values there differ from one run to the next.
+    There ITK's B-spline mirrors index 3 to index -1 and reads memory outside the image: PyRadiomics' values differ
+    from run to run.
     """
     extractor = _extractor(parameters)
     setting = extractor.settings

@@ -106,7 +106,7 @@ def resample_volume(
     source = Volume(here, place)
     array = _resampled(source, grid, interpolator, pixel_type)
     if interpolator == sitk.sitkBSpline and 2 in place.size:
-        array = _with_second_voxels(array, source, grid, pixel_type)
+        array = _corrected_spline(array, source, grid, pixel_type)
     return Volume(array, grid)
 
 
@@ -128,20 +128,20 @@ def _resampled(thing: Volume | Mask, grid: Grid, interpolator: int, pixel_type: 
     return sitk.GetArrayFromImage(image)
 
 
-def _with_second_voxels(array: np.ndarray, source: Volume, grid: Grid, pixel_type: int) -> np.ndarray:
-    """The B-spline of ``source`` on ``grid``: ``array``, corrected behind the second voxel of an axis of two.
+def _corrected_spline(array: np.ndarray, source: Volume, grid: Grid, pixel_type: int) -> np.ndarray:
+    """ITK's B-spline of ``source`` on ``grid``, corrected beyond the second voxel of an axis of two.
 
-    There ITK reads memory in front of the image: it mirrors index 3 to index -1. With the first voxel repeated
-    behind the second, the mirrored image is the same and ITK stays inside it.
+    There ITK reads memory before the image's first voxel: it mirrors index 3 to index -1. With the first voxel
+    repeated after the second, the mirrored image is the same and ITK stays inside it. array: the uncorrected values.
     """
     place = source.grid
     index = place.mm_to_index(grid.index_to_mm(np.moveaxis(np.indices(grid.size), 0, -1)))
-    behind = np.any((index > 1 - COINCIDENCE_VOXELS) & (np.asarray(place.size) == 2), axis=-1).T
+    beyond = np.any((index > 1 - COINCIDENCE_VOXELS) & (np.asarray(place.size) == 2), axis=-1).T
     inside = _resampled(Mask(np.ones(place.shape, np.uint8), place), grid, sitk.sitkNearestNeighbor) == 1
     longer = np.pad(source.array, [(0, int(n == 2)) for n in place.shape], "reflect")
     longer_grid = Grid(longer.shape[::-1], place.spacing_mm, place.origin_mm, place.direction)
     right = _resampled(Volume(longer, longer_grid), grid, sitk.sitkBSpline, pixel_type)
-    return np.where(behind & inside, right, array)
+    return np.where(beyond & inside, right, array)
 
 
 def _itk_point(grid: Grid, index: np.ndarray) -> tuple[float, float, float]:

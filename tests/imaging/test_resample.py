@@ -93,8 +93,8 @@ def test_one_point_on_a_voxel_is_interpolated_when_the_spacing_changes(kind):
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("kind", [np.int16, np.float32, np.float64])
-def test_behind_the_second_of_two_slices_no_foreign_memory_is_read(kind, axis):
-    """The spline of two voxels is SciPy's with mirrored ends; ITK alone reads in front of the image there."""
+def test_beyond_the_second_of_two_slices_no_other_memory_is_read(kind, axis):
+    """The spline of two voxels is SciPy's with mirrored ends; ITK alone reads before the image there."""
     size, spacing = [9, 8, 7], [1.0, 1.0, 1.0]
     size[axis], spacing[axis] = 2, 2.5
     full = Grid(tuple(size), tuple(spacing), (-3.0, 4.0, 5.0))
@@ -108,7 +108,7 @@ def test_behind_the_second_of_two_slices_no_foreign_memory_is_read(kind, axis):
 
 
 def test_two_slices_end_where_the_scan_ends():
-    """Behind the far face of two slices points are 0 HU, as behind any scan."""
+    """Beyond the far face of two slices points are 0 HU, as beyond any scan."""
     volume = Volume(np.full((2, 5, 5), 77, np.int16), Grid((5, 5, 2), (1.0, 1.0, 3.0)))
     values = resample_volume(volume, Grid((1, 1, 7), (1.0, 1.0, 1.0), (2.0, 2.0, -1.0))).array.ravel()
     assert values[:6] == pytest.approx(77, abs=1) and values[6] == 0
