@@ -211,6 +211,7 @@ def ingest(
         console.show_lines(
             f"{done.rows} rows of {len(done.features)} features, {done.features[0]} to {done.features[-1]}, "
             f"{done.gaps} values missing; {done.added - done.changed} rows new, {done.changed} changed in {store}",
+            "made elsewhere: this software cannot know how these features were computed",
             f"in the study file: tune.feature_set = {done.feature_set}, extract.feature_sets = []",
         )
 

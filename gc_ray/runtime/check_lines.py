@@ -25,6 +25,7 @@ def features_lines(found: FeaturesCheck) -> Iterator[str]:
         "sites": _few(f"{site or 'none named'}: {n}" for site, n in facts.sites.items()),
         "patients": found.meeting,
         **found.designs,
+        "made": "elsewhere: this software cannot know how these features were computed",
         "study": f"reads feature set {found.feature_set}" if found.feature_set else "",
     }
     yield from (f"  {name:<{WIDE}} {text}" for name, text in about.items() if text)
