@@ -37,8 +37,9 @@ def ours(folder: Path) -> Extract:
     import stages
 
     from gc_ray import ledger
+    from gc_ray.code_versions import EXTRACTION, code_version
     from gc_ray.cohort.manifest import ScanRow
-    from gc_ray.runtime.products import code_version, describe, products_of
+    from gc_ray.runtime.products import describe, products_of
     from gc_ray.runtime.scan_work import Job, ScanTask, Wanted, process_scan
     from gc_ray.store import open_store
     from gc_ray.study import load_study
@@ -52,7 +53,7 @@ def ours(folder: Path) -> Extract:
             describe(products[FEATURE_SET], store)
             row = ScanRow("s", "R1", 0, region, "p", "a", "v", image, mask, "", image, mask)
             task = ScanTask(row, "", (Wanted(FEATURE_SET, 1),))
-            job = Job(store, products, code_version(), TIMEOUT_S)
+            job = Job(store, products, code_version(EXTRACTION), TIMEOUT_S)
             clocks.start()
             found = timed(lambda: process_scan(task, job))
             found["stages"] = clocks.stop()

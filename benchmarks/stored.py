@@ -21,8 +21,9 @@ import numpy as np
 from one_scan import FEATURE_SET
 
 from gc_ray import ledger
+from gc_ray.code_versions import EXTRACTION, code_version
 from gc_ray.cohort.manifest import ScanRow
-from gc_ray.runtime.products import Product, code_version, describe, products_of, settings_hash
+from gc_ray.runtime.products import Product, describe, products_of, settings_hash
 from gc_ray.runtime.scan_work import Job, Reading, ScanTask, Wanted, ledger_row
 from gc_ray.store import Store, open_store
 from gc_ray.study import load_study
@@ -35,7 +36,7 @@ KINDS = ("staged", "commits", "loose", "lists", "shard", "settings")
 def write_rows(count: int, product: Product, store: Store) -> None:
     """Commit ``count`` rows of random values, which no compression makes smaller."""
     describe(product, store)
-    job = Job(store, {product.name: product}, code_version(), 3600.0)
+    job = Job(store, {product.name: product}, code_version(EXTRACTION), 3600.0)
     rng = np.random.default_rng(0)
     for i in range(count):
         image, mask = f"site_a/patient_{i}/ct", f"site_a/patient_{i}/mask.dcm"

@@ -46,6 +46,9 @@ _STUDY = typer.Option(
 StudyName = Annotated[str | None, _STUDY]
 StudyGiven = Annotated[str, _STUDY]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override one setting: section.key=value.")]
+AllowMixedCpu = Annotated[
+    bool, typer.Option("--allow-mixed-cpu", help="Let nodes of several processor instruction sets compute.")
+]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Scans at a time; all CPUs when left out.")]
 FeatureSets = Annotated[
     list[str] | None,

@@ -44,6 +44,9 @@ class ExtractSettings(_Settings):
     wave_scans: Annotated[int, Field(ge=1, le=1000)] = Field(
         1000, description="scans planned and run at a time; more makes the driver's memory grow"
     )
+    allow_mixed_cpu: bool = Field(
+        False, description="nodes of several processor instruction sets compute; the last bits of values may differ"
+    )
 
 
 class HeadSettings(_Settings):
@@ -147,6 +150,9 @@ class EmbedSettings(_Settings):
     gpu: bool = Field(False, description="one GPU for each actor")
     failure_budget: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05, description="share of refused or failed scans above which the command ends with 3"
+    )
+    allow_mixed_cpu: bool = Field(
+        False, description="nodes of several processor instruction sets compute; the last bits of values may differ"
     )
 
 

@@ -21,7 +21,7 @@ LEVELS = [
     {"shards"},
     {"feature_rows", "store_format"},
     {"source", "ledger", "cohort_tables", "evaluation_tables", "study"},
-    {"merge", "cohort", "features", "models", "evaluate"},
+    {"code_versions", "merge", "cohort", "features", "models", "evaluate"},
     {"report"},
     {"runtime", "operations"},
     {"terminal"},

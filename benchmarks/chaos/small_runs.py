@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from gc_ray import ledger
+from gc_ray import code_versions, ledger
 from gc_ray.errors import TableError
 from gc_ray.merge import merge
 from gc_ray.models.bundle import read_bundle
@@ -77,8 +77,9 @@ class Code:
     def install(self) -> None:
         """Compute as this version from now on, in this process."""
         computed = _extract_features
-        node_facts.own_facts.cache_clear()
-        products.library_versions = node_facts.library_versions = lambda: {"made up": self.library}
+        node_facts.computed_here.cache_clear()
+        for module in (code_versions, products):
+            module.library_versions = lambda libraries: {"made up": self.library}
 
         def scaled(*arguments):
             row = computed(*arguments)
@@ -128,7 +129,7 @@ def extract(store: Store, manifest: str, code: Code, run: str) -> None:
     """Bring a store up to date with a manifest."""
     code.install()
     scans = read_manifests((manifest,))
-    job = Job(store, asked(), products.code_version(), 600.0)
+    job = Job(store, asked(), code_versions.code_version(code_versions.EXTRACTION), 600.0)
     probe(store)
     prepare(store)
     for product in job.products.values():

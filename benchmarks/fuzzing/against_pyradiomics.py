@@ -42,14 +42,57 @@ def read_region(folder: Path) -> Notes:
     try:
         row = extract_features(volume_of(image), mask_of(mask), wanted)
     except MaskError:
-        assert not _executed(image, mask, theirs), "refused for its mask, PyRadiomics extracts it"
+        assert not _extracted(image, mask, theirs), "refused for its mask, PyRadiomics extracts it"
         raise
     _check_row(row, wanted.names)
+    if reads_other_memory(image, mask, theirs):
+        again = extract_features(volume_of(image), mask_of(mask), wanted)
+        np.testing.assert_array_equal(row.values, again.values, "another value the second time")
+        _compare(dict(zip(wanted.names, row.values, strict=True)), _answers(image, mask, _shape_alone(theirs)))
+        return _said(row)
     wide = leaves_its_type(image, mask, theirs)
     assert wide == any(remark.startswith(IN_FLOAT32) for remark in row.remarks), f"in float32 was wanted: {wide}"
     found = _answers(sitk.Cast(image, sitk.sitkFloat32) if wide else image, mask, theirs)
     _compare(dict(zip(wanted.names, row.values, strict=True)), found)
+    return _said(row)
+
+
+def _said(row: FeatureRow) -> Notes:
     return Notes(remarks=tuple(row.remarks) + tuple(row.missing.values()))
+
+
+def _extracted(image: sitk.Image, mask: sitk.Image, parameters: dict[str, Any]) -> bool:
+    """Whether PyRadiomics extracts a region: that of the float32 copy where its integers overflow."""
+    if not _executed(image, mask, parameters) or reads_other_memory(image, mask, parameters):
+        return False
+    wide = leaves_its_type(image, mask, parameters)
+    return not wide or bool(_executed(sitk.Cast(image, sitk.sitkFloat32), mask, parameters))
+
+
+def _shape_alone(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The classes that no grey value decides; none when the region is re-segmented."""
+    classes = {name: features for name, features in parameters["featureClass"].items() if name.startswith("shape")}
+    return {**parameters, "featureClass": {} if parameters["setting"].get("resegmentRange") else classes}
+
+
+def reads_other_memory(image: sitk.Image, mask: sitk.Image, parameters: dict[str, Any]) -> bool:
+    """Whether PyRadiomics' resampled image has a point at or beyond the second of two voxels of an axis.
+
+    There ITK's B-spline mirrors index 3 to index -1 and reads memory outside the image: PyRadiomics' values differ
+    from run to run.
+    """
+    extractor = _extractor(parameters)
+    setting = extractor.settings
+    if 2 not in image.GetSize() or setting["interpolator"] not in ("sitkBSpline", sitk.sitkBSpline):
+        return False
+    with collected_messages():
+        ready, _ = extractor.loadImage(image, mask, None, **setting)
+    if ready.GetSpacing() == image.GetSpacing():  # not resampled
+        return False
+    last = image.TransformPhysicalPointToContinuousIndex(
+        ready.TransformIndexToPhysicalPoint([n - 1 for n in ready.GetSize()])
+    )
+    return any(n == 2 and place > 1 - 1e-6 for n, place in zip(image.GetSize(), last, strict=True))
 
 
 def leaves_its_type(image: sitk.Image, mask: sitk.Image, parameters: dict[str, Any]) -> bool:
@@ -75,7 +118,7 @@ def leaves_its_type(image: sitk.Image, mask: sitk.Image, parameters: dict[str, A
         shares = [s for s in setting["resegmentRange"] if isinstance(s, int)]
         if setting.get("resegmentMode") == "relative" and shares:
             products = [share * int(array[inside].max()) for share in shares]
-            if beyond(products):
+            if beyond([*shares, *products]) or (limits.min == 0 and min(shares) < 0):
                 return True
         with collected_messages():
             inside = sitk.GetArrayFromImage(imageoperations.resegmentMask(ready, region, **setting)) == 1

@@ -279,13 +279,14 @@ def bundle_seeds(data: Path | None) -> list[Files]:
     """A bundle of two signatures and a network of a few weights, once sealed."""
     import torch
 
-    from gc_ray.models.bundle import Bundle, Network, environment, write_bundle
+    from gc_ray.code_versions import library_versions
+    from gc_ray.models.bundle import Bundle, Network, write_bundle
     from gc_ray.models.signature import Signature
     from gc_ray.store import LocalStore
 
     one = Signature("image", ("a", "b"), (0.0, 1.0), (1.0, 2.0), (0.5, -0.5), 0.1, ((1.0, 0.0, 0.0),) * 3)
     two = Signature("fused", ("image",), (0.0,), (1.0,), (1.0,), 0.0, None)
-    card = {"model": "fused", "study": "x", "environment": environment(("numpy",)), "metrics": {"auc": 0.7}}
+    card = {"model": "fused", "study": "x", "environment": library_versions(("numpy",)), "metrics": {"auc": 0.7}}
     scoring = {"order": ["image", "fused"], "networks": ["net"], "signatures": {"image": {}, "fused": {}}}
     network = Network("head", {"recipe": "cao2024"}, {"w": torch.ones(3, 4), "b": torch.zeros(3)})
     parts = ({"codes": {}, "volumes": [], "radiomics": None}, {"sites": {}}, {"youden": 0.5}, {"psi": [[0.1, 0.9]]})

@@ -9,7 +9,7 @@ import typer
 
 from gc_ray.commands.operated import Operator, operated
 from gc_ray.exit_codes import Problem
-from gc_ray.options import Overrides, StoreUri, StudyGiven, StudyName, faults
+from gc_ray.options import AllowMixedCpu, Overrides, StoreUri, StudyGiven, StudyName, faults
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
@@ -59,6 +59,7 @@ def embed(
     ] = None,
     gpu: Annotated[bool, typer.Option("--gpu", help="One GPU for each actor.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N scans, for a try-out.")] = None,
+    allow_mixed_cpu: AllowMixedCpu = False,
 ) -> tuple[Problem, ...]:
     """Turn network inputs into latent vectors: the deep table, a row for every scan, what is there left alone."""
     with faults():
@@ -67,6 +68,7 @@ def embed(
         from gc_ray.runtime.embed import embed as run
 
         flags = [*([f"embed.workers={workers}"] if workers is not None else []), *(["embed.gpu=true"] if gpu else [])]
+        flags += ["embed.allow_mixed_cpu=true"] if allow_mixed_cpu else []
         settings, where = load_study(study, (*(overrides or ()), *flags)), open_store(store)
         if model is None:
             from gc_ray.runtime.networks import autoencoder_task

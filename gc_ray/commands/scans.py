@@ -13,6 +13,7 @@ from gc_ray.commands.operated import Operator, operated
 from gc_ray.errors import StudyError
 from gc_ray.exit_codes import BAD_INPUT, DONE, OVER_BUDGET, Problem
 from gc_ray.options import (
+    AllowMixedCpu,
     AsJson,
     Encoding,
     FeatureSets,
@@ -153,9 +154,7 @@ def extract(
         list[Retry] | None,
         typer.Option("--retry", help="Compute such results again, also where their files are unchanged."),
     ] = None,
-    allow_mixed_cpu: Annotated[
-        bool, typer.Option("--allow-mixed-cpu", help="Let nodes of several processor instruction sets compute.")
-    ] = False,
+    allow_mixed_cpu: AllowMixedCpu = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Say what would be computed, in what memory, time and nodes; write nothing."),
@@ -173,11 +172,10 @@ def extract(
 
         chosen = {"feature_sets": feature_set, "volumes": volumes, "failure_budget": failure_budget}
         flags = [f"extract.{name}={value}" for name, value in chosen.items() if value is not None]
+        flags += ["extract.allow_mixed_cpu=true"] if allow_mixed_cpu else []
         settings = load_study(study, (*(overrides or ()), *flags))
         again = tuple(one.value for one in retry or ())
-        request = Request(
-            tuple(scans), open_store(store), settings, workers, limit, verify, encoding, again, allow_mixed_cpu
-        )
+        request = Request(tuple(scans), open_store(store), settings, workers, limit, verify, encoding, again)
         if dry_run:
             from gc_ray.runtime.preview import preview
 

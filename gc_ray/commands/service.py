@@ -10,6 +10,7 @@ import typer
 from gc_ray.commands.operated import Operator, operated
 from gc_ray.exit_codes import Problem
 from gc_ray.options import (
+    AllowMixedCpu,
     Encoding,
     Overrides,
     SealKey,
@@ -71,6 +72,7 @@ def rescore(
         float, typer.Option(min=0, max=1, help="Share of new scans that may be refused; above it the exit code is 3.")
     ] = 0.05,
     encoding: Encoding = None,
+    allow_mixed_cpu: AllowMixedCpu = False,
 ) -> tuple[Problem, ...]:
     """Score new scans with a bundle: risk, group, interval and a domain verdict, each scan once for its content."""
     with faults():
@@ -83,7 +85,7 @@ def rescore(
         request = Request(
             read_bundle(open_store(bundle), read_key(seal_key)), tuple(scans or ()), open_store(store),
             datetime.now(UTC).isoformat(timespec="seconds"), clinical, read_key(site_key), workers, site, encoding,
-            features, failure_budget,
+            features, failure_budget, allow_mixed_cpu,
         )  # fmt: skip
         with operator.watching() as watch:
             found = run(request, watch, operator.run)

@@ -37,6 +37,16 @@ def check_fits(values: Iterable[float], kind: np.dtype, what: str) -> None:
             raise BeyondPixelType(f"{what} reaches {value:.6g}, beyond {kind} ({limits.min} to {limits.max})")
 
 
+def check_factor(factor: int, kind: np.dtype, what: str) -> None:
+    """Raises BeyondPixelType when NumPy cannot multiply a value of the integer type ``kind`` by ``factor``.
+
+    NumPy converts the factor to the type first, and stops at one that does not fit, such as -1 in an unsigned type.
+    """
+    limits = np.iinfo(kind)
+    if not limits.min <= factor <= limits.max:
+        raise BeyondPixelType(f"{what} is {factor} times a value of {kind} ({limits.min} to {limits.max})")
+
+
 def check_range(ends: tuple[float, float], kind: np.dtype, what: str) -> None:
     """Raises BeyondPixelType when an integer type ``kind`` holds no value in the closed range ``ends``."""
     if not is_integer(kind):

@@ -11,7 +11,7 @@ from radiomics import imageoperations
 
 from gc_ray.errors import MaskError
 from gc_ray.features.feature_set import FeatureSet
-from gc_ray.features.pixel_type import check_fits, check_range, is_integer, reaches_limits
+from gc_ray.features.pixel_type import check_factor, check_fits, check_range, is_integer, reaches_limits
 from gc_ray.imaging.grid import Box, Grid
 from gc_ray.imaging.intensity import clip_hu, window
 from gc_ray.imaging.itk import grid_of, image_of, volume_of
@@ -148,13 +148,15 @@ def _resegmented(image: sitk.Image, region: sitk.Image, setting: dict[str, Any])
 
 
 def _check_shares(image: sitk.Image, region: sitk.Image, shares: list[float]) -> None:
-    """Raises BeyondPixelType when a whole multiple of the region's maximum leaves an integer type."""
+    """Raises BeyondPixelType when a whole multiple of the region's maximum leaves an integer type, or the factor."""
     array = sitk.GetArrayViewFromImage(image)
     if not is_integer(array.dtype):
         return
     highest = int(array[sitk.GetArrayViewFromImage(region) == 1].max())
     whole = [share for share in shares if isinstance(share, int)]  # others make NumPy multiply in float64
-    check_fits([*whole, *(share * highest for share in whole)], array.dtype, "a threshold of resegmentRange")
+    for share in whole:
+        check_factor(share, array.dtype, "a threshold of resegmentRange")
+    check_fits([share * highest for share in whole], array.dtype, "a threshold of resegmentRange")
 
 
 def checked_box(mask: Mask, setting: dict[str, Any]) -> np.ndarray:

@@ -33,12 +33,12 @@ def present_values(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def without_nan(array: np.ndarray, name: str) -> tuple[np.ndarray, Notes]:
-    """A map whose NaN are background, as some resampling tools write it and as ITK reads it.
+    """A map with 0 where it holds NaN, which some resampling tools write outside their region.
 
     Parameters
     ----------
     array : array
-        The values of the map, of any shape; it may be changed.
+        The values of the map, of any shape; it is left as it is.
 
     Returns
     -------

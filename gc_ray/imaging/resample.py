@@ -96,14 +96,18 @@ def resample_volume(
     """The volume on ``grid`` by cubic B-spline, or by another interpolator of SimpleITK.
 
     pixel_type: SimpleITK's type of the result; by default the volume's own, where ITK cuts integers off towards zero.
-    Points outside the scan are 0 HU, as in PyRadiomics. Where all grid points are voxels of the volume, they are
-    taken as they are. Raises ScanError when the grid lies wholly outside the scan.
+    Points outside the scan are 0 HU, as in PyRadiomics. A grid that is a part of the volume's own takes its voxels as
+    they are. Raises ScanError when the grid lies wholly outside the scan.
     """
     box = needed_part(volume.grid, volume.dtype, grid)
     here, place = volume.part(box), volume.grid.crop(*box)
     if _coinciding_start(volume.grid, grid) is not None:
         place, interpolator = grid, sitk.sitkNearestNeighbor
-    return Volume(_resampled(Volume(here, place), grid, interpolator, pixel_type), grid)
+    source = Volume(here, place)
+    array = _resampled(source, grid, interpolator, pixel_type)
+    if interpolator == sitk.sitkBSpline and 2 in place.size:
+        array = _corrected_spline(array, source, grid, pixel_type)
+    return Volume(array, grid)
 
 
 def resample_mask(mask: Mask, grid: Grid) -> Mask:
@@ -124,6 +128,22 @@ def _resampled(thing: Volume | Mask, grid: Grid, interpolator: int, pixel_type: 
     return sitk.GetArrayFromImage(image)
 
 
+def _corrected_spline(array: np.ndarray, source: Volume, grid: Grid, pixel_type: int) -> np.ndarray:
+    """ITK's B-spline of ``source`` on ``grid``, corrected beyond the second voxel of an axis of two.
+
+    There ITK reads memory before the image's first voxel: it mirrors index 3 to index -1. With the first voxel
+    repeated after the second, the mirrored image is the same and ITK stays inside it. array: the uncorrected values.
+    """
+    place = source.grid
+    index = place.mm_to_index(grid.index_to_mm(np.moveaxis(np.indices(grid.size), 0, -1)))
+    beyond = np.any((index > 1 - COINCIDENCE_VOXELS) & (np.asarray(place.size) == 2), axis=-1).T
+    inside = _resampled(Mask(np.ones(place.shape, np.uint8), place), grid, sitk.sitkNearestNeighbor) == 1
+    longer = np.pad(source.array, [(0, int(n == 2)) for n in place.shape], "reflect")
+    longer_grid = Grid(longer.shape[::-1], place.spacing_mm, place.origin_mm, place.direction)
+    right = _resampled(Volume(longer, longer_grid), grid, sitk.sitkBSpline, pixel_type)
+    return np.where(beyond & inside, right, array)
+
+
 def _itk_point(grid: Grid, index: np.ndarray) -> tuple[float, float, float]:
     # ITK's own sum, not Grid's: the last bit of the origin decides ties between voxels.
     probe = sitk.Image(1, 1, 1, sitk.sitkUInt8)
@@ -134,11 +154,12 @@ def _itk_point(grid: Grid, index: np.ndarray) -> tuple[float, float, float]:
 
 
 def _coinciding_start(full: Grid, grid: Grid) -> tuple[int, int, int] | None:
-    """The voxel of ``full`` at which ``grid`` begins, if all of the grid's points are voxels of ``full``."""
+    """The voxel of ``full`` at which ``grid`` begins, if it is a part of ``full``: same spacing, points on voxels."""
     ends = full.mm_to_index(grid.index_to_mm(np.array([(0, 0, 0), np.asarray(grid.size) - 1])))
     first = np.rint(ends[0])
     same = (
-        np.allclose(full.direction, grid.direction, rtol=0, atol=COINCIDENCE_VOXELS)
+        np.allclose(full.spacing_mm, grid.spacing_mm)
+        and np.allclose(full.direction, grid.direction, rtol=0, atol=COINCIDENCE_VOXELS)
         and np.allclose(ends, [first, first + np.asarray(grid.size) - 1], rtol=0, atol=COINCIDENCE_VOXELS)
         and np.all(first >= 0)
         and np.all(first + np.asarray(grid.size) <= np.asarray(full.size))

@@ -62,11 +62,6 @@ class Bundle:
         return self.card["model"]
 
 
-def environment(libraries: tuple[str, ...]) -> dict[str, str]:
-    """The versions of ``libraries`` here, by name."""
-    return {name: metadata.version(name) for name in libraries}
-
-
 def write_bundle(store: Store, bundle: Bundle, key: bytes | None = None) -> str:
     """Write the bundle below the store's root and give back its id, a digest of all its bytes.
 

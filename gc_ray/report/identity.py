@@ -7,13 +7,13 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import fields
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from gc_ray import __version__
+from gc_ray.code_versions import library_versions, source_digest
 from gc_ray.models.signature import Signature
 from gc_ray.report.inputs import Inputs
 from gc_ray.report.pictures import Picture
@@ -21,7 +21,6 @@ from gc_ray.study import Study, digest
 
 LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "pillow", "pyarrow", "scipy", "statsmodels")
 PACKAGE = Path(__file__).resolve().parents[1]
-SOURCES = (".py", ".csv", ".css", ".j2", ".js", ".toml", ".yaml")  # what the package consists of
 
 
 def report_id(inputs: Inputs) -> str:
@@ -33,15 +32,7 @@ def report_id(inputs: Inputs) -> str:
 def code() -> dict[str, str]:
     """The versions of all that computes and draws, the kind of machine, and a digest of the package's own files."""
     found = {"gc_ray": __version__, "source": source_digest(PACKAGE), "python": platform.python_version()}
-    return found | {"machine": platform.machine()} | {name: metadata.version(name) for name in LIBRARIES}
-
-
-def source_digest(folder: Path) -> str:
-    """A digest of a package's files. All of them: a report too many costs seconds, an outdated one costs trust."""
-    said = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in SOURCES):
-        said.update(f"{path.relative_to(folder).as_posix()} {_sha256(path.read_bytes())}\n".encode())
-    return said.hexdigest()[:16]
+    return found | {"machine": platform.machine()} | library_versions(LIBRARIES)
 
 
 def _content(value: object) -> object:

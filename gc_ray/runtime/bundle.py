@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from gc_ray import ledger, sealed
+from gc_ray.code_versions import EXTRACTION, NETWORKS, SIGNATURES, library_versions
 from gc_ray.cohort.choose_scans import asked_of
 from gc_ray.cohort_tables import read_clinical, split_hash
 from gc_ray.errors import StudyError, TableError
@@ -18,7 +19,7 @@ from gc_ray.evaluate.cutoff import optimal_cutoff
 from gc_ray.evaluate.roc import operating_point
 from gc_ray.features.feature_set import feature_set
 from gc_ray.imaging.voi import voi_recipe
-from gc_ray.models.bundle import Bundle, Network, environment, write_bundle
+from gc_ray.models.bundle import Bundle, Network, write_bundle
 from gc_ray.models.cohort_data import CohortData
 from gc_ray.models.domain import geometry_of, reference_of
 from gc_ray.models.frozen_sites import freeze, needed_features
@@ -30,7 +31,7 @@ from gc_ray.models.select import harmonise
 from gc_ray.models.signature import Signature
 from gc_ray.models.sites import Harmonised
 from gc_ray.report.inputs import tunings
-from gc_ray.runtime import inputs, products, tune
+from gc_ray.runtime import inputs, tune
 from gc_ray.runtime.bundled import codes
 from gc_ray.runtime.fresh import why_stale
 from gc_ray.runtime.gather import Gathered, gather
@@ -111,7 +112,7 @@ def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: s
     features = _features(store, study, gathered, needed_features(names, frozen), networks)
     about = _card(store, study, gathered, card, model, rows) | {
         "feature_order": list(values),
-        "environment": environment(_libraries(features)),
+        "environment": library_versions(_libraries(features)),
     }
     if features.get("elsewhere"):
         about |= {"features": features["elsewhere"], "limits": [*about["limits"], *LIMITS_OF_TABLES]}
@@ -271,9 +272,9 @@ def _computed_here(study: Study, source: str, held: list[str]) -> dict:
 
 
 def _libraries(features: dict) -> tuple[str, ...]:
-    images = products.LIBRARIES if features["radiomics"] or features["volumes"] else ()
-    networks = inputs.LIBRARIES if features["volumes"] else ()
-    return tuple(dict.fromkeys((*tune.LIBRARIES, *images, *networks)))
+    images = EXTRACTION.libraries if features["radiomics"] or features["volumes"] else ()
+    networks = NETWORKS.libraries if features["volumes"] else ()
+    return tuple(dict.fromkeys((*SIGNATURES.libraries, *images, *networks)))
 
 
 def _networks(store: Store, study: Study, gathered: Gathered, names: set[str]) -> dict[str, Network]:

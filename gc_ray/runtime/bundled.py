@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from gc_ray import ledger
+from gc_ray.code_versions import STEPS
 from gc_ray.errors import BundleError, TableError
 from gc_ray.features.feature_set import FeatureSet, check_libraries
 from gc_ray.imaging.voi import voi_recipe
@@ -13,10 +14,9 @@ from gc_ray.models.bundle import Bundle, Network
 from gc_ray.models.head import score_head
 from gc_ray.models.model_folder import Model, read_model, write_model
 from gc_ray.models.recalibrate import Recalibration
-from gc_ray.runtime import inputs, products, tune
 from gc_ray.runtime.products import NetworkInput, Product, Radiomics
 from gc_ray.store import Store
-from gc_ray.study import load_study
+from gc_ray.study import Study, load_study
 from gc_ray.tables import RADIOMICS, SCAN_KEY
 
 Key = tuple
@@ -37,8 +37,7 @@ class Computed:
 
 def codes() -> dict[str, str]:
     """Our own version of each step, without the libraries': their line is checked by the environment."""
-    steps = {"extract": products, "networks": inputs, "tune": tune}
-    return {step: module.code_version().partition("-")[0] for step, module in steps.items()}
+    return {name: step.number for name, step in STEPS.items()}
 
 
 def check_codes(bundle: Bundle) -> None:
@@ -93,7 +92,13 @@ def install(bundle: Bundle, store: Store) -> None:
 
 
 def compute_networks(
-    bundle: Bundle, store: Store, scans: list[list[dict]], workers: int | None, run: str
+    bundle: Bundle,
+    store: Store,
+    scans: list[list[dict]],
+    workers: int | None,
+    run: str,
+    *,
+    allow_mixed_cpu: bool = False,
 ) -> Computed:
     """Image features, latents and head of some scans; scans: the ledger rows of each, of what was extracted.
 
@@ -105,16 +110,16 @@ def compute_networks(
         if all(row["status"] in ledger.USABLE for row in rows):
             for row in rows:
                 held[row["feature_set"]].append(row)
-    computed = Computed()
+    computed, study = Computed(), _study(workers, allow_mixed_cpu)
     if features := features_of(bundle):
         _collect(store, held[features], computed)
     for name, network in bundle.networks.items():
         theirs = held[f"volumes/{network.facts['recipe']}"]
         if network.kind == "autoencoder" and theirs:
-            _embed(store, name, theirs, computed, (workers, run))
+            _embed(store, name, theirs, computed, (study, run))
         if network.kind == "head":
             recipe = bundle.networks[network.facts["backbone"]].facts["recipe"]
-            _head(store, network, held[f"volumes/{recipe}"], computed, workers)
+            _head(store, network, held[f"volumes/{recipe}"], computed, study)
     for row in (row for name in held if name.startswith("volumes/") for row in held[name]):
         if _key(row) in computed.faults and not ledger.is_whole(store, row["object"]):
             _give_up(store, row, computed)
@@ -148,12 +153,12 @@ def _collect(store: Store, rows: list[dict], computed: Computed) -> None:
                 _give_up(store, row, computed)
 
 
-def _embed(store: Store, model: str, rows: list[dict], computed: Computed, how: tuple[int | None, str]) -> None:
+def _embed(store: Store, model: str, rows: list[dict], computed: Computed, how: tuple[Study, str]) -> None:
     from gc_ray.runtime.embed import Request, embed
 
-    workers, run = how
+    study, run = how
     wanted = frozenset(_key(row) for row in rows)
-    request = Request(model, _study(workers), store, only=wanted)
+    request = Request(model, study, store, only=wanted)
     embed(request, lambda totals: lambda site, status: None, f"{run}-embed", lambda: 0.0)
     latents = [
         row
@@ -164,13 +169,13 @@ def _embed(store: Store, model: str, rows: list[dict], computed: Computed, how: 
     _collect(store, [row for row in latents if row["status"] in ledger.USABLE], computed)
 
 
-def _head(store: Store, network: Network, rows: list[dict], computed: Computed, workers: int | None) -> None:
+def _head(store: Store, network: Network, rows: list[dict], computed: Computed, study: Study) -> None:
     from gc_ray.runtime.train import unwatched
     from gc_ray.runtime.views import Views, attempt_views, read_views
 
     views = Views(store, network.facts["backbone"], 0)
     items = [{**{name: row[name] for name in (*SCAN_KEY, "object")}, "views": 1} for row in rows]
-    _, lost = attempt_views(views, items, _study(workers).embed, unwatched)
+    _, lost = attempt_views(views, items, study.embed, unwatched)
     computed.faults.update({_key(item): reason for item, reason in lost})
     for item in items:
         if _key(item) in computed.faults:
@@ -184,8 +189,9 @@ def _head(store: Store, network: Network, rows: list[dict], computed: Computed, 
         computed.head[_key(item)] = float(logit[0])
 
 
-def _study(workers: int | None):
-    return load_study(None, () if workers is None else (f"embed.workers={workers}",))
+def _study(workers: int | None, allow_mixed_cpu: bool) -> Study:
+    flags = [f"embed.allow_mixed_cpu={str(allow_mixed_cpu).lower()}"]
+    return load_study(None, (*flags, *(() if workers is None else (f"embed.workers={workers}",))))
 
 
 def _check_same(held: Model, network: Network, name: str) -> None:

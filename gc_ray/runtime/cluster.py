@@ -6,8 +6,8 @@ import contextlib
 import logging
 import os
 import resource
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import ray
@@ -36,6 +36,9 @@ ONE_THREAD = {
 }
 
 
+_started_here: set[str] = set()  # the address of the cluster that this process started: one, as its connection is
+
+
 @contextlib.contextmanager
 def session(cpus: int | None) -> Iterator[None]:
     """A connection to Ray: the cluster named by RAY_ADDRESS (set by ``ray job submit``), else a private local one.
@@ -54,7 +57,7 @@ def session(cpus: int | None) -> Iterator[None]:
         except (ConnectionError, RuntimeError, ValueError, RayError) as error:
             raise joining_error(address, error) from error
     else:
-        _start_here(cpus, common)
+        _started_here.add(_start_here(cpus, common))
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # a crashed block is the ledger's business
     try:
         if address:
@@ -62,13 +65,14 @@ def session(cpus: int | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+        _started_here.clear()
 
 
-def _start_here(cpus: int | None, common: dict) -> None:
-    """A private cluster of this machine alone."""
+def _start_here(cpus: int | None, common: dict) -> str:
+    """A private cluster of this machine alone; its address."""
     _check_file_limit()
     try:
-        ray.init(
+        started = ray.init(
             address="local",
             num_cpus=cpus or os.cpu_count(),
             include_dashboard=False,
@@ -82,6 +86,7 @@ def _start_here(cpus: int | None, common: dict) -> None:
             "wanted to start Ray on this machine, its parts did not answer within the 30 s that Ray gives them; "
             "other work keeps the machine busy: run the command again when there is less"
         ) from error
+    return started.address_info["gcs_address"]
 
 
 def map_chunks(
@@ -155,22 +160,27 @@ def quiet_data(no_progress_s: float) -> Iterator[None]:
         context.issue_detectors_config.detectors = detectors
 
 
-def node_memory(patience_s: float = FIRST_WORKER_S) -> int:
+def node_memory(patience_s: float = FIRST_WORKER_S, without: Collection[str] = ()) -> int:
     """The most memory, in bytes, that one task can be promised on any node that is up and takes tasks.
 
     A head without CPU slots takes none: where there is nothing else yet, a worker is asked for and waited for.
+    without: Ray's ids of nodes that get no work.
     ClusterError when none has come up after ``patience_s``.
     """
-    found = task_memory(ray.nodes())
+    found = _usable_memory(without)
     if not found:
         asked = ray.remote(num_cpus=1)(lambda: None).remote()  # what waits makes the autoscaler start a node
         ray.wait([asked], timeout=patience_s)
-        found = task_memory(ray.nodes())
+        found = _usable_memory(without)
     if not found:
         raise ClusterError(
             f"wanted a node with a CPU slot, none came up within {patience_s:g} s; `ray status` says what is pending"
         )
     return found
+
+
+def _usable_memory(without: Collection[str]) -> int:
+    return task_memory([node for node in ray.nodes() if node["NodeID"] not in without])
 
 
 def task_memory(nodes: list[dict]) -> int:
@@ -182,6 +192,15 @@ def task_memory(nodes: list[dict]) -> int:
 def working_nodes() -> set[str]:
     """Ray's ids of the nodes that are up and take tasks."""
     return {node["NodeID"] for node in ray.nodes() if task_memory([node])}
+
+
+def resources(without: Collection[str] = ()) -> dict[str, float]:
+    """What all nodes have together, by Ray's names. without: Ray's ids of nodes that get no work."""
+    found: Counter = Counter()
+    for node in ray.nodes():
+        if node["Alive"] and node["NodeID"] not in without:
+            found.update(node["Resources"])
+    return dict(found)
 
 
 def slots() -> dict[str, tuple[int, int]]:
@@ -196,8 +215,8 @@ def node_id() -> str:
 
 
 def is_private() -> bool:
-    """Whether this process started the cluster on its own machine, where no other can join."""
-    return not os.environ.get("RAY_ADDRESS") and working_nodes() <= {node_id()}
+    """Whether this process itself started the cluster, on this machine alone."""
+    return ray.get_runtime_context().gcs_address in _started_here
 
 
 def ask_nodes(function: Callable[[], Any], patience_s: float = NODE_ANSWER_S) -> dict[str, Any]:
@@ -215,7 +234,8 @@ def ask_nodes(function: Callable[[], Any], patience_s: float = NODE_ANSWER_S) ->
         except RayError as error:  # such as a package that is not installed there
             cause = getattr(error, "cause", error)
             answers[node] = f"{name}: gc_ray cannot be used there ({type(cause).__name__})"
-    return answers
+    up = working_nodes()
+    return {node: answer for node, answer in answers.items() if node in up}  # one that went away is no fault
 
 
 def _check_file_limit() -> None:

@@ -7,13 +7,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gc_ray import ledger, sealed
+from gc_ray.code_versions import NETWORKS, code_version
 from gc_ray.errors import StudyError, TableError
 from gc_ray.exit_codes import exit_code
 from gc_ray.models.autoencoder import EMBED_BATCH, Pair, autoencoder_network, encode
@@ -21,7 +22,7 @@ from gc_ray.models.model_folder import read_model
 from gc_ray.names import check_name
 from gc_ray.run_records import write_record
 from gc_ray.runtime.inference import TRIES, Inference, Outcome, device_of, infer
-from gc_ray.runtime.inputs import code_version, read_pair
+from gc_ray.runtime.inputs import read_pair
 from gc_ray.runtime.node import instruction_set, this_node
 from gc_ray.runtime.summary import Summary, summarise
 from gc_ray.store import Store
@@ -84,7 +85,7 @@ def embed(
             f"run gc-ray extract --volumes {recipe} first"
         )
     before = {_key(row): row for row in rows if row["feature_set"] == feature_set}
-    now = {"feature_set": feature_set, "settings_hash": settings_hash, "code_version": code_version()}
+    now = {"feature_set": feature_set, "settings_hash": settings_hash, "code_version": code_version(NETWORKS)}
     tell = watch(Counter(row["site"] for row in inputs))
     items = []
     for source in inputs:
@@ -97,11 +98,13 @@ def embed(
         partial(Embedder, store, request.model, device_of(request.study.embed)),
         EMBED_BATCH * AHEAD,
         partial(_write_off, store),
+        store,
     )
     for item, outcome in infer(items, inference, request.study.embed):
         tell(item["row"]["site"], outcome["status"])
     ledger.compact(store)
     summary = _finish(request, feature_set, {_key(row) for row in inputs}, len(items), (run, clock() - begin))
+    summary = replace(summary, notes=inference.refused.notes)
     _record(request, summary, ledger.commits_since(store, held))
     return summary
 
@@ -131,6 +134,7 @@ class Embedder:
         measured = {
             "seconds": (time.perf_counter() - begin) / max(len(read), 1),
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "code_version": code_version(NETWORKS),  # of this process, as the two that follow
             "node": this_node(),
             "cpu": instruction_set(),
         }
@@ -218,7 +222,7 @@ def _record(request: Request, summary: Summary, commits: list[str]) -> None:
         "seconds": summary.seconds,
         "study": request.study.model_dump(mode="json"),
         "limit": request.limit,
-        "code_version": code_version(),
+        "code_version": code_version(NETWORKS),
     }
     write_record(request.store, summary.run, record, commits)
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import ray
 import ray.data
 import torch
 from ray.exceptions import RayError
-from ray.util.annotations import RayDeprecationWarning
 
+from gc_ray.code_versions import NETWORKS
 from gc_ray.errors import ClusterError, StoreError
 from gc_ray.models.world import repeatable
 from gc_ray.runtime import cluster
+from gc_ray.runtime.begun import Begun
+from gc_ray.runtime.preflight import Expected, RefusedNodes, checked_nodes, why_not_here
+from gc_ray.store import Store
 from gc_ray.study import EmbedSettings
 
 Outcome = dict  # JSON types; "status" says what became of the item, "unwritten" that the store could not be written
@@ -25,6 +27,7 @@ Worker = Callable[[list[dict]], list[Outcome]]  # an outcome for each item, in t
 
 TRIES = 3  # processes that an item may kill before it is written off
 STUCK_S = 1800.0  # without any finished batch Ray Data gives up
+WRONG_NODE = "wrong node"  # the outcome of an item on a node that may not compute: nothing was computed
 OUTCOME = pa.schema([("item", pa.int64()), ("outcome", pa.string())])
 
 
@@ -33,12 +36,15 @@ class Inference:
     """How a network is run.
 
     make: builds the worker, once in each process; it must pickle. batch: items given to it at a time. lost: the
-    outcome of an item that killed its process ``TRIES`` times.
+    outcome of an item that killed its process ``TRIES`` times. store: what every node must reach. refused: takes the
+    nodes that get no work.
     """
 
     make: Callable[[], Worker]
     batch: int
     lost: Callable[[dict], Outcome]
+    store: Store
+    refused: RefusedNodes = field(default_factory=RefusedNodes)
 
 
 def device_of(settings: EmbedSettings) -> str:
@@ -70,18 +76,22 @@ def _here(items: list[dict], inference: Inference) -> Iterator[tuple[int, Outcom
 
 
 def _by_ray(items: list[dict], inference: Inference, settings: EmbedSettings) -> Iterator[tuple[int, Outcome]]:
+    mixed = settings.allow_mixed_cpu or settings.gpu  # values of a GPU do not depend on the processor beside it
     # one slot more than actors: a pool that holds every CPU can starve what feeds it
-    with cluster.session((settings.workers or os.cpu_count()) + 1):
+    with (
+        cluster.session((settings.workers or os.cpu_count()) + 1),
+        checked_nodes(inference.refused, inference.store, mixed_cpu=mixed, steps=(NETWORKS,)) as expected,
+    ):
         seen = set()
-        for i, outcome in _pool(items, inference, _actors(settings), settings.gpu):
+        for i, outcome in _pool(items, inference, (_actors(settings, inference.refused), settings.gpu), expected):
             seen.add(i)
             yield i, outcome
         for i in sorted(set(range(len(items))) - seen):
-            yield i, _alone(items[i], inference, settings.gpu)
+            yield i, _alone(items[i], inference, settings.gpu, expected)
 
 
-def _actors(settings: EmbedSettings) -> int:
-    there = ray.cluster_resources()
+def _actors(settings: EmbedSettings, refused: RefusedNodes) -> int:
+    there = cluster.resources(without=refused.reasons)
     slots = max(int(there.get("CPU", 1)) - 1, 1)
     if settings.gpu:
         slots = min(slots, int(there.get("GPU", 0)))
@@ -90,21 +100,28 @@ def _actors(settings: EmbedSettings) -> int:
     return min(settings.workers or slots, slots)
 
 
-def _pool(items: list[dict], inference: Inference, actors: int, gpu: bool) -> Iterator[tuple[int, Outcome]]:
-    """Items through a pool of actors; those of a batch whose actor died are left out."""
+def _pool(
+    items: list[dict], inference: Inference, size: tuple[int, bool], expected: Expected | None
+) -> Iterator[tuple[int, Outcome]]:
+    """Items through a pool of actors; those of a batch whose actor died, or is on a wrong node, are left out.
+
+    size: how many actors, and whether each has a GPU.
+    """
+    (actors, gpu), begun = size, Begun()
 
     class Actor:
         def __init__(self) -> None:
-            self._worker = inference.make()
+            self._fault = _fault_here(expected)
+            self._worker = None if self._fault else inference.make()
 
         def __call__(self, batch: pa.Table) -> pa.Table:
+            if self._fault or not begun.is_new(batch["item"][0].as_py()):
+                return OUTCOME.empty_table()
             outcomes = _written(self._worker, [json.loads(text) for text in batch["text"].to_pylist()])
             return pa.table([batch["item"], [json.dumps(outcome) for outcome in outcomes]], schema=OUTCOME)
 
     rows = [{"item": i, "text": json.dumps(item)} for i, item in enumerate(items)]
-    with cluster.quiet_data(STUCK_S), warnings.catch_warnings():
-        # Ray deprecates further options in favour of named ones, and has no named one for max_restarts yet
-        warnings.simplefilter("ignore", RayDeprecationWarning)
+    with cluster.quiet_data(STUCK_S):
         outcomes = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // inference.batch)).map_batches(
             Actor,
             batch_size=None,
@@ -112,8 +129,7 @@ def _pool(items: list[dict], inference: Inference, actors: int, gpu: bool) -> It
             compute=ray.data.ActorPoolStrategy(size=min(actors, -(-len(rows) // inference.batch))),
             num_cpus=1,
             num_gpus=1 if gpu else None,
-            max_restarts=-1,
-            max_task_retries=0,
+            label_selector=inference.refused.others or None,
         )
         try:
             for table in outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
@@ -122,14 +138,27 @@ def _pool(items: list[dict], inference: Inference, actors: int, gpu: bool) -> It
             return  # what is missing is done again alone, where tries are counted
 
 
-def _alone(item: dict, inference: Inference, gpu: bool) -> Outcome:
-    run = ray.remote(num_cpus=1, num_gpus=1 if gpu else 0, max_retries=TRIES - 1)(
-        lambda: _written(inference.make(), [item])[0]
-    )
-    try:
-        return ray.get(run.remote())
-    except RayError:
-        return inference.lost(item)
+def _alone(item: dict, inference: Inference, gpu: bool, expected: Expected | None) -> Outcome:
+    def work() -> Outcome:
+        if fault := _fault_here(expected):
+            return {"status": WRONG_NODE, "node": cluster.node_id(), "reason": fault}
+        return _written(inference.make(), [item])[0]
+
+    while True:
+        where = {"label_selector": others} if (others := inference.refused.others) else {}
+        run = ray.remote(num_cpus=1, num_gpus=1 if gpu else 0, max_retries=TRIES - 1, **where)(work)
+        try:
+            outcome = ray.get(run.remote())
+        except RayError:
+            return inference.lost(item)
+        if outcome["status"] != WRONG_NODE:
+            return outcome
+        inference.refused.add(outcome["node"], outcome["reason"])
+
+
+def _fault_here(expected: Expected | None) -> str:
+    """Why this process may not compute; empty where it may."""
+    return why_not_here(expected) if expected else ""
 
 
 def _written(worker: Worker, items: list[dict]) -> list[Outcome]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 
 import numpy as np
 import pandas as pd
@@ -22,14 +21,6 @@ from gc_ray.runtime.joined import SPLIT, check_sites, check_sources
 from gc_ray.store import Store
 from gc_ray.study import Study, digest
 from gc_ray.tables import SCAN_KEY
-
-CODE = "1"  # raise when the code of a network or of its fitting changes a value; libraries are watched by version
-LIBRARIES = ("torch", "monai", "numpy", "scipy")
-
-
-def code_version() -> str:
-    """The version of the code that networks run on: our own number and a digest of the libraries' versions."""
-    return f"{CODE}-{digest({name: metadata.version(name) for name in LIBRARIES})[:8]}"
 
 
 def patients_of(store: Store, study: Study, cohorts: Collection[str]) -> dict[str, dict]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from gc_ray.code_versions import NETWORKS, code_version
 from gc_ray.cohort_tables import read_clinical, split_hash
 from gc_ray.errors import BundleError, StudyError, TableError
 from gc_ray.models.autoencoder import Tumours, autoencoder_program, fitted_cube
@@ -22,7 +23,7 @@ from gc_ray.models.head_data import HeadData
 from gc_ray.models.model_folder import Model, read_card
 from gc_ray.models.provenance import GIVEN, UNTRAINED, overlap
 from gc_ray.models.weights import load_given, read_weights
-from gc_ray.runtime.inputs import StoredVolumes, code_version, identity_of, patients_of, read_pair, volume_rows
+from gc_ray.runtime.inputs import StoredVolumes, identity_of, patients_of, read_pair, volume_rows
 from gc_ray.runtime.train import Task
 from gc_ray.runtime.views import Views, compute_views, read_views
 from gc_ray.source import read_bytes
@@ -71,7 +72,7 @@ def backbone_task(store: Store, study: Study) -> Task:
     else:
         identity = {"depth": settings.depth, "seed": settings.seed}
         work = partial(_untrained, settings=settings)
-    return Task("backbone", identity | {"code": code_version()}, work, fitted=False)
+    return Task("backbone", identity | {"code": code_version(NETWORKS)}, work, fitted=False)
 
 
 def _given(fit: Fit, data: bytes, name: str, settings: BackboneSettings) -> Model:
@@ -195,7 +196,7 @@ def _identity(store: Store, study: Study, settings: dict, rows: list[dict]) -> d
         "study": study.name,
         "split": split_hash(store, study.name),
         "inputs": identity_of(rows),
-        "code": code_version(),
+        "code": code_version(NETWORKS),
     }
 
 

@@ -6,29 +6,29 @@ Values of one store must come from one code, one set of libraries and, unless th
 from __future__ import annotations
 
 import functools
-import hashlib
 import platform
+import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 
 import gc_ray
+from gc_ray.code_versions import EXTRACTION, STEPS, Step, code_version, source_digest
 from gc_ray.runtime.node import instruction_set, this_node
-from gc_ray.runtime.products import code_version, library_versions
 
-SOURCES = {".py", ".yaml", ".toml", ".csv"}  # files of the package that decide what is computed
+PAUSE_S, READINGS = 0.3, 40  # Ray takes half a second to unpack the package of a job
 
 
 @dataclass(frozen=True)
 class NodeFacts:
     """What a process says of itself.
 
-    node: the machine's name. code_version: as the ledger has it. libraries: (name, version) of those that decide
-    values, with Python. sources: a digest of the package's files. cpu: the instruction set, such as x86-64-v3.
+    node: the machine's name. libraries: (name, version) of those that decide values, with Python and this package.
+    sources: a digest of the package's files. cpu: the instruction set, such as x86-64-v3.
     """
 
     node: str
-    code_version: str
     libraries: tuple[tuple[str, str], ...]
     sources: str
     cpu: str
@@ -37,19 +37,47 @@ class NodeFacts:
 @functools.cache
 def own_facts() -> NodeFacts:
     """The facts of this process, found once."""
-    libraries = {**library_versions(), "Python": platform.python_version()}
-    return NodeFacts(
-        this_node(), code_version(), tuple(sorted(libraries.items())), package_digest(), instruction_set()
-    )
+    libraries = {name: _installed(name) for step in STEPS.values() for name in step.libraries}
+    libraries |= {"Python": platform.python_version(), "gc-ray": gc_ray.__version__}
+    return NodeFacts(this_node(), tuple(sorted(libraries.items())), package_digest(), instruction_set())
+
+
+def facts_for(*steps: Step) -> NodeFacts:
+    """The facts of this process, with the libraries of some steps alone: what a process for these must equal."""
+    names = {"Python", "gc-ray", *(name for step in steps for name in step.libraries)}
+    return replace(own_facts(), libraries=tuple(one for one in own_facts().libraries if one[0] in names))
+
+
+def _installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "none"
+
+
+@functools.cache
+def computed_here() -> dict[str, str]:
+    """What a ledger row says of the process that computed it: ``code_version``, ``node`` and ``cpu``."""
+    return {"code_version": code_version(EXTRACTION), "node": this_node(), "cpu": instruction_set()}
 
 
 def package_digest(folder: Path | None = None) -> str:
-    """A digest of the names and contents of the package's files."""
-    top = folder or Path(gc_ray.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(path for path in top.rglob("*") if path.suffix in SOURCES):
-        digest.update(f"{path.relative_to(top).as_posix()}\x1f".encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+    """A digest of the names and contents of the package's files.
+
+    They are read until two readings agree: where two nodes share a machine, one may unpack the package again while
+    the other reads it.
+    """
+    top, before = folder or Path(gc_ray.__file__).parent, ""
+    for _ in range(READINGS):
+        try:
+            found = source_digest(top)
+        except FileNotFoundError:
+            found = ""
+        if found and found == before:
+            break
+        before = found
+        time.sleep(PAUSE_S)
+    return before
 
 
 def difference(wanted: NodeFacts, found: NodeFacts) -> str:
@@ -60,8 +88,6 @@ def difference(wanted: NodeFacts, found: NodeFacts) -> str:
         for name, version in wanted.libraries
         if theirs.get(name) != version
     ]
-    if not lines and found.code_version != wanted.code_version:
-        lines = [f"code {found.code_version} instead of {wanted.code_version}"]
     if found.sources != wanted.sources:
         lines.append(f"other files of gc_ray ({found.sources} instead of {wanted.sources})")
     if found.cpu != wanted.cpu and wanted.cpu:

@@ -12,14 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gc_ray import ledger
+from gc_ray.code_versions import EXTRACTION, code_version
 from gc_ray.runtime import cluster
-from gc_ray.runtime.extract import SURVEY_CHUNK, Request
+from gc_ray.runtime.extract import Request
+from gc_ray.runtime.extract_scans import SURVEY_CHUNK
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.memory import class_of, classes_up_to
-from gc_ray.runtime.node_facts import own_facts
+from gc_ray.runtime.node import this_node
+from gc_ray.runtime.node_facts import facts_for
 from gc_ray.runtime.plan import Planned, plan_waves, read_history
-from gc_ray.runtime.preflight import Answer, judge, roots_of, unseen_of
-from gc_ray.runtime.products import code_version, products_of
+from gc_ray.runtime.preflight import IMAGES, Answer, describe_here, judge
+from gc_ray.runtime.products import products_of
+from gc_ray.runtime.scan_places import ScanPlace, scan_places
 from gc_ray.runtime.scan_work import Job
 from gc_ray.runtime.survey import Survey, survey_scan
 
@@ -127,10 +131,10 @@ def preview(request: Request) -> Preview:
     """
     settings = request.study.extract
     scans = read_manifests(request.manifests, request.encoding)[: request.limit]
-    job = Job(request.store, products_of(settings), code_version(), settings.timeout_s, again=request.retry)
+    job = Job(request.store, products_of(settings), code_version(EXTRACTION), settings.timeout_s, again=request.retry)
     sites = scans.count("site")
     with cluster.session(request.workers):
-        nodes = _nodes(roots_of(scans), mixed_cpu=request.mixed_cpu)
+        nodes = _nodes(scan_places(scans), mixed_cpu=settings.allow_mixed_cpu)
         look = functools.partial(
             cluster.map_chunks, _survey, chunk=SURVEY_CHUNK, lost=lambda _: Survey("", 0), selector=None
         )
@@ -212,19 +216,14 @@ def _median(medians: dict, site: str, product: str) -> float | None:
     return medians.get((site, product), medians.get((None, product)))
 
 
-def _nodes(roots: dict[str, str], *, mixed_cpu: bool) -> tuple[NodeSeen, ...]:
-    driver = own_facts()
+def _nodes(places: tuple[ScanPlace, ...], *, mixed_cpu: bool) -> tuple[NodeSeen, ...]:
     if cluster.is_private():
-        return tuple(NodeSeen(driver.node, cpus, memory, "") for cpus, memory in cluster.slots().values())
-    answers = cluster.ask_nodes(functools.partial(_look, tuple(roots)))
-    _, refusals = judge(driver, answers, roots, set(roots) - set(unseen_of(roots)), mixed_cpu=mixed_cpu)
+        return tuple(NodeSeen(this_node(), cpus, memory, "") for cpus, memory in cluster.slots().values())
+    answers = cluster.ask_nodes(functools.partial(describe_here, None, "", places))
+    _, reasons = judge(facts_for(*IMAGES), answers, places, mixed_cpu=mixed_cpu)
     found = []
     for node_id, (cpus, memory) in cluster.slots().items():
         answer = answers.get(node_id)
         name = answer.facts.node if isinstance(answer, Answer) else node_id[:8]
-        found.append(NodeSeen(name, cpus, memory, refusals.get(node_id, "")))
+        found.append(NodeSeen(name, cpus, memory, reasons.get(node_id, "")))
     return tuple(sorted(found, key=lambda node: node.name))
-
-
-def _look(roots: tuple[str, ...]) -> Answer:
-    return Answer(own_facts(), "", unseen_of(roots))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import metadata
 
 import numpy as np
 
 from gc_ray import ledger, sealed
+from gc_ray.code_versions import EXTRACTION, library_versions
 from gc_ray.errors import MaskError, ScanError
 from gc_ray.features.extract import extract_features, part_read
 from gc_ray.features.feature_set import FeatureSet, check_libraries, feature_set
@@ -19,9 +19,6 @@ from gc_ray.imaging.read import OpenCt
 from gc_ray.imaging.volume import Mask, Slab, Volume
 from gc_ray.store import Store
 from gc_ray.study import ExtractSettings, digest
-
-CODE = "1"  # raise when readers or this module change a value; libraries are watched by their versions
-LIBRARIES = ("numpy", "scipy", "SimpleITK", "pyradiomics-bhklab", "PyWavelets", "trimesh")
 
 
 @dataclass(frozen=True)
@@ -166,17 +163,8 @@ def settings_hash(product: Product) -> str:
     return digest(product.settings)
 
 
-def code_version() -> str:
-    """The version of the code that computes: our own number, and a digest of the numerical libraries' versions."""
-    return f"{CODE}-{digest(library_versions())[:8]}"
-
-
-def library_versions() -> dict[str, str]:
-    """The versions of the libraries that decide values."""
-    return {name: metadata.version(name) for name in LIBRARIES}
-
-
 def describe(product: Product, store: Store) -> None:
     """Store a product's settings, names and library versions beside its rows."""
     folder = ledger.settings_folder(product.name, settings_hash(product))
-    sealed.put(store, f"{folder}/settings.json", {**product.description, "libraries": library_versions()})
+    libraries = library_versions(EXTRACTION.libraries)
+    sealed.put(store, f"{folder}/settings.json", {**product.description, "libraries": libraries})

@@ -152,7 +152,9 @@ def _score(request: Request, todo: list[_Todo], watch: Watch, run: str) -> tuple
     bundle, store, done, failed, results = request.bundle, request.store, Counter(), [], []
     sequence = audit.next_sequence(store, bundle.bundle_id)
     tell = watch(Counter(work.row.site for work in todo))
-    computed = compute_networks(bundle, store, [work.rows for work in todo], request.workers, run)
+    computed = compute_networks(
+        bundle, store, [work.rows for work in todo], request.workers, run, allow_mixed_cpu=request.allow_mixed_cpu
+    )
     for work in todo:
         row = work.row
         try:

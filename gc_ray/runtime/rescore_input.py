@@ -9,26 +9,23 @@ from dataclasses import dataclass
 import pandas as pd
 import pyarrow as pa
 
+from gc_ray.code_versions import EXTRACTION, code_version
 from gc_ray.cohort.clinical import ClinicalTable
 from gc_ray.cohort.findings import some
 from gc_ray.cohort.manifest import STRETCH, ScanRow, Scans, join_manifests
 from gc_ray.errors import StoreError, StudyError
 from gc_ray.models.bundle import Bundle
 from gc_ray.models.frozen_sites import known_sites
-from gc_ray.runtime import cluster
 from gc_ray.runtime.bundled import features_of, products_of
 from gc_ray.runtime.clinical_table import fetch_clinical
-from gc_ray.runtime.extract import Request as Extraction
-from gc_ray.runtime.extract import look_and_compute
+from gc_ray.runtime.extract_scans import Extracted, Extraction, extract_here, extract_scans
 from gc_ray.runtime.incoming import Waiting, find_series
 from gc_ray.runtime.incoming_clinical import by_pseudonym, lacking, numbers_of, predictors_of
 from gc_ray.runtime.incoming_features import read_incoming
 from gc_ray.runtime.incoming_joins import NEW, clinical_notes, outcome_notes, wanted_outlines, with_sites
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Planned, plan_scan, read_history
-from gc_ray.runtime.preflight import Fleet
-from gc_ray.runtime.products import code_version, describe
-from gc_ray.runtime.scan_work import Job, process_scan
+from gc_ray.runtime.scan_work import Job
 from gc_ray.runtime.survey import Survey
 from gc_ray.source import joint_stamp, list_source
 from gc_ray.store import Store
@@ -50,8 +47,9 @@ class Request:
 
     scans: manifests, or prefixes. features: instead of them a table, for a bundle of features made elsewhere.
     site_key: names the series of prefixes. site: where these, or rows of the table, come from. workers: scans
-    at a time, None for all CPUs, 0 for this process alone. now: UTC, ISO 8601. encoding: of
-    tables that are neither UTF-8 nor UTF-16. failure_budget: share of new scans that may be refused.
+    at a time, None for all CPUs, 0 for this process alone. now: UTC, ISO 8601. encoding: of tables that are neither
+    UTF-8 nor UTF-16. failure_budget: share of new scans that may be refused. allow_mixed_cpu: nodes of several
+    instruction sets may compute.
     """
 
     bundle: Bundle
@@ -65,6 +63,7 @@ class Request:
     encoding: str | None = None
     features: str | None = None
     failure_budget: float = ExtractSettings().failure_budget
+    allow_mixed_cpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,9 +127,9 @@ def of_scans(request: Request, table: ClinicalTable | None, watch: Watch) -> Loo
     rows, waiting = _rows(request)
     rows = with_sites(request.bundle, request.store, rows, table.cells if table else None, request.site_key)
     ready, more = _ready(request, rows, table, _stamp)
-    job = Job(request.store, products_of(request.bundle), code_version(), ExtractSettings().timeout_s)
-    refused = _extract(request, ready, job, watch)
-    return Looked(len(rows), ready, tuple(job.products), (*waiting, *more), (*rows.notes, *refused))
+    job = Job(request.store, products_of(request.bundle), code_version(EXTRACTION), ExtractSettings().timeout_s)
+    done = _extract(request, ready, job, watch)
+    return Looked(len(rows), ready, tuple(job.products), (*waiting, *more), (*rows.notes, *done.notes))
 
 
 def of_table(request: Request, table: ClinicalTable | None) -> Looked:
@@ -205,28 +204,17 @@ def _stamp(row: ScanRow) -> tuple[str, str]:
     return joint_stamp([image, mask]), "" if mask.parts else "it has no mask yet"
 
 
-def _extract(request: Request, ready: Ready, job: Job, watch: Watch) -> tuple[str, ...]:
-    """Bring the store up to date with the scans; nothing is started when it is. Notes on nodes that got no work."""
-    if not job.products:
-        return ()
-    plans = _plans(request.store, ready, job)
+def _extract(request: Request, ready: Ready, job: Job, watch: Watch) -> Extracted:
+    """Bring the store up to date with the scans; nothing is started when it is."""
+    plans = _plans(request.store, ready, job) if job.products else []
     if not plans:
-        return ()
-    for product in job.products.values():
-        describe(product, request.store)
+        return Extracted()
     todo = Scans.of(plan.task.row for plan in plans)
     tell = watch({site: n * len(job.products) for site, n in todo.count("site").items()})
     if request.workers == 0:
-        for plan in plans:
-            for outcome in process_scan(plan.task, job):
-                tell(plan.task.row.site, outcome["status"])
-        return ()
-    fleet = Fleet()
-    extraction = Extraction((), request.store, load_study(None), request.workers)
-    with cluster.session(request.workers):
-        for site, status in look_and_compute(todo, job, extraction, tell, after=lambda: None, fleet=fleet):
-            tell(site, status)
-    return fleet.notes
+        return extract_here(plans, job, tell)
+    settings = load_study(None, ("extract.allow_mixed_cpu=true",) if request.allow_mixed_cpu else ()).extract
+    return extract_scans(todo, Extraction(job, settings, request.workers), tell)
 
 
 def _plans(store: Store, ready: Ready, job: Job) -> list[Planned]:

@@ -25,7 +25,7 @@ from gc_ray.imaging.read import open_ct, read_mask
 from gc_ray.imaging.scan import Notes
 from gc_ray.imaging.volume import Mask, Slab, Volume
 from gc_ray.runtime.memory import scan_bytes
-from gc_ray.runtime.node_facts import own_facts
+from gc_ray.runtime.node_facts import computed_here
 from gc_ray.runtime.products import Product, planes_read, settings_hash
 from gc_ray.runtime.scan_source import (
     DISK_FULL,
@@ -135,9 +135,9 @@ def process_scan(task: ScanTask, job: Job) -> list[dict]:
 
 def ledger_row(task: ScanTask, wanted: Wanted, job: Job, reading: Reading) -> dict:
     """The ledger row of one product before it is computed; this process says itself what it is."""
-    here = own_facts()
     return {
         **_identity(task.row, wanted),
+        **computed_here(),
         "feature_set": wanted.product,
         "phase": task.row.phase,
         "status": reading.status,
@@ -151,11 +151,8 @@ def ledger_row(task: ScanTask, wanted: Wanted, job: Job, reading: Reading) -> di
         "source_stamp": task.stamp,
         "source_sha256": reading.sha256,
         "settings_hash": job.settings_hashes[wanted.product],
-        "code_version": here.code_version,
         "seconds": 0.0,
         "peak_mb": 0.0,
-        "node": here.node,
-        "cpu": here.cpu,
     }
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gc_ray.exit_codes import OVER_BUDGET, Problem
+from gc_ray.ledger import USABLE
 
 LOST = ("refused", "failed")
 
@@ -46,6 +47,29 @@ def over_budget(lost: dict[str, int], of: int) -> Problem:
         OVER_BUDGET,
         f"over the failure budget: {counts} of {of} results; fix the scans named above and run again",
         {**lost, "results": of},
+    )
+
+
+def cpu_notes(rows: pa.Table) -> tuple[str, ...]:
+    """A note where processors of several instruction sets computed the values of some ledger rows.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        With the columns ``status`` and ``cpu``.
+
+    Returns
+    -------
+    tuple of str
+    """
+    known = pc.and_(pc.is_in(rows["status"], pa.array(USABLE)), pc.not_equal(rows["cpu"], ""))
+    found = Counter(rows["cpu"].filter(known).to_pylist())
+    if len(found) < 2:
+        return ()
+    counts = ", ".join(f"{cpu}: {n}" for cpu, n in sorted(found.items()))
+    return (
+        f"results were computed on processors of several instruction sets ({counts}), the last bits of values may "
+        "differ; for one set, extract into another store",
     )
 
 

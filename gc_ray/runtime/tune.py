@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from importlib import metadata
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from gc_ray import sealed, tables
+from gc_ray.code_versions import SIGNATURES, code_version, library_versions
 from gc_ray.cohort_tables import split_hash
 from gc_ray.errors import TableError, some
 from gc_ray.exit_codes import OVER_BUDGET, Problem, exit_code
@@ -40,8 +40,6 @@ from gc_ray.store import Store
 from gc_ray.store_format import prepare
 from gc_ray.study import Study, digest
 
-CODE = "3"  # raise when the code of a step changes a value; libraries are watched by their versions
-LIBRARIES = ("numpy", "scipy", "numba", "pandas")
 WRITTEN = (tables.SCORES, tables.RESAMPLING, tables.COEFFICIENTS, tables.SELECTION)
 Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
 
@@ -132,14 +130,9 @@ def identity(store: Store, study: Study, gathered: Gathered) -> str:
             "sources": gathered.sources,
             "data": gathered.data.digest(),
             "coding": gathered.data.coding,
-            "code": code_version(),
+            "code": code_version(SIGNATURES),
         }
     )
-
-
-def code_version() -> str:
-    """The version of the code that selects and fits: our own number and a digest of the libraries' versions."""
-    return f"{CODE}-{digest({name: metadata.version(name) for name in LIBRARIES})[:8]}"
 
 
 def tuned_with(store: Store, study: Study, known: list[str]) -> str | None:
@@ -178,8 +171,8 @@ def _bring_about(place: Place, study: Study, gathered: Gathered, folder: str, ru
         raise TableError(f"study {study.name}: no signature could be fitted; {next(iter(failed.values()))}")
     rows = _rows(study.name, data, outer, (kept, looked), results, won)
     lines = [_line(name, fit, data, outer, results[name], won.get(WHOLE_AT, {})) for name, fit in kept.items()]
-    found = {"lines": lines, "failed": failed, "chosen": won.get(WHOLE_AT, {}), "code": code_version()}
-    found |= {"libraries": {name: metadata.version(name) for name in LIBRARIES}}
+    found = {"lines": lines, "failed": failed, "chosen": won.get(WHOLE_AT, {}), "code": code_version(SIGNATURES)}
+    found |= {"libraries": library_versions(SIGNATURES.libraries)}
     found |= {"inputs": inputs_of(place.store, study, gathered)} | unscored(gathered, (kept, looked), outer, results)
     return _store(place.store, folder, rows, kept, card_of(study, gathered, kept, found))
 

@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gc_ray import sealed, tables
+from gc_ray.code_versions import NETWORKS, code_version
 from gc_ray.errors import DamagedError, TableError
 from gc_ray.models.augment import view
 from gc_ray.models.backbone import EMBED_BATCH, ZERO_HU, backbone_input, backbone_network, features
 from gc_ray.models.model_folder import read_model
 from gc_ray.runtime.inference import Inference, Outcome, device_of, infer
-from gc_ray.runtime.inputs import code_version, read_pair
+from gc_ray.runtime.inputs import read_pair
 from gc_ray.shards import parquet
 from gc_ray.store import Store
 from gc_ray.study import EmbedSettings, digest
@@ -39,7 +40,7 @@ class Views:
     @property
     def folder(self) -> str:
         """Where they lie; another seed or version of the code is another folder."""
-        return f"views/{self.model}/{digest([self.seed, code_version()])}"
+        return f"views/{self.model}/{digest([self.seed, code_version(NETWORKS)])}"
 
     def name(self, item: dict) -> str:
         """The object of one scan, up to the digest of its bytes and the ending.
@@ -90,7 +91,7 @@ def attempt_views(
     for _ in range(len(items) - len(missing)):
         tell("views", "unchanged")
     faults = []
-    inference = Inference(partial(Viewer, views, device_of(settings)), EMBED_BATCH, _lost)
+    inference = Inference(partial(Viewer, views, device_of(settings)), EMBED_BATCH, _lost, views.store)
     for item, outcome in infer(missing, inference, settings):
         tell("views", outcome["status"])
         if outcome["status"] != "ok":

@@ -34,7 +34,7 @@ Outcome = dict  # scan (index into the wave), product, status, stage, reason
 WAVES_AT_A_TIME = 3  # simulated on 100 workers, 10,000 scans: 1, 2, 3, 4 use them to 38, 64, 72, 73 %
 LEAST_WAVE = 0.1  # of a whole one: scans of a rare memory class wait for so many of them
 NODE_LOSSES = 20  # lost nodes (spot machines) that one scan may meet before its attempts count
-FOREIGN = "foreign"  # the outcome of a scan on a node that would compute other values; nothing was computed
+WRONG_NODE = "wrong node"  # the outcome of a scan on a node that may not compute: nothing was computed
 DIED = "died (a decoder crashed, or it was killed)"
 
 
@@ -103,7 +103,7 @@ def run_waves(
             continue
         seen[wave].add(found["scan"])
         each = begun[wave][found["scan"]]
-        if found["status"] == FOREIGN:
+        if found["status"] == WRONG_NODE:
             executor.refuse(found)
             queues.put(each)
         elif found["status"] == LARGER:
@@ -177,7 +177,7 @@ def _run_again(lost: dict[int, Planned], way: Way, executor: Executor) -> Iterat
             again = running.pop(ended)
             if isinstance(found, RayError):
                 waiting.append(again.after(found))
-            elif found and found[0]["status"] == FOREIGN:
+            elif found and found[0]["status"] == WRONG_NODE:
                 executor.refuse(found[0])
                 waiting.append(again)
             else:

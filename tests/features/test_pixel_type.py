@@ -112,6 +112,39 @@ def test_a_relative_threshold_beyond_the_type_is_not_wrapped_around(parameter_fi
     assert "resegmentRange" in row.remarks[0]
 
 
+@pytest.mark.parametrize(("kind", "shares"), [(np.uint16, [-1, 1]), (np.uint8, [-2]), (np.int8, [-200, 1])])
+def test_a_relative_threshold_by_a_factor_beyond_the_type_is_computed_in_float32(kind, shares, parameter_file):
+    """NumPy multiplies no uint16 by -1 and no int8 by -200; float32 leaves the voxels up to the maximum."""
+    volume, mask = scan(kind, FINE, low=50 if kind == np.int8 else 100, spread=5)
+    setting = {"resegmentRange": shares, "resegmentMode": "relative", "binWidth": 3}
+    parameters = {"imageType": {"Original": {}}, "featureClass": CLASSES, "setting": setting}
+    row = assert_equals(volume, mask, parameters, parameter_file, sitk.sitkFloat32)
+    assert "resegmentRange" in row.remarks[0] and str(volume.dtype) in row.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("setting", "kept"),
+    [
+        ({"resegmentRange": [-1000, 110]}, lambda v: v <= 110),
+        ({"resegmentRange": [-1000, 70000]}, lambda v: v < 70000),
+        ({"resegmentRange": [-1000]}, lambda v: v >= -1000),
+        ({"resegmentRange": [-0.5, 0.9], "resegmentMode": "relative"}, lambda v: v <= 0.9 * v.max()),
+        ({"resegmentRange": [-1, 1], "resegmentMode": "sigma"}, lambda v: abs(v - v.mean()) <= v.std()),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_threshold_below_0_keeps_all_low_voxels_of_an_unsigned_image(kind, setting, kept, parameter_file):
+    """Nothing wraps around: air at 0 lies above -1000; what is kept is counted by NumPy, and is PyRadiomics' too."""
+    volume, mask = scan(kind, FINE, low=100)
+    parameters = {"imageType": {"Original": {}}, "featureClass": CLASSES, "setting": {**setting, "binWidth": 5}}
+    wanted = {**parameters, "featureClass": {"firstorder": ["Maximum", "Mean"]}}
+    values = volume.array[mask.array == 1].astype(float)
+    row = extract_features(volume, mask, feature_set(parameter_file(wanted)))
+    left = values[kept(values)]
+    assert row.values == pytest.approx([left.max(), left.mean()])
+    assert not assert_equals(volume, mask, parameters, parameter_file).remarks
+
+
 WITHIN = {
     "int16 near its end": (scan(np.int16, COARSE, inside=15000), {"binWidth": 1000.0}),
     "uint16 that rings below 0": (scan(np.uint16, COARSE, low=0, inside=3000), {"binWidth": 100}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy.ndimage import map_coordinates
 
 from gc_ray.errors import ScanError
 from gc_ray.imaging.grid import Grid
@@ -78,6 +79,39 @@ def test_grid_of_the_scan_is_cut_out_and_not_interpolated():
         np.testing.assert_array_equal(got.array, whole.array[13:53, 11:41, 7:27])
         assert not np.shares_memory(got.array, whole.array)
         assert got.grid == part
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.float64])
+def test_one_point_on_a_voxel_is_interpolated_when_the_spacing_changes(kind):
+    """An axis that shrinks to one point is interpolated as in PyRadiomics, to the last bit, and not cut out."""
+    full = Grid((3, 11, 11), (0.2, 1.0, 7.0))
+    volume = Volume(np.arange(363).reshape(11, 11, 3).astype(kind), full)
+    grid = pyradiomics_grid(full, ((0, 0, 5), (3, 8, 2)), (1, 1, 0), 3)
+    assert grid.size[0] == 1 and grid.origin_mm[0] == pytest.approx(2 * 0.2)
+    np.testing.assert_array_equal(resample_volume(volume, grid).array, uncropped(volume, grid))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("kind", [np.int16, np.float32, np.float64])
+def test_beyond_the_second_of_two_slices_no_other_memory_is_read(kind, axis):
+    """The spline of two voxels is SciPy's with mirrored ends; ITK alone reads before the image there."""
+    size, spacing = [9, 8, 7], [1.0, 1.0, 1.0]
+    size[axis], spacing[axis] = 2, 2.5
+    full = Grid(tuple(size), tuple(spacing), (-3.0, 4.0, 5.0))
+    volume = noise(full, kind)
+    grid = pyradiomics_grid(full, ((0, 0, 0), full.size), (1, 1, 1), 5)
+    index = full.mm_to_index(grid.index_to_mm(np.moveaxis(np.indices(grid.size), 0, -1)))
+    assert (index[..., axis] > 1).any() and (index < np.asarray(full.size) - 0.5).all()
+    wanted = map_coordinates(volume.array.astype(float), index.T[::-1], order=3, mode="mirror")
+    tolerance = 1 + 1e-9 if kind == np.int16 else 1e-3 if kind == np.float32 else 1e-9
+    np.testing.assert_allclose(resample_volume(volume, grid).array, wanted, rtol=0, atol=tolerance)
+
+
+def test_two_slices_end_where_the_scan_ends():
+    """Beyond the far face of two slices points are 0 HU, as beyond any scan."""
+    volume = Volume(np.full((2, 5, 5), 77, np.int16), Grid((5, 5, 2), (1.0, 1.0, 3.0)))
+    values = resample_volume(volume, Grid((1, 1, 7), (1.0, 1.0, 1.0), (2.0, 2.0, -1.0))).array.ravel()
+    assert values[:6] == pytest.approx(77, abs=1) and values[6] == 0
 
 
 def test_mask_stays_a_mask():

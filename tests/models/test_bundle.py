@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from gc_ray.code_versions import library_versions
 from gc_ray.errors import BundleError
-from gc_ray.models.bundle import SUMS, Bundle, Network, environment, read_bundle, write_bundle
+from gc_ray.models.bundle import SUMS, Bundle, Network, read_bundle, write_bundle
 from gc_ray.models.signature import Signature
 from gc_ray.store import open_store
 
@@ -17,7 +18,7 @@ from gc_ray.store import open_store
 def folder(tmp_path) -> Path:
     """A bundle of one signature and one small network."""
     image = Signature("image", ("a", "b"), (0.0, 1.0), (1.0, 2.0), (0.5, -0.5), 0.1, ((1.0, 0.0, 0.0),) * 3)
-    card = {"model": "image", "study": "x", "environment": environment(("numpy",)), "metrics": {}}
+    card = {"model": "image", "study": "x", "environment": library_versions(("numpy",)), "metrics": {}}
     scoring = {"order": ["image"], "networks": ["net"], "signatures": {"image": {}}}
     network = Network("head", {"recipe": "cao2024"}, {"w": torch.ones(3, 4)})
     bundle = Bundle(card, {"image": image}, scoring, {"codes": {}}, {}, {}, {}, {"net": network})

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gc_ray.errors import StudyError
 from gc_ray.exit_codes import OVER_BUDGET, Problem
+from gc_ray.names import label
 from gc_ray.operations.metrics import Endpoint, Metrics, endpoint, serve
 
 
@@ -27,7 +28,7 @@ def counted(metrics: Metrics) -> list[tuple[str, str]]:
 
 
 def test_the_file_says_how_the_run_ended(tmp_path):
-    """Results by site and status, problems by kind, exit code; site names may hold any character."""
+    """Results by site and status, problems by kind, exit code; a line break of a site's name is replaced."""
     metrics = Metrics("extract", tmp_path / "run.prom")
     before = values((tmp_path / "run.prom").read_text())
     assert before[("gc_ray_run_exit_code", ())] == -1
@@ -35,7 +36,7 @@ def test_the_file_says_how_the_run_ended(tmp_path):
     metrics.end(3, (Problem(OVER_BUDGET, "", {"failed": 1}),))
     after = values((tmp_path / "run.prom").read_text())
     assert after[("gc_ray_results_total", ("a", "failed"))] == 1
-    assert after[("gc_ray_results_total", ('b"\n', "ok"))] == 1
+    assert after[("gc_ray_results_total", (label('b"\n'), "ok"))] == 1
     assert after[("gc_ray_results_expected", ("a",))] == 2
     assert after[("gc_ray_problem", ("over_budget",))] == 1
     assert after[("gc_ray_problem", ("drift",))] == 0

@@ -1,6 +1,7 @@
 """A small simulated cohort, a quick feature set, a frozen study, and one Ray session for all tests of the runtime."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from gc_ray import ledger, tables
+from gc_ray.code_versions import EXTRACTION, code_version
 from gc_ray.cohort.synthetic.spec import CohortSpec
 from gc_ray.cohort.synthetic.write import write_cohort
 from gc_ray.cohort_tables import CohortTables, store_cohort
@@ -21,7 +23,7 @@ from gc_ray.runtime.bundle import bundle
 from gc_ray.runtime.extract import Request, Summary, extract
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.plan import Done, plan_scan
-from gc_ray.runtime.products import code_version, describe, products_of
+from gc_ray.runtime.products import describe, products_of
 from gc_ray.runtime.rescore import Request as Rescoring
 from gc_ray.runtime.scan_work import Job, process_scan
 from gc_ray.runtime.split import split
@@ -83,6 +85,16 @@ def cohort(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("cohort") / "c"
     write_cohort(out, CohortSpec(patients=8, sites=2, seed=3, matrix=64, reread_share=0.4))
     return out
+
+
+@pytest.fixture(scope="session")
+def own_processes() -> list[str]:
+    """What a command begins with to run as in a container: with process ids and a host name of its own."""
+    begin = ["unshare", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc"]
+    begin += [] if os.getuid() == 0 else ["--user", "--map-current-user"]
+    if not shutil.which("unshare") or subprocess.run([*begin, "true"], check=False).returncode:
+        pytest.skip("this machine gives no process namespaces")
+    return begin
 
 
 @pytest.fixture(scope="session")
@@ -238,7 +250,10 @@ class Frozen:
 def real_values(cohort: Path, quick: str, store: Store) -> tuple[dict, pd.DataFrame]:
     """(ledger rows by scan, features) of the cohort's scans, as extraction has them."""
     job = Job(
-        store, products_of(load_study(None, (f'extract.feature_sets=["{quick}"]',)).extract), code_version(), 600
+        store,
+        products_of(load_study(None, (f'extract.feature_sets=["{quick}"]',)).extract),
+        code_version(EXTRACTION),
+        600,
     )
     describe(job.products["quick"], store)
     for row in read_manifests(tuple(map(str, sorted(cohort.glob("scans_site_*.csv"))))):

@@ -93,8 +93,13 @@ def two_nodes():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def start(environment: dict, *options: str, cpus: int = 1, ip: str = "127.0.0.1") -> subprocess.Popen:
-    """One Ray node in the foreground of its own process group, with ports that clash with no other."""
+def start(
+    environment: dict, *options: str, cpus: int = 1, ip: str = "127.0.0.1", within: tuple[str, ...] = ()
+) -> subprocess.Popen:
+    """One Ray node in the foreground of its own process group, with ports that clash with no other.
+
+    within: what its command begins with.
+    """
     common = [
         f"--node-ip-address={ip}",
         f"--num-cpus={cpus}",
@@ -102,7 +107,7 @@ def start(environment: dict, *options: str, cpus: int = 1, ip: str = "127.0.0.1"
         "--disable-usage-stats",
     ]
     return subprocess.Popen(
-        [RAY, "start", "--block", *options, *common] + [f"--{name}={free_port()}" for name in PORTS],
+        [*within, RAY, "start", "--block", *options, *common] + [f"--{name}={free_port()}" for name in PORTS],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -249,14 +254,20 @@ def hide(real):
     return call
 os.stat, os.scandir = hide(os.stat), hide(os.scandir)
 """
-# The driver as it is when the other node has not joined yet while nodes are asked.
+# The driver as it is when the other node has not joined yet while nodes are checked.
 UNASKED = """
 import sys
 from gc_ray.cli import main
-from gc_ray.runtime import extract
-from gc_ray.runtime.node_facts import own_facts
-from gc_ray.runtime.preflight import Expected
-extract.muster = lambda store, scans, fleet, *, mixed_cpu: Expected(own_facts(), "")
+from gc_ray.runtime import cluster
+cluster.ask_nodes = lambda function: {}
+main(sys.argv[1:])
+"""
+# The driver as it is when a mount goes away during the run.
+UNCHECKED = """
+import contextlib, sys
+from gc_ray.cli import main
+from gc_ray.runtime import extract_scans
+extract_scans.checked_nodes = lambda *arguments, **options: contextlib.nullcontext()
 main(sys.argv[1:])
 """
 ASKED = "import sys; from gc_ray.cli import main; main(sys.argv[1:])"
@@ -264,13 +275,17 @@ ASKED = "import sys; from gc_ray.cli import main; main(sys.argv[1:])"
 
 @pytest.fixture
 def beside(tmp_path):
-    """A function that starts a head, and a second node whose Python runs some code first: the head's addresses."""
+    """A function that starts a head, and a second node whose Python runs some code first: the head's addresses.
+
+    more: of the environment of both. within: what the second node's command begins with.
+    """
     folder, started = tempfile.mkdtemp(prefix="gcn", dir="/tmp"), []  # short: Ray puts sockets below it
     environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {"RAY_AUTH_MODE": "disabled"}
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment["PYTHONPATH"] = path
 
-    def begin(code: str) -> Nodes:
+    def begin(code: str, within: tuple[str, ...] = (), **more: str) -> Nodes:
+        environment.update(more)
         (tmp_path / "first").mkdir()
         (tmp_path / "first" / "sitecustomize.py").write_text(code)
         gcs, jobs = free_port(), free_port()
@@ -279,7 +294,7 @@ def beside(tmp_path):
         started.append(start(environment, "--head", f"--port={gcs}", f"--temp-dir={folder}", *dashboard))
         wait_for(lambda: nodes.alive() == 1)
         other = environment | {"PYTHONPATH": f"{tmp_path / 'first'}{os.pathsep}{path}"}
-        started.append(start(other, f"--address={nodes.gcs}"))
+        started.append(start(other, f"--address={nodes.gcs}", within=within))
         wait_for(lambda: nodes.alive() == 2)
         return nodes
 
@@ -315,10 +330,10 @@ def test_a_node_with_another_library_computes_nothing(beside, code, cohort, quic
 
 
 def test_a_node_without_the_mount_loses_no_scan(beside, cohort, quick, tmp_path, tables_of, expected):
-    """Unasked, what it was given is failed or not there yet; asked, it gets no work. In the end all are there."""
+    """Unchecked, what it was given is failed or not there yet; checked, it gets no work. In the end all are there."""
     manifests, store = sorted(cohort.glob("scans_site_*.csv")), str(tmp_path / "store")
     nodes = beside(NO_MOUNT.format(hidden=str(cohort / "site_")))
-    first = extract(nodes, UNASKED, manifests, store, quick)
+    first = extract(nodes, UNCHECKED, manifests, store, quick)
     assert first.returncode == 0, first.stdout + first.stderr
     rows = ledger.read_ledger(open_store(store))
     lost = rows.filter(pc.is_in(rows["status"], pa.array(["refused", "failed"])))
@@ -331,3 +346,26 @@ def test_a_node_without_the_mount_loses_no_scan(beside, cohort, quick, tmp_path,
     differ = ["generation"]
     assert found.drop_columns([*differ, "object"]).equals(wanted.drop_columns([*differ, "object"]))
     assert features.drop_columns(differ).equals(wanted_features.drop_columns(differ))
+
+
+def test_two_nodes_with_one_temporary_folder_lose_no_scan(
+    s3_store, own_processes, beside, cohort, quick, tmp_path, tables_of, expected
+):
+    """The second node is a container: process ids and a host name of its own, one TMPDIR. All scans are computed."""
+    bucket = open_store(s3_store.uri)
+    for path in cohort.rglob("*"):
+        if path.is_file():
+            bucket.put(str(path.relative_to(cohort)), path.read_bytes())
+    (tmp_path / "tmp").mkdir()
+    inside = (*own_processes, "sh", "-c", 'hostname container && exec "$@"', "sh")
+    nodes = beside("", inside, TMPDIR=str(tmp_path / "tmp"))
+    manifests = [f"{bucket.uri}/{m.name}" for m in sorted(cohort.glob("scans_site_*.csv"))]
+    done = extract(nodes, ASKED, manifests, str(tmp_path / "store"), quick)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (rows, features), (wanted_rows, wanted_features) = tables_of(open_store(str(tmp_path / "store"))), expected
+    computed_on = ledger.read_ledger(open_store(str(tmp_path / "store")))["node"].unique().to_pylist()
+    assert len(computed_on) == 2
+    assert "container" in computed_on
+    assert rows["status"].equals(wanted_rows["status"])
+    assert features.equals(wanted_features)
+    assert not list((tmp_path / "tmp" / f"gc-ray-{os.getuid()}").iterdir())

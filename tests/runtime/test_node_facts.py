@@ -1,17 +1,27 @@
 """A process that would compute other values says so by name."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from gc_ray.code_versions import EXTRACTION, NETWORKS, code_version
+from gc_ray.runtime import node_facts
 from gc_ray.runtime.node import LONGEST, instruction_set, level_of, this_node
-from gc_ray.runtime.node_facts import NodeFacts, difference, own_facts, package_digest, wanted_cpu
-from gc_ray.runtime.products import code_version
+from gc_ray.runtime.node_facts import (
+    NodeFacts,
+    computed_here,
+    difference,
+    facts_for,
+    own_facts,
+    package_digest,
+    wanted_cpu,
+)
 
 V2 = {"cx16", "sahf", "popcnt", "sse3", "sse4.1", "sse4.2", "ssse3"}
 V3 = V2 | {"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave"}
 V4 = V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
-DRIVER = NodeFacts("a", "1-x", (("Python", "3.11.7"), ("SimpleITK", "2.5.0"), ("numpy", "2.1")), "s", "x86-64-v3")
+DRIVER = NodeFacts("a", (("Python", "3.11.7"), ("SimpleITK", "2.5.0"), ("numpy", "2.1")), "s", "x86-64-v3")
 
 
 @pytest.mark.parametrize(
@@ -40,10 +50,9 @@ def test_the_instruction_set_is_the_highest_level_that_is_whole(machine, feature
             "SimpleITK 2.4.1 instead of 2.5.0",
         ),
         (
-            {"libraries": (("Python", "3.12.1"), ("numpy", "2.1")), "code_version": "1-y"},
+            {"libraries": (("Python", "3.12.1"), ("numpy", "2.1"))},
             "Python 3.12.1 instead of 3.11.7, SimpleITK none instead of 2.5.0",
         ),
-        ({"code_version": "2-x"}, "code 2-x instead of 1-x"),
         ({"sources": "t"}, "other files of gc_ray (t instead of s)"),
         ({"cpu": "x86-64-v4"}, "processor x86-64-v4 instead of x86-64-v3"),
     ],
@@ -69,7 +78,7 @@ def test_most_nodes_decide_on_the_processor_and_then_the_driver(found, wanted):
 def test_this_process_knows_what_it_is(monkeypatch):
     """The version is the ledger's; the name has no odd character and is bounded."""
     facts = own_facts()
-    assert facts.code_version == code_version()
+    assert computed_here() == {"code_version": code_version(EXTRACTION), "node": facts.node, "cpu": facts.cpu}
     assert (facts.node, facts.cpu) == (this_node(), instruction_set())
     assert {"Python", "SimpleITK", "numpy"} <= dict(facts.libraries).keys()
     assert difference(facts, facts) == ""
@@ -78,13 +87,36 @@ def test_this_process_knows_what_it_is(monkeypatch):
     assert len(this_node()) == LONGEST
 
 
-def test_other_files_of_the_package_show(tmp_path):
-    """Content, name and number of the files count; what Python compiles beside them does not."""
-    (tmp_path / "a.py").write_text("x = 1")
-    first = package_digest(tmp_path)
-    (tmp_path / "a.pyc").write_text("x")
-    assert package_digest(tmp_path) == first
-    (tmp_path / "a.py").write_text("x = 2")
-    second = package_digest(tmp_path)
-    (tmp_path / "a.py").rename(tmp_path / "b.py")
-    assert len({first, second, package_digest(tmp_path)}) == 3
+def test_a_package_that_is_unpacked_again_meanwhile_is_read_when_it_is_whole(tmp_path, monkeypatch):
+    """Two readings must agree: half a package is no other package."""
+    found = iter([FileNotFoundError, "half", "more", "whole", "whole"])
+
+    def read(folder: Path) -> str:
+        if (one := next(found)) is FileNotFoundError:
+            raise one
+        return one
+
+    monkeypatch.setattr(node_facts, "source_digest", read)
+    monkeypatch.setattr(node_facts.time, "sleep", lambda seconds: None)
+    assert package_digest(tmp_path) == "whole"
+    assert next(found, None) is None
+
+
+def test_a_step_is_compared_by_its_own_libraries(monkeypatch):
+    """Another build of torch is no reason to refuse a node for radiomics; a missing library is named."""
+    names = dict(facts_for(EXTRACTION).libraries).keys()
+    assert {"Python", "gc-ray", "SimpleITK"} <= names
+    assert "torch" not in names
+    assert "torch" in dict(facts_for(NETWORKS).libraries)
+    other = replace(own_facts(), libraries=(*facts_for(EXTRACTION).libraries, ("torch", "2.9+cu1")))
+    assert difference(facts_for(EXTRACTION), other) == ""
+    assert "torch 2.9+cu1 instead of" in difference(facts_for(NETWORKS), other)
+    real = node_facts.metadata.version
+
+    def version(name: str) -> str:
+        if name == "trimesh":
+            raise node_facts.metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(node_facts.metadata, "version", version)
+    assert dict(own_facts.__wrapped__().libraries)["trimesh"] == "none"

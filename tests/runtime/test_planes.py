@@ -12,13 +12,14 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless
 
 from gc_ray import ledger
+from gc_ray.code_versions import EXTRACTION, code_version
 from gc_ray.cohort.manifest import ScanRow
 from gc_ray.features.extract import extract_features
 from gc_ray.imaging import voxels
 from gc_ray.imaging.read import open_ct, read_mask
 from gc_ray.imaging.voi import cut_voi
 from gc_ray.imaging.volume import Mask, Slab, Volume
-from gc_ray.runtime.products import NetworkInput, code_version, describe, planes_read, products_of
+from gc_ray.runtime.products import NetworkInput, describe, planes_read, products_of
 from gc_ray.runtime.scan_work import Job, ScanTask, Wanted, process_scan
 from gc_ray.store import open_store
 from gc_ray.study import ExtractSettings
@@ -231,7 +232,7 @@ def job(tmp_path, product) -> Job:
     store = open_store(str(tmp_path / "store"))
     for made in products.values():
         describe(made, store)
-    return Job(store, products, code_version(), timeout_s=600.0)
+    return Job(store, products, code_version(EXTRACTION), timeout_s=600.0)
 
 
 @pytest.fixture

@@ -4,24 +4,44 @@ from dataclasses import replace
 
 import pytest
 
-from gc_ray.cohort.manifest import ScanRow, Scans
+from gc_ray.cohort.manifest import ScanRow
 from gc_ray.errors import ClusterError
 from gc_ray.runtime import preflight
 from gc_ray.runtime.node_facts import NodeFacts
 from gc_ray.runtime.plan import Planned
-from gc_ray.runtime.preflight import CONTENT, Answer, Expected, Fleet, judge, look_around, roots_of, unfit
+from gc_ray.runtime.preflight import (
+    CONTENT,
+    Answer,
+    Expected,
+    RefusedNodes,
+    checked_nodes,
+    describe_here,
+    judge,
+    why_not_here,
+)
+from gc_ray.runtime.scan_places import ScanPlace
 from gc_ray.runtime.scan_work import ScanTask, Wanted
-from gc_ray.runtime.waves import FOREIGN, Way, run_waves
+from gc_ray.runtime.waves import WRONG_NODE, Way, run_waves
 from gc_ray.store import LocalStore
 
-DRIVER = NodeFacts("head", "1-x", (("SimpleITK", "2.5.0"),), "s", "v3")
-OTHER = replace(DRIVER, node="b", libraries=(("SimpleITK", "2.4.0"),), code_version="1-y")
-ROOTS = {"/data/a": "A", "/data/b": "B"}
+DRIVER = NodeFacts("head", (("SimpleITK", "2.5.0"),), "s", "v3")
+OTHER = replace(DRIVER, node="b", libraries=(("SimpleITK", "2.4.0"),))
+PLACES = (ScanPlace("A", ("/data/a/1",)), ScanPlace("B", ("/data/b/1",)))
 
 
-def judged(answers: dict, here: set[str] | None = None, *, mixed_cpu: bool = False) -> dict[str, str]:
+@pytest.fixture
+def driver_sees(monkeypatch):
+    """A function that sets which addresses the driver sees."""
+
+    def sees(paths: set[str]) -> None:
+        monkeypatch.setattr("os.path.exists", lambda path: path in paths)
+
+    return sees
+
+
+def judged(answers: dict, *, mixed_cpu: bool = False) -> dict[str, str]:
     """The refused nodes."""
-    return judge(DRIVER, answers, ROOTS, set(ROOTS) if here is None else here, mixed_cpu=mixed_cpu)[1]
+    return judge(DRIVER, answers, PLACES, mixed_cpu=mixed_cpu)[1]
 
 
 def test_equal_nodes_work():
@@ -37,16 +57,18 @@ def test_a_node_with_another_library_is_named_with_both_versions():
 
 def test_a_node_that_cannot_use_the_store_is_refused():
     """A local store on separate disks would lose its results."""
-    (reason,) = judged({"n1": Answer(DRIVER, "it cannot be written from there", ())}).values()
-    assert reason.endswith("the store: it cannot be written from there")
+    (reason,) = judged({"n1": Answer(DRIVER, "it cannot be used from there")}).values()
+    assert reason.endswith("the store: it cannot be used from there")
 
 
 @pytest.mark.parametrize(
-    ("here", "others", "refused"), [(set(ROOTS), (), 1), (set(), (), 1), (set(), ("/data/b",), 0)]
+    ("here", "others", "refused"),
+    [({"/data/a/1", "/data/b/1"}, (), 1), ({"/data/a/1"}, (), 1), ({"/data/a/1"}, PLACES[1:], 0)],
 )
-def test_a_node_without_a_mount_that_somebody_has_is_refused(here, others, refused):
+def test_a_node_without_a_mount_that_somebody_has_is_refused(driver_sees, here, others, refused):
     """Where nobody sees the folder the scans are refused one by one: it is the manifest that is wrong."""
-    found = judged({"n1": Answer(DRIVER, "", others), "n2": Answer(DRIVER, "", ("/data/b",))}, here)
+    driver_sees(here)
+    found = judged({"n1": Answer(DRIVER, "", others), "n2": Answer(DRIVER, "", PLACES[1:])})
     assert list(found) == ["n2"][:refused]
     assert all(reason.endswith("the scans of B are not mounted there") for reason in found.values())
 
@@ -70,39 +92,27 @@ def test_nodes_of_another_processor_work_only_when_that_is_allowed():
 def test_the_last_node_ends_the_run(monkeypatch):
     """With a line that names every node and its difference."""
     monkeypatch.setattr(preflight.cluster, "working_nodes", lambda: {"n1", "n2"})
-    fleet = Fleet()
-    fleet.refuse("n1", "a (Ray node n1): SimpleITK 2.4 instead of 2.5")
-    assert fleet.selector == {"ray.io/node-id": "!in(n1)"}
-    assert fleet.notes == ("node a (Ray node n1): SimpleITK 2.4 instead of 2.5; it got no work",)
+    refused = RefusedNodes()
+    refused.add("n1", "a (Ray node n1): SimpleITK 2.4 instead of 2.5")
+    assert refused.others == {"ray.io/node-id": "!in(n1)"}
+    assert refused.notes == ("node a (Ray node n1): SimpleITK 2.4 instead of 2.5; it got no work",)
     with pytest.raises(ClusterError, match=r"there is none: a .* 2\.4 instead of 2\.5; b"):
-        fleet.refuse("n2", "b")
-
-
-def test_the_roots_of_a_cohort_are_one_folder_a_site():
-    """Local ones only; a server is no mount."""
-
-    def row(scan: str, site: str, image: str, mask: str) -> ScanRow:
-        return ScanRow(scan, "R1", 0, "", scan, site, "", "i", "m", "", image, mask)
-
-    scans = Scans.of(
-        [
-            row("1", "A", "/data/a/1/ct", "/data/a/1/m.nii"),
-            row("2", "A", "/data/a/2/ct", "/data/a/2/m.nii"),
-            row("3", "B", "s3://b/ct", "s3://b/m.nii"),
-        ]
-    )
-    assert roots_of(scans) == {"/data/a": "A"}
+        refused.add("n2", "b")
 
 
 def test_a_node_reads_what_the_driver_wrote_and_writes_itself(tmp_path):
     """Another disk at the same address has no such object; a folder that cannot be written says so."""
     store = LocalStore(str(tmp_path / "s"))
-    assert look_around(store, "runs/b", [str(tmp_path), "/no/such"]).unstored.startswith("what the driver writes")
+    places = (ScanPlace("A", (str(tmp_path),)), ScanPlace("B", ("/no/such", "\0")))
+    assert describe_here(store, "runs/b", places).store_fault.startswith("what the driver writes")
     store.put("runs/b", CONTENT)
-    answer = look_around(store, "runs/b", [str(tmp_path), "/no/such"])
-    assert (answer.unstored, answer.unseen) == ("", ("/no/such",))
+    answer = describe_here(store, "runs/b", places)
+    assert (answer.store_fault, answer.unseen) == ("", places[1:])
     assert [entry.key for entry in store.list("runs")] == ["runs/b"]
-    assert look_around(LocalStore("/proc/gc_ray"), "b", ()).unstored == "it cannot be written from there"
+    fault = describe_here(LocalStore("/proc/gc_ray"), "b", ()).store_fault
+    assert fault.startswith("it cannot be used from there: ")
+    assert "/proc" not in fault
+    assert describe_here(None, "", ()).store_fault == ""
 
 
 def test_a_node_whose_store_does_not_create_once_is_refused(tmp_path):
@@ -115,15 +125,43 @@ def test_a_node_whose_store_does_not_create_once_is_refused(tmp_path):
 
     store = Replacing(str(tmp_path))
     store.put("runs/b", CONTENT)
-    assert "an object that was created once was replaced" in look_around(store, "runs/b", ()).unstored
+    assert "an object that was created once was replaced" in describe_here(store, "runs/b", ()).store_fault
 
 
 def test_a_late_worker_compares_itself_before_its_first_scan(tmp_path):
-    """Once for each process and run, with the same words."""
+    """Code, the store and the scans; with the words that the check before the run has."""
     store, facts = LocalStore(str(tmp_path / "s")), preflight.own_facts()
-    assert unfit(store, Expected(facts, "")) == ""
-    assert "the store: what the driver writes" in unfit(store, Expected(facts, "runs/b"))
-    assert "gc_ray (" in unfit(store, Expected(replace(facts, sources="x"), ""))
+    assert why_not_here(Expected(facts)) == ""
+    assert "the store: what the driver writes" in why_not_here(Expected(facts, store, "runs/b"))
+    assert "gc_ray (" in why_not_here(Expected(replace(facts, sources="x")))
+    assert "of B are not mounted there" in why_not_here(Expected(facts, places=PLACES[1:]))
+
+
+def test_what_only_a_refused_node_has_is_not_counted(monkeypatch):
+    """A task that is promised it, or an actor for it, would wait for ever."""
+    nodes = [
+        {"NodeID": name, "Alive": True, "Resources": {"CPU": 2.0, "memory": gb << 30}}
+        for name, gb in (("small", 4), ("large", 64))
+    ]
+    monkeypatch.setattr(preflight.cluster.ray, "nodes", lambda: nodes)
+    assert preflight.cluster.node_memory() == 64 << 30
+    assert preflight.cluster.node_memory(without={"large": "other code"}) == 4 << 30
+    assert preflight.cluster.resources() == {"CPU": 4.0, "memory": 68 << 30}
+    assert preflight.cluster.resources(without={"large": "other code"}) == {"CPU": 2.0, "memory": 4 << 30}
+
+
+def test_the_beacon_is_gone_after_the_run_and_after_a_fault(tmp_path, monkeypatch):
+    """Also when no node is left to work."""
+    store = LocalStore(str(tmp_path / "s"))
+    monkeypatch.setattr(preflight.cluster, "is_private", lambda: False)
+    monkeypatch.setattr(preflight.cluster, "working_nodes", lambda: {"n1"})
+    monkeypatch.setattr(preflight.cluster, "ask_nodes", lambda ask: {"n1": ask()})
+    with checked_nodes(RefusedNodes(), store) as expected:
+        assert [entry.key for entry in store.list("runs")] == [expected.beacon]
+    monkeypatch.setattr(preflight.cluster, "ask_nodes", lambda ask: {"n1": "(Ray node n1): no answer"})
+    with pytest.raises(ClusterError, match="no answer"), checked_nodes(RefusedNodes(), store):
+        pass
+    assert not list(store.list("runs"))
 
 
 class Mixed:
@@ -142,7 +180,7 @@ class Mixed:
         there = [] if self.refused else [i for i in tasks if i % 2]
         self._waves.append(
             [
-                {"scan": i, "product": "", "status": FOREIGN, "stage": "n2", "reason": "b: differs"}
+                {"scan": i, "product": "", "status": WRONG_NODE, "stage": "n2", "reason": "b: differs"}
                 if i in there
                 else {"scan": i, "product": "quick", "status": "ok", "stage": "done", "reason": ""}
                 for i in tasks

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from gc_ray import ledger
+from gc_ray.code_versions import EXTRACTION, code_version
 from gc_ray.errors import StoreError
 from gc_ray.runtime.manifests import read_manifests
-from gc_ray.runtime.products import NetworkInput, Radiomics, code_version, describe, products_of
+from gc_ray.runtime.products import NetworkInput, Radiomics, describe, products_of
 from gc_ray.runtime.scan_work import Job, ScanTask, Wanted, anonymous, process_scan
 from gc_ray.store import open_store
 from gc_ray.study import ExtractSettings
@@ -30,7 +31,7 @@ def job(store, products) -> Job:
     """A job on an empty store that knows its products."""
     for product in products.values():
         describe(product, store)
-    return Job(store, products, code_version(), timeout_s=600.0)
+    return Job(store, products, code_version(EXTRACTION), timeout_s=600.0)
 
 
 @pytest.fixture

@@ -25,6 +25,18 @@ with scratch() as folder:
     sys.stdin.read()
 """
 
+NEIGHBOUR = """
+import time
+from gc_ray.runtime.scratch import scratch
+lost = 0
+for _ in range(40):
+    with scratch() as folder:
+        (folder / "copy").write_text("x")
+        time.sleep(0.02)
+        lost += not (folder / "copy").exists()
+print(lost)
+"""
+
 
 @pytest.fixture
 def root(monkeypatch, tmp_path) -> Path:
@@ -223,3 +235,19 @@ def test_copies_are_readable_by_this_user_alone(tmp_path, monkeypatch):
     assert sorted(p.name for p in into.rglob("*.dcm")) == ["1.dcm", "2.dcm"]
     for path in (tmp_path / "s").rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
+
+
+@pytest.mark.slow
+def test_two_containers_with_one_temporary_folder_lose_no_copy(own_processes, tmp_path):
+    """In process namespaces of their own both are process 1 of one host: 80 copies, 0 deleted by the other."""
+    both = [
+        subprocess.Popen(
+            [*own_processes, sys.executable, "-c", NEIGHBOUR],
+            env=os.environ | {"TMPDIR": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    assert [process.communicate(timeout=60)[0] for process in both] == ["0\n", "0\n"]
+    assert not list((tmp_path / f"gc-ray-{os.getuid()}").iterdir())

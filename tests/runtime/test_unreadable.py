@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from gc_ray import ledger, source
+from gc_ray.code_versions import EXTRACTION, code_version
 from gc_ray.cohort.manifest import ScanRow
 from gc_ray.errors import ScanError, StoreError
 from gc_ray.runtime import check, incoming, rescore_input, scan_source, scan_work
@@ -21,7 +22,7 @@ from gc_ray.runtime.incoming import find_series
 from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.node import this_node
 from gc_ray.runtime.plan import Done, plan_scan
-from gc_ray.runtime.products import code_version, describe, products_of
+from gc_ray.runtime.products import describe, products_of
 from gc_ray.runtime.scan_work import Job, ScanTask, Wanted, process_scan
 from gc_ray.runtime.survey import Survey, survey_scan
 from gc_ray.store import Store
@@ -66,7 +67,9 @@ def scan(cohort, quick, store, tmp_path) -> Scan:
     uris = {"image_uri": str(tmp_path / "p" / "ct"), "mask_uri": str(tmp_path / "p" / "R1_0.dcm")}
     products = products_of(ExtractSettings(feature_sets=(quick,)))
     describe(products["quick"], store)
-    return Scan(replace(row, image="ct", mask="R1_0.dcm", **uris), Job(store, products, code_version(), 600.0))
+    return Scan(
+        replace(row, image="ct", mask="R1_0.dcm", **uris), Job(store, products, code_version(EXTRACTION), 600.0)
+    )
 
 
 def fault_when_opened(patch: pytest.MonkeyPatch, path: Path, code: int) -> None:
