@@ -156,7 +156,9 @@ def _drift(seen: Seen) -> Iterator[Fixed]:
             yield alert, "it is gone; it says what the last run found", fix
     for name in sorted(names):
         index = f"{name.rpartition('.')[0]}.json"
-        if index not in seen.sha256 and name not in seen.taken_over and sealed.FORMAT_NAME in seen.sha256:
+        run, alert = name.split("/")[-1].rpartition(".")[0], f"{name.rpartition('/')[0]}/alert.json"
+        ended = f"runs/{run}.json" in seen.sha256 or seen.content.get(alert, {}).get("run") == run
+        if ended and index not in seen.sha256 and name not in seen.taken_over and sealed.FORMAT_NAME in seen.sha256:
             yield index, f"it is gone; it names {name}", fix
 
 

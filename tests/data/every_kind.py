@@ -45,7 +45,7 @@ def fill(store: Store, folder: Path) -> None:
     for name, data in drift.items():
         store.put(f"drift/bundle/{name}", data)
     sealed.put(store, "drift/bundle/rescore-1.json", {"verdict": "stable", "files": sealed.described(drift)})
-    sealed.put(store, "drift/bundle/alert.json", {"verdict": "stable"})
+    sealed.put(store, "drift/bundle/alert.json", {"verdict": "stable", "run": "rescore-1"})
     sealed.put(store, "incoming/0/a.json", {"facts": []})
     sealed.put(store, "controls/old/a-shuffled-outcome.json", {"found": {}})
 
