@@ -39,7 +39,7 @@ def asked(line: str, program: tuple[str, ...] = (GC_RAY,)) -> subprocess.Complet
         ("gc-ray extract --volumes ", VOLUME_NAMES),
         ("gc-ray reproduce li", ("liver_metastasis",)),
         ("gc-ray train ", ("autoencoder", "backbone", "head")),
-        ("gc-ray rep", ("reproduce",)),
+        ("gc-ray repr", ("reproduce",)),
     ],
 )
 def test_bash_is_offered_the_names_that_fit(line, names):

@@ -63,7 +63,7 @@ def evaluate(request: Request, run: str, told: Callable[[int, int], None] = lamb
     for settings that do not fit them; StoreError when the report cannot be written.
     """
     elsewhere = _target(request)
-    (refuse_newer if request.dry_run else prepare)(request.store)
+    refuse_newer(request.store)
     inputs = (
         from_file(request.scores, request.clinical, request.study, request.encoding)
         if request.scores
@@ -76,6 +76,7 @@ def evaluate(request: Request, run: str, told: Callable[[int, int], None] = lamb
         report = _drawn(inputs, told)
         index = report.files[INDEX]
     if not request.dry_run:
+        prepare(request.store)
         new = report is not None and publish(report, request.store, FOLDER)
         if elsewhere and whole_index(elsewhere, "", name) is None:
             publish(report or read_report(request.store, FOLDER, name), elsewhere, "")

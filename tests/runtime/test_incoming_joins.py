@@ -136,6 +136,6 @@ def test_outcomes_that_are_no_outcomes_are_counted():
 
 def scored(patient: str, site: str) -> dict:
     """A row of RESCORES."""
-    kinds = {"string": "", "double": None, "int32": 0, "list<item: string>": []}
+    kinds = {"string": "", "double": None, "int32": 0, "int64": 0, "list<item: string>": []}
     row = {column.name: kinds[str(column.type)] for column in RESCORES.columns}
     return row | {"patient_id": patient, "site": site, "bundle_id": "b", "scan_id": "s", "predictors": "{}"}
