@@ -22,6 +22,7 @@ from gc_ray.imaging.scan import Notes
 RELATIVE = 1e-6
 RELATIVE_LBP3D = 1e-3  # its patterns turn over by the last bit of a sample
 NEAR_ZERO = 1e-9  # of what a feature that comes out near 0 is the difference of: see ``_scale``
+OVER_VOLUME = ("original_shape_SurfaceVolumeRatio", "original_shape_SphericalDisproportion")
 IN_FLOAT32 = "computed in float32"
 
 
@@ -196,6 +197,8 @@ def _compare(ours: dict[str, float], theirs: dict[str, float]) -> None:
         if not np.isfinite(value):
             continue
         assert name in ours, f"{name} is not among the columns"
+        if name in OVER_VOLUME and not ours.get("original_shape_MeshVolume", 1.0):
+            continue  # divided by a volume that is 0 here, and the last bits of a sum there
         relative = RELATIVE_LBP3D if name.startswith("lbp-3D") else RELATIVE
         allowed = max(relative * abs(value), NEAR_ZERO * _scale(name, ours))
         assert abs(ours[name] - value) <= allowed, f"{name} is {ours[name]!r}, PyRadiomics has {value!r}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -113,12 +113,21 @@ def _on_grid(volume: Volume | Slab, grid: Grid, settings: dict[str, Any]) -> Vol
     elif isinstance(interpolator, str):
         interpolator = getattr(sitk, interpolator)
     if own.get("pixel_type") == "float32":
-        return _clipped(resample_volume(volume, grid, interpolator, sitk.sitkFloat32), own)
+        return _clipped(resample_volume(_in_float32(volume), grid, interpolator, sitk.sitkFloat32), own)
     resampled = _clipped(resample_volume(volume, grid, interpolator), own)
     if reaches_limits(resampled.array):
         exact = resample_volume(volume, grid, interpolator, sitk.sitkFloat64).array
         check_fits((exact.min(), exact.max()), resampled.dtype, "resampling")
     return resampled
+
+
+def _in_float32(volume: Volume | Slab) -> Volume | Slab:
+    """A volume whose integers float32 cannot all hold in float32, as PyRadiomics would read it; another as it is."""
+    if not is_integer(volume.dtype) or volume.dtype.itemsize < 4:
+        return volume
+    if isinstance(volume, Slab):
+        return replace(volume, slices=volume.slices.astype(np.float32))
+    return replace(volume, array=volume.array.astype(np.float32))
 
 
 def _clipped(volume: Volume, own: dict[str, Any]) -> Volume:

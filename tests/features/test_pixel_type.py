@@ -87,6 +87,16 @@ def test_values_beyond_an_integer_type_are_those_of_the_float32_copy(name, param
     assert what in row.remarks[0] and str(volume.dtype) in row.remarks[0]
 
 
+def test_integers_that_float32_rounds_are_rounded_before_they_are_resampled(parameter_file):
+    """Otherwise a Laplacian, a small difference of large numbers, would differ in its fourth digit."""
+    volume, mask = scan(np.uint32, COARSE, low=2**31, spread=2**29, inside=2**32 - 1)
+    parameters = {"featureClass": {"firstorder": ["Mean", "Energy"]}, "setting": {**MILLIMETRE, "binWidth": 10**8}}
+    wanted = feature_set(parameter_file(parameters))
+    theirs = by_pyradiomics(volume, mask, parameters, sitk.sitkFloat32)
+    ours = dict(zip(wanted.names, extract_features(volume, mask, wanted).values, strict=True))
+    assert ours == pytest.approx(theirs, rel=1e-13)
+
+
 def test_an_overshoot_of_the_spline_is_not_cut_off(parameter_file):
     """Meaning: between a bright voxel and its dark neighbours the spline goes beyond both."""
     volume, mask = scan(np.int16, COARSE, inside=32767)
