@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 RAY = str(Path(sys.executable).with_name("ray"))
-UP_S = 90  # for a node to come up on a loaded machine; 10 s on an idle one
+UP_S = 240  # for a node to come up on a loaded machine; 10 s on an idle one
 PORTS = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port")
 
 
