@@ -55,13 +55,13 @@ def main() -> None:
         named = {n for part in named_digests(look(store, list(whole)).content).values() for n in part}
         while flips.total() < asked.flips:
             for names in (named, whole.keys() - named):
-                spoilt = {n: flipped(whole[n], rng) for n in sorted(names)}
-                for n, data in spoilt.items():
+                damaged = {n: flipped(whole[n], rng) for n in sorted(names)}
+                for n, data in damaged.items():
                     place(store, n, data)
                     reader = rng.choice(sorted(every_kind.READERS))
                     wrong[n.partition("/")[0]] += not good(store, reader, expected[reader])
                     place(store, n, whole[n])
-                for n, data in spoilt.items():
+                for n, data in damaged.items():
                     place(store, n, data)
                 said = {problem.name for problem in verify(store).problems}
                 for n in names:

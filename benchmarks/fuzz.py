@@ -1,4 +1,4 @@
-"""Spoils inputs of every parser of outside bytes, 10,000 each by default, and prints what became of them.
+"""Damages inputs of every parser of outside bytes, 10,000 each by default, and prints what became of them.
 
 python benchmarks/fuzz.py --parser seg --number 123 --out there   # one input again, written to a folder
 """

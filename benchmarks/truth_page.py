@@ -241,7 +241,7 @@ def _image_limits(n: int) -> str:
         "put all external patients on one side. A shuffled outcome is one draw with a standard error of about 0.1.",
         "An out-of-fold AUC well under 0.5 is how the best of features without effect look in a small cohort: the",
         "patients left out lean the other way. The runs do show that the commands hang together from DICOM to report",
-        "and refuse nothing that is sound. The order of scores, hazard ratios, recall, and what harmonisation mends,",
+        "and refuse nothing that is sound. The order of scores, hazard ratios, recall, what harmonisation corrects,",
         "are concluded from the tables above, where drawn numbers stand for image features.",
     )
     return f"### What 60 patients cannot say\n\n{said}"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +14,7 @@ from gc_ray.exit_codes import BAD_INPUT, DONE, FAILED, Problem
 from gc_ray.names import label
 from gc_ray.runtime.check_lines import features_lines
 from gc_ray.runtime.demo_lines import demo_lines
-from gc_ray.runtime.progress import Epochs, Progress, duration
+from gc_ray.runtime.progress import duration
 from gc_ray.terminal import json_lines, say, shown
 from gc_ray.terminal import say_lines as _lines
 from gc_ray.terminal import terminal as _console
@@ -37,55 +34,10 @@ if TYPE_CHECKING:  # every command loads this module; torch and the like only th
     from gc_ray.runtime.summary import Summary
     from gc_ray.runtime.tune import Tuned
 
-REDRAW_S = 0.2  # on a terminal, where lines are redrawn in place
-LINE_EVERY_S = 20.0  # in a log, where every show is new lines
 STATUSES = ("ok", "repaired", "refused", "failed")
 SHOWN = 3  # scans named for a reason; the others are counted
 REASONS = 10  # reasons printed after a run; all are in the ledger
-Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
 COLOURS = {"refused": "red", "error": "red", "repaired": "yellow", "warning": "yellow"}
-
-
-@contextlib.contextmanager
-def watching() -> Iterator[Watch]:
-    """What ``extract`` wants as ``watch``: progress per site, redrawn on a terminal, a line now and then in a log."""
-    with _showing() as (show, every_s):
-        yield lambda totals: Progress(totals, show, every_s).add
-
-
-@contextlib.contextmanager
-def training() -> Iterator[tuple[Callable, Watch]]:
-    """What ``train`` wants as ``tell`` and ``watch``: how the fit goes that is running, shown in the same way."""
-    with _showing() as (show, every_s):
-        yield Epochs(show, every_s).tell, lambda totals: Progress(totals, show, every_s).add
-
-
-def step(number: int, of: int, what: str) -> contextlib.AbstractContextManager[tuple[Callable, Watch]]:
-    """What ``reproduce`` wants as ``step``: a line for each step, and how the step goes while it lasts."""
-    show_lines(f"step {number} of {of}: {what}")
-    return training()
-
-
-@contextlib.contextmanager
-def _showing() -> Iterator[tuple[Callable[[list[str]], None], float]]:
-    """(what takes the lines that are to be seen, least seconds between two calls)."""
-    console = _console(stderr=True)
-    if not console.is_terminal or json_lines() is not None:
-        said: set[str] = set()  # a site that is complete says so once
-
-        def append(lines: list[str]) -> None:
-            _lines(console, [line for line in lines if line not in said])
-            said.update(lines)
-
-        yield append, LINE_EVERY_S
-        return
-    # what is redrawn is wrapped where the terminal ends: cut off there, it would lose the time left
-    with Live(console=Console(stderr=True), auto_refresh=False) as live:
-
-        def redraw(lines: list[str]) -> None:
-            live.update(Text("\n".join(shown(line, live.console) for line in lines)), refresh=True)
-
-        yield redraw, REDRAW_S
 
 
 def show_notes(notes: Iterable[str]) -> None:

@@ -67,7 +67,7 @@ class InputError(ValueError):
 class ScanError(InputError):
     """The CT cannot be used as it is: geometry, pixels or files.
 
-    Within a run it costs this scan alone: the ledger says refused and holds the message. Mended by whoever exported
+    Within a run it costs this scan alone: the ledger says refused and holds the message. Fixed by whoever exported
     the scan, from the file that is named; the next run takes it up, since its source has changed.
     """
 
@@ -75,7 +75,7 @@ class ScanError(InputError):
 class MaskError(InputError):
     """The region of interest cannot be used on this scan: missing, empty, off the grid or ambiguous.
 
-    Within a run it costs this outline alone: the ledger says refused and holds the message. Mended by whoever drew
+    Within a run it costs this outline alone: the ledger says refused and holds the message. Fixed by whoever drew
     the region, or in the manifest (mask, roi); the next run takes it up.
     """
 
@@ -83,7 +83,7 @@ class MaskError(InputError):
 class TableError(InputError):
     """A table does not have the columns, types, keys or values that its schema asks for.
 
-    Raised before any work. Mended in the file that is named; where a table of the store is named, by
+    Raised before any work. Fixed in the file that is named; where a table of the store is named, by
     running the command that writes it.
     """
 
@@ -91,29 +91,29 @@ class TableError(InputError):
 class LeakError(TableError):
     """An out-of-fold score was asked for a patient on whom the signature was fitted.
 
-    A guard against optimistic numbers. Mended by asking for scores of patients who were left out of the fit.
+    A guard against optimistic numbers. Fixed by asking for scores of patients who were left out of the fit.
     """
 
 
 class StudyError(InputError):
     """A study file or a setting is unknown, of the wrong type or contradicts another.
 
-    Raised before any work. Mended in the TOML file, in ``--set``, or in the option that is named.
+    Raised before any work. Fixed in the TOML file, in ``--set``, or in the option that is named.
     """
 
 
 class BundleError(InputError):
     """A frozen model's parts are missing, changed or of another schema.
 
-    Nothing is scored. Mended by copying the bundle again from where it was made, or by making it anew with these
-    versions; a changed part is never mended by hand.
+    Nothing is scored. Fixed by copying the bundle again from where it was made, or by making it anew with these
+    versions; a changed part is never corrected by hand.
     """
 
 
 class StoreError(InputError):
     """The store cannot be read or written: address, rights, space or a conflicting object.
 
-    The run ends; what was committed stays, and the same command resumes. Mended by whoever runs the storage.
+    The run ends; what was committed stays, and the same command resumes. Fixed by whoever runs the storage.
     """
 
 
@@ -128,5 +128,5 @@ class DamagedError(StoreError):
 class ClusterError(InputError):
     """The Ray cluster that was named cannot be reached, or this machine cannot start one.
 
-    Nothing was computed. Mended in ``RAY_ADDRESS``, in the token, or by starting the cluster.
+    Nothing was computed. Fixed in ``RAY_ADDRESS``, in the token, or by starting the cluster.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from gc_ray.tables import Column, Table
+from gc_ray.table_schema import Column, Table
 
 
 def _text(name: str, meaning: str) -> Column:

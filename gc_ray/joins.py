@@ -1,4 +1,4 @@
-"""Rows of Arrow tables told apart and found by their key, without a Python object for any of them."""
+"""Rows of Arrow tables matched by their key, without a Python object for any of them."""
 
 from __future__ import annotations
 

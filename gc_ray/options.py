@@ -13,7 +13,7 @@ import typer
 
 from gc_ray.errors import BundleError, ClusterError, MaskError, ScanError, StoreError, StudyError, TableError
 from gc_ray.exit_codes import BAD_INPUT, FAILED
-from gc_ray.study import packaged_studies
+from gc_ray.study_file import packaged_studies
 
 FAULTS_OF_INPUT = (TableError, StudyError, ScanError, MaskError, BundleError)  # end with BAD_INPUT
 FAULTS_OF_PLACE = (StoreError, ClusterError)  # end with FAILED: the input may be as it should be
@@ -23,7 +23,7 @@ VOLUME_NAMES = ("guo2025", "cao2024")
 
 
 def offered(names: Callable[[], tuple[str, ...]]) -> Callable[[str], list[str]]:
-    """What a shell is told that the value of an option may be; where no name fits, the shell offers files."""
+    """The values that a shell offers for an option; where no name fits, the shell offers files."""
     return lambda incomplete: [name for name in names() if name.startswith(incomplete)]
 
 

@@ -154,7 +154,7 @@ def localise(source: Source, into: Path) -> Path:
         _write_private(into / PurePosixPath(part.key).relative_to(top), store.get(part.key))
 
     with ThreadPoolExecutor(FETCHES) as pool:
-        for _ in pool.map(fetch, source.parts):  # in their order, so that of several faults the first part's is told
+        for _ in pool.map(fetch, source.parts):  # in order: of several faults the first part's is raised
             pass
     return into / PurePosixPath(key).name
 

@@ -13,8 +13,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # lower may be imported by higher, never the other way round
 LEVELS = [
-    {"errors", "exit_codes", "joins", "kernels", "settings"},
-    {"escaping", "names"},
+    {"errors", "exit_codes", "joins", "kernels", "settings", "table_schema"},
+    {"escaping", "names", "score_tables", "study_file"},
     {"store", "tables", "imaging", "patients", "study_cohort", "study_signatures"},
     {"sealed", "probe", "older_rows"},
     {"run_records"},
@@ -25,6 +25,7 @@ LEVELS = [
     {"report"},
     {"runtime", "operations"},
     {"terminal"},
+    {"live_progress"},
     {"console"},
     {"options"},
     {"commands"},

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gc_ray.options import FEATURE_SET_NAMES, VOLUME_NAMES
-from gc_ray.study import packaged_studies
+from gc_ray.study_file import packaged_studies
 
 GC_RAY = str(Path(sys.executable).with_name("gc-ray"))
 HEAVY = ("torch", "ray", "pandas", "pyarrow", "numpy", "scipy", "matplotlib", "radiomics", "SimpleITK", "boto3")

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from gc_ray.errors import StudyError
-from gc_ray.study import Study, digest, load_study, packaged_studies
+from gc_ray.study import Study, digest, load_study
+from gc_ray.study_file import packaged_studies
 
 
 def test_packaged_studies_load_and_are_named_as_their_files():

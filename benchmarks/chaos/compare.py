@@ -48,15 +48,15 @@ def committed(store: Store) -> int:
 
 def half_written(store: Store) -> int:
     """How many listed objects cannot be read as what their names say."""
-    spoilt = 0
+    damaged = 0
     for entry in store.list(""):
         if "/loose/" in entry.key:
             continue  # a mark: empty, under the name of the commit that it stands for
         try:
             READERS.get(entry.key.rpartition(".")[2], len)(store.get(entry.key))
         except (ValueError, pa.ArrowException):
-            spoilt += 1
-    return spoilt
+            damaged += 1
+    return damaged
 
 
 def extracted(uri: str, keys: list[tuple], expected: str, half: int = 0, leave_out: tuple[str, ...] = ()) -> Verdict:

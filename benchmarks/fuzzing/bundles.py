@@ -14,19 +14,19 @@ NAMES = ("../../etc/passwd", "/etc/passwd", "a/../../b", "", ".", "\0", "card.js
 
 
 def spoil_bundle(files: Files, rng: Rng) -> Files:
-    """The folder with its parts spoilt; half the time with sums that fit, so that what is behind is reached."""
+    """The folder with its parts damaged; half the time with sums that fit, so that what is behind is reached."""
     way, sums = rng.random(), rng.random() < 0.6
     if way < 0.15:
-        spoilt = spoil_one(files, rng, TEXT)
+        damaged = spoil_one(files, rng, TEXT)
     elif way < 0.55:
-        spoilt = _json_changed(files, rng)
+        damaged = _json_changed(files, rng)
     elif way < 0.7:
-        spoilt = _tensors_changed(files, rng)
+        damaged = _tensors_changed(files, rng)
     elif way < 0.85:
-        spoilt = _moved(files, rng)
+        damaged = _moved(files, rng)
     else:
         return {**files, SUMS: _sums_changed(files[SUMS], rng)}
-    return {**spoilt, SUMS: sums_of(spoilt)} if sums else spoilt
+    return {**damaged, SUMS: sums_of(damaged)} if sums else damaged
 
 
 def sums_of(files: Files) -> bytes:

@@ -42,7 +42,7 @@ WANTED = (
 
 
 def spoil_dicom(files: Files, rng: Rng) -> Files:
-    """The folder with its DICOM files spoilt: bytes of one, elements of one or all, or the files themselves."""
+    """The folder with its DICOM files damaged: bytes of one, elements of one or all, or the files themselves."""
     kind = rng.random()
     if kind < 0.3:
         return spoil_one(files, rng)
@@ -72,7 +72,7 @@ def _shuffled(files: Files, rng: Rng) -> Files:
 
 
 def _edited(data: bytes, way, seed: int) -> bytes:
-    """The file after one edit of its elements; with its bytes spoilt where it cannot be read or written."""
+    """The file after one edit of its elements; with its bytes damaged where it cannot be read or written."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -229,7 +229,7 @@ def deflated(data: bytes, zeros_mb: int) -> bytes:
 
 
 def deflate(header: Dataset, rng: Rng) -> bytes:
-    """The same as a deflated file: sound, spoilt, or a bomb of gigabytes."""
+    """The same as a deflated file: sound, damaged, or a bomb of gigabytes."""
     out = BytesIO()
     header.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
     pydicom.dcmwrite(out, header, enforce_file_format=False)
@@ -262,7 +262,7 @@ def fragment(header: Dataset, rng: Rng) -> bytes:
 
 
 def recode(header: Dataset, rng: Rng) -> None:
-    """Bytes of a compressed stream spoilt, mostly in its own header, which repeats sizes and depths."""
+    """Bytes of a compressed stream damaged, mostly in its own header, which repeats sizes and depths."""
     if not header.file_meta.TransferSyntaxUID.is_compressed:
         return resize(header, rng)
     held = bytearray(header.PixelData)

@@ -127,7 +127,7 @@ def spoil(data: bytes, rng: Rng, ways: Sequence[Callable[[bytes, Rng], bytes]] =
 
 
 def spoil_one(files: Files, rng: Rng, ways: Sequence[Callable[[bytes, Rng], bytes]] = BYTES) -> Files:
-    """The folder with one of its files spoilt."""
+    """The folder with one of its files damaged."""
     name = pick(rng, sorted(name for name, data in files.items() if isinstance(data, bytes)))
     return {**files, name: spoil(files[name], rng, ways)}
 

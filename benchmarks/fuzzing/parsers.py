@@ -1,4 +1,4 @@
-"""The parsers of outside bytes by name: what they are fed with, how it is spoilt, and how users reach them."""
+"""The parsers of outside bytes by name: what they are fed with, how it is damaged, and how users reach them."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ TYPES += (pa.struct([("a", pa.int8())]), pa.dictionary(pa.int8(), pa.string()), 
 
 
 def spoil_table(files: Files, rng: Rng) -> Files:
-    """The one table with its bytes, cells, columns or types spoilt."""
+    """The one table with its bytes, cells, columns or types damaged."""
     (name,) = files
     data = files[name]
     if name.endswith(".parquet"):
@@ -121,7 +121,7 @@ def _cells_changed(data: bytes, rng: Rng) -> bytes:
 
 
 def _part_spoilt(data: bytes, rng: Rng) -> bytes:
-    """The workbook with one of its parts spoilt, and a sound checksum again."""
+    """The workbook with one of its parts damaged, and a sound checksum again."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
         names = source.namelist()
@@ -191,7 +191,7 @@ def _value(kind: pa.DataType):
 
 
 def spoil_toml(files: Files, rng: Rng) -> Files:
-    """The study file with its bytes, values, keys or nesting spoilt."""
+    """The study file with its bytes, values, keys or nesting damaged."""
     (name,) = files
     data = files[name]
     way = rng.random()

@@ -61,7 +61,7 @@ def pair_header(single: bytes) -> bytes:
 
 
 def spoil_segments(files: Files, rng: Rng) -> Files:
-    """A segmentation with the keys of its segments left out, repeated or of other values, or spoilt as any volume."""
+    """A segmentation with the keys of its segments left out, repeated or of other values, or damaged as a volume."""
     if rng.random() < 0.4:
         return spoil_volume(files, rng)
     ((name, data),) = files.items()
@@ -89,7 +89,7 @@ def bomb(data: bytes, zeros_mb: int) -> bytes:
 
 
 def spoil_volume(files: Files, rng: Rng) -> Files:
-    """The volume file with bytes, header fields or its compression spoilt."""
+    """The volume file with bytes, header fields or its compression damaged."""
     name = pick(rng, sorted(files))
     data = files[name]
     if rng.random() < 0.25:

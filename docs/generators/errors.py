@@ -1,4 +1,4 @@
-"""The page of faults: every error class, who mends it, the exit code, and the messages that it can carry."""
+"""The page of faults: every error class, who corrects it, the exit code, and the messages that it can carry."""
 
 from __future__ import annotations
 

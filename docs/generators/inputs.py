@@ -6,8 +6,9 @@ import inspect
 
 from gc_ray import tables
 from gc_ray.cohort.manifest import DEFAULTS, REQUIRED
-from gc_ray.study import Study, load_study, packaged_studies
+from gc_ray.study import Study, load_study
 from gc_ray.study_cohort import Binary, Categorical, ClinicalSettings, Column, Date, Number, Ordinal
+from gc_ray.study_file import packaged_studies
 from generators.markdown import code, page, table
 from generators.settings import fields_of
 from generators.source import messages_of

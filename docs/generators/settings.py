@@ -13,8 +13,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gc_ray.settings import Settings
-from gc_ray.study import Study, packaged_studies
+from gc_ray.study import Study
 from gc_ray.study_cohort import Condition, Rule
+from gc_ray.study_file import packaged_studies
 from gc_ray.study_signatures import CommonScale, Harmonise, SignatureSettings, Step
 from generators.markdown import code, page, table
 

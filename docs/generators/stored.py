@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from gc_ray import evaluation_tables, tables
-from gc_ray.tables import Table
+from gc_ray.table_schema import Table
 from generators.markdown import code, page, table
 
 INTRO = """

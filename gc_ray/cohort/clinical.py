@@ -100,7 +100,7 @@ def check_clinical(
     unfit = values.isna() & text[values.columns].notna()
     findings = _patients(text.index, scanned) + _like_ids(text.index) + findings
     findings += _sites(text) + _empty(values, unfit, settings)
-    coded = values.loc[:, ~unfit.any()]  # of the others nothing is counted before they are mended
+    coded = values.loc[:, ~unfit.any()]  # of the others nothing is counted before they are corrected
     return values, findings + _one_class(coded, settings) + _events(coded, settings)
 
 

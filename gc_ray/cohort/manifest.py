@@ -184,14 +184,14 @@ def _check_places(column: pd.Series, name: str) -> None:
 
 
 def _checked(scans: Scans, name: str) -> Scans:
-    """The rows themselves; TableError when a key stands twice or the rows of one scan disagree."""
+    """The rows themselves; TableError when a key occurs twice or the rows of one scan disagree."""
     rows = scans.table
     keys = rows.group_by(list(SCANS.key), use_threads=False).aggregate([([], "count_all")])
     if keys.num_rows < rows.num_rows:
         first = keys.filter(pc.greater(keys["count_all"], 1)).slice(0, 1).to_pylist()[0]
         raise TableError(
             f"{name}: scan {first['scan_id']} reader {first['reader']} repeat {first['repeat']} roi '{first['roi']}' "
-            "stands twice; give each outline its own reader, repeat or roi"
+            "occurs twice; give each outline its own reader, repeat or roi"
         )
     ids = len(pc.unique(rows["scan_id"]))
     for field in ("patient_id", "site", "phase", "image_uri", "series_uid") if ids < rows.num_rows else ():

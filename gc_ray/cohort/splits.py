@@ -26,7 +26,7 @@ def draw_cohorts(outcome: pd.Series, site: pd.Series, settings: SplitSettings) -
     if lost:
         there = sorted(set(site))
         meant = [label for label in there if same_label(label) in set(map(same_label, lost))]
-        hint = f"write {some(meant)} as the table does" if meant else "mend split.external_sites"
+        hint = f"write {some(meant)} as the table does" if meant else "correct split.external_sites"
         raise TableError(
             f"site: split.external_sites names {some(lost)}, of which no patient is eligible; the table's sites are "
             f"{some(there) if any(there) else 'not stated'}; {hint}"

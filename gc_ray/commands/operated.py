@@ -8,13 +8,17 @@ import inspect
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from gc_ray.errors import StoreError, one_line
 from gc_ray.exit_codes import FAILED, Problem, exit_code
 from gc_ray.options import faults, run_id
+
+if TYPE_CHECKING:  # a shell that completes a command must not wait for them
+    from gc_ray.operations.metrics import Metrics
+    from gc_ray.runtime.active_runs import SignOfLife
 
 PANEL = "For operators"
 LogFormat = Annotated[
@@ -69,30 +73,31 @@ class Operator:
         What counts the run's results.
     """
 
-    def __init__(self, command: str, store: str, metrics: object | None):
+    def __init__(self, command: str, store: str, metrics: Metrics | None):
         self.run, self.store = run_id(command), store
-        self._command, self._metrics, self._sign = command, metrics, None
+        self._command, self._metrics = command, metrics
+        self._sign: SignOfLife | None = None
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[Callable]:
         """Progress per site, shown and counted: what runs take as ``watch``."""
-        from gc_ray import console
+        from gc_ray.live_progress import watching
 
-        with console.watching() as watch:
+        with watching() as watch:
             yield self._seen(watch if self._metrics is None else self._metrics.watching(watch))
 
     @contextlib.contextmanager
     def training(self) -> Iterator[tuple[Callable, Callable]]:
         """Progress of a fit, and per site: what ``train`` takes as ``tell`` and ``watch``."""
-        from gc_ray import console
+        from gc_ray.live_progress import training
 
-        with console.training() as (tell, watch):
+        with training() as (tell, watch):
 
-            def told(*news: object) -> None:
+            def tell_alive(*news: object) -> None:
                 self._alive().result()
                 tell(*news)
 
-            yield told, self._seen(watch if self._metrics is None else self._metrics.watching(watch))
+            yield tell_alive, self._seen(watch if self._metrics is None else self._metrics.watching(watch))
 
     def end(self) -> tuple[Problem, ...]:
         """End the signs of life; the problem of other runs on the store that do not end."""
@@ -118,15 +123,15 @@ class Operator:
         def seen(totals: dict[str, int]) -> Callable[[str, str], None]:
             add, sign = watch(totals), self._alive()
 
-            def told(site: str, status: str) -> None:
+            def add_alive(site: str, status: str) -> None:
                 sign.result()
                 add(site, status)
 
-            return told
+            return add_alive
 
         return seen
 
-    def _alive(self) -> object:
+    def _alive(self) -> SignOfLife:
         """The sign of life, which begins with the first news: by then the run has looked at its store."""
         if self._sign is None:
             from gc_ray.runtime.active_runs import SignOfLife
@@ -161,7 +166,7 @@ def operated(command: Callable[..., tuple[Problem, ...] | None]) -> Callable[...
     @functools.wraps(command)
     def call(*, log_format: str, on_alert: str | None, metrics_file: Path | None, metrics_port: str | None, **given):
         store = given.get("store", "")
-        with _outside(command.__name__, log_format, on_alert, metrics_file, metrics_port) as (metrics, told):
+        with _outside(command.__name__, log_format, on_alert, metrics_file, metrics_port) as (metrics, report):
             operator = Operator(command.__name__, store if isinstance(store, str) else "", metrics)
             begin = time.monotonic()
             try:
@@ -169,7 +174,7 @@ def operated(command: Callable[..., tuple[Problem, ...] | None]) -> Callable[...
                 problems += operator.end() if error is None else ()
             finally:
                 operator.break_off()
-            told(operator, problems, time.monotonic() - begin)
+            report(operator, problems, time.monotonic() - begin)
         if error is not None and not isinstance(error, typer.Exit):
             raise error
         raise typer.Exit(error.exit_code if error is not None else exit_code(problems)) from error
@@ -197,7 +202,7 @@ def _problems(command: Callable, operator: Operator, given: dict) -> tuple[tuple
 @contextlib.contextmanager
 def _outside(
     command: str, log_format: str, on_alert: str | None, metrics_file: Path | None, metrics_port: str | None
-) -> Iterator[tuple[object | None, Callable]]:
+) -> Iterator[tuple[Metrics | None, Callable]]:
     """(metrics, what is called when the run has ended): set up before the run, so that mistakes show at once."""
     from gc_ray import console
     from gc_ray.operations.alerts import alert_command, send_alerts
@@ -215,7 +220,7 @@ def _outside(
                 if metrics_port is not None:
                     stop = serve(metrics, endpoint(metrics_port))
 
-        def told(operator: Operator, problems: tuple[Problem, ...], seconds: float) -> None:
+        def report(operator: Operator, problems: tuple[Problem, ...], seconds: float) -> None:
             with faults():
                 if metrics is not None:
                     metrics.end(exit_code(problems), problems)
@@ -224,6 +229,6 @@ def _outside(
                 console.show_warnings(send_alerts(alert, operator.run, operator.store, problems))
 
         try:
-            yield metrics, told
+            yield metrics, report
         finally:
             stop()

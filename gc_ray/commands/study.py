@@ -149,12 +149,12 @@ def reproduce(
     demo_liver_metastasis: small networks, and steps that few patients can bear.
     """
     with faults():
-        from gc_ray import console
+        from gc_ray import console, live_progress
         from gc_ray.runtime.reproduce import Request, Way
         from gc_ray.runtime.reproduce import reproduce as run
 
         settings = load_study(study or paper, tuple(overrides or ()))
         request = Request(paper, settings, open_store(store), tuple(scans), clinical, workers, encoding)
-        found = run(request, Way(console.step, console.show_figures, run_id, time.monotonic))
+        found = run(request, Way(live_progress.step, console.show_figures, run_id, time.monotonic))
         console.show_reproduced(found)
     return found.problems

@@ -52,7 +52,7 @@ def follow_up(time: ArrayLike, event: ArrayLike, **scores: ArrayLike) -> tuple[n
     times, *others = _aligned(len(flags), "event", {"time": time, **scores})
     if (times < 0).any():
         row = int(np.argmax(times < 0))
-        raise TableError(f"time: wanted follow-up of 0 or more, got {times[row]:.6g} in row {row}; mend its dates")
+        raise TableError(f"time: wanted follow-up of 0 or more, got {times[row]:.6g} in row {row}; correct its dates")
     return (_merge_near_ties(times), flags, *others)
 
 

@@ -1,4 +1,4 @@
-"""Opens DICOM objects: headers without pixels, with every defect told as a ``ScanError`` that names the file."""
+"""Opens DICOM objects: headers without pixels, with every defect reported as a ``ScanError`` that names the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a DICOM file's pixel data lie and whether they are whole, told from the file's structure without decoding."""
+"""Where a DICOM file's pixel data lie and whether they are whole, by the file's structure, without decoding."""
 
 from __future__ import annotations
 

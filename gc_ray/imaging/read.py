@@ -83,7 +83,7 @@ def list_rois(path: Path) -> tuple[str, ...]:
 
 
 def survey_mask(path: Path, roi: str | None, ct: ScanGeometry) -> Notes:
-    """What can be told of a mask from its headers: that it has the region and fits the CT's grid.
+    """What the headers say of a mask: that it has the region and fits the CT's grid.
 
     Arguments and refusals as ``read_mask``; whether the region holds voxels is looked at in an RT structure set only.
     """

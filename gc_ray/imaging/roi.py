@@ -16,7 +16,7 @@ from gc_ray.imaging.volume import Mask
 
 MIN_ROI_VOXELS = 10  # fewer cannot fill a 3 x 3 x 3 neighbourhood by half; no surface mesh or texture has meaning
 ON_PLANE_MM = 0.1  # a contour or frame belongs to the slice this near; as far as slices may lie off their grid
-ON_PLANE_REMARK_MM = 0.01  # above it the reader is told
+ON_PLANE_REMARK_MM = 0.01  # above it there is a remark
 LONGEST_NAME = 64  # characters of a region's name in a message
 MAX_LISTED = 60  # regions in one message; a body atlas has about 120
 

@@ -1,4 +1,4 @@
-"""What a reader returns: the voxels, and in plain words what it mended and what the user should know."""
+"""What a reader returns: the voxels, and in plain words what it corrected and what the user should know."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gc_ray.imaging.volume import Mask, Slab, Volume
 class Notes:
     """Short sentences for the ledger.
 
-    repairs: what was mended; any makes the scan ``repaired`` instead of ``ok``.
+    repairs: what was corrected; any makes the scan ``repaired`` instead of ``ok``.
     remarks: what a reader of the results should know although nothing was changed.
     """
 
@@ -47,7 +47,7 @@ class CtScan:
 
     @property
     def notes(self) -> Notes:
-        """What was mended or is worth knowing, headers and pixels together."""
+        """What was corrected or is worth knowing, headers and pixels together."""
         return self.geometry.notes
 
 

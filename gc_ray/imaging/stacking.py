@@ -15,7 +15,7 @@ from gc_ray.imaging.scan import Notes
 SAME_POSITION_MM = 0.01  # far below any slice increment, above the rounding of header decimals
 SHEAR_MM = 0.1  # sideways drift over the whole stack, a seventh of a usual voxel; a 1 degree tilt drifts 5 mm in 300
 UNEVEN_MM = 0.1  # largest distance of a slice from its place on the regular grid
-UNEVEN_REMARK_MM = 0.01  # above it the reader is told
+UNEVEN_REMARK_MM = 0.01  # above it there is a remark
 GAP_RATIO = 1.5  # a step this many times the median has lost a slice
 MANY_SHARED = 0.25  # share of planes with two files that makes it two images rather than stray copies
 

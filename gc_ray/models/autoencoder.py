@@ -214,7 +214,7 @@ class AutoencoderResult:
 def autoencoder_program(fit: Fit, tumours: Tumours, settings: AutoencoderSettings) -> AutoencoderResult:
     """The autoencoder of a study, fitted on its training cohort and stopped by some of those patients.
 
-    TableError when the arrays do not fit together, a patient stands twice, or there are fewer than two.
+    TableError when the arrays do not fit together, a patient occurs twice, or there are fewer than two.
     Source: Guo et al., Front Oncol 2025, 2.3; the network's make is ours.
     """
     _check(tumours, settings.input_voxels)

@@ -237,7 +237,7 @@ class BackboneResult:
 def backbone_program(fit: Fit, patients: SourcePatients, settings: BackboneSettings) -> BackboneResult:
     """The backbone of a study, trained on the source task and stopped by some of its patients.
 
-    TableError when a patient stands twice, or there are fewer than two labels or two patients of a label.
+    TableError when a patient occurs twice, or there are fewer than two labels or two patients of a label.
     Source: Cao et al., Int J Surg 2024, Construction of the deep learning fusion signature.
     """
     watched = _watched(patients, settings)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gc_ray.store import Store
 
-KEPT = 2  # a state that was cut off while it was written, or spoilt later, is made good by the one before
+KEPT = 2  # a state that was cut off while it was written, or damaged later, is made good by the one before
 FOLDER = "checkpoints"
 
 

@@ -138,7 +138,7 @@ def _check_features(data: CohortData) -> None:
     seen = set(data.coding)
     for family, features in data.families.items():
         if not np.issubdtype(features.values.dtype, np.floating):
-            raise TableError(f"{family}: wanted numbers, got {features.values.dtype}; mend the table's columns")
+            raise TableError(f"{family}: wanted numbers, got {features.values.dtype}; correct the table's columns")
         infinite = np.flatnonzero(np.isinf(features.values).any(axis=0))
         if len(infinite):
             raise TableError(f"{family}: {named(infinite, features.names)} with infinite values; extract them again")

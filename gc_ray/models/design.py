@@ -127,7 +127,7 @@ def _terms(column: str, coding: dict, values: pd.Series) -> dict[str, np.ndarray
     try:
         return {column: values.to_numpy(np.float64)}
     except (TypeError, ValueError) as error:
-        raise TableError(f"column {column}: wanted numbers, some are text; mend the clinical table") from error
+        raise TableError(f"column {column}: wanted numbers, some are text; correct the clinical table") from error
 
 
 def _check_levels(column: str, values: pd.Series, levels) -> None:

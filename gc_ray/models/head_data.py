@@ -97,7 +97,7 @@ def _check_folds(data: HeadData) -> None:
     for i in np.flatnonzero(~np.isin(outcome, (0, 1)))[:1]:
         raise TableError(
             f"head: patient {data.patient_ids[train[i]]}: wanted outcome 0 or 1 in the training cohort, "
-            f"got {outcome[i]}; mend the clinical table"
+            f"got {outcome[i]}; correct the clinical table"
         )
     for i in np.flatnonzero(~(fold >= 0))[:1]:
         raise TableError(

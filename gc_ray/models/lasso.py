@@ -180,7 +180,7 @@ def _grid(largest: float, ratio: float) -> np.ndarray:
 def _descending(lambdas: np.ndarray) -> np.ndarray:
     grid = np.sort(np.asarray(lambdas, dtype=np.float64))[::-1].copy()
     if grid.ndim != 1 or not grid.size or not np.isfinite(grid).all() or grid[-1] < 0:
-        raise TableError("LASSO: wanted penalties as a list of finite numbers, none below 0; mend the list")
+        raise TableError("LASSO: wanted penalties as a list of finite numbers, none below 0; correct the list")
     return grid
 
 

@@ -233,7 +233,7 @@ def _newton(design: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, bool]:
         hessian = design.T @ (design * (p * (1 - p))[:, None])
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error", linalg.LinAlgWarning)  # a sign of separation, told by the caller
+                warnings.simplefilter("error", linalg.LinAlgWarning)  # a sign of separation, reported by the caller
                 step = linalg.solve(hessian, gradient, assume_a="pos")
         except (linalg.LinAlgError, linalg.LinAlgWarning):
             return coef, False

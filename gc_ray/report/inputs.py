@@ -163,7 +163,7 @@ def _known_headline(inputs: Inputs) -> Inputs:
     headline = inputs.study.evaluate.headline
     if headline and not inputs.study.signature and headline not in inputs.models:
         known = ", ".join(inputs.models)
-        raise StudyError(f"evaluate.headline: wanted one of the models {known}, got {headline}; mend it")
+        raise StudyError(f"evaluate.headline: wanted one of the models {known}, got {headline}; correct it")
     return inputs
 
 

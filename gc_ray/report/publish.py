@@ -52,7 +52,11 @@ def whole_index(store: Store, folder: str, report_id: str) -> bytes | None:
         files = sealed.unseal(store, f"{top}/{INDEX}", index)["files"]
         whole = all(there.get(name) == file["bytes"] for name, file in files.items())
         return index if whole and files[PAGE]["sha256"] == _sha256(page) else None
-    except (DamagedError, LookupError, TypeError):  # an index that was damaged; who writes that report again is told
+    except (
+        DamagedError,
+        LookupError,
+        TypeError,
+    ):  # damaged: publishing the report again says so
         return None
 
 

@@ -39,10 +39,9 @@ def check_address(address: str) -> None:
             f"RAY_ADDRESS: wanted HOST:PORT of a Ray head, such as 10.0.0.1:6379, or auto, got {address!r}; "
             f"correct it ({DASHBOARD})"
         )
-    reply = _reply(address, found["host"].strip("[]"), int(found["port"]))
-    if os.environ.get("RAY_USE_TLS") == "1":
-        return
-    if not (len(reply) >= 4 and reply[3] == SETTINGS):
+    plain = os.environ.get("RAY_USE_TLS") != "1"
+    reply = _reply(address, (found["host"].strip("[]"), int(found["port"])), PREFACE if plain else b"")
+    if plain and not (len(reply) >= 4 and reply[3] == SETTINGS):
         what = "a web server" if reply.startswith((b"HTTP/", b"<")) else "no Ray head"
         raise ClusterError(
             f"wanted a Ray head at {address} (RAY_ADDRESS), {what} answers there; give the port of ray start, 6379 "
@@ -65,15 +64,15 @@ def joining_error(address: str, error: Exception) -> ClusterError:
     return ClusterError(f"wanted to join the Ray cluster at {address} (RAY_ADDRESS), Ray refused: {about}; {fix}")
 
 
-def _reply(address: str, host: str, port: int) -> bytes:
-    """The first bytes that are answered to the preface; ClusterError when nobody listens."""
+def _reply(address: str, place: tuple[str, int], question: bytes) -> bytes:
+    """The first bytes that are answered to a question, none where it is empty; ClusterError when nobody listens."""
     end = time.monotonic() + ANSWER_S
     while True:
         try:
-            with socket.create_connection((host, port), timeout=ANSWER_S) as connection:
+            with socket.create_connection(place, timeout=ANSWER_S) as connection:
                 connection.settimeout(REPLY_S)
-                connection.sendall(PREFACE)
-                return _first_bytes(connection)
+                connection.sendall(question)
+                return _first_bytes(connection) if question else b""
         except (OSError, OverflowError) as error:
             if time.monotonic() > end or isinstance(error, socket.gaierror):
                 raise ClusterError(

@@ -40,7 +40,7 @@ def committed(store: Store, bundle_id: str) -> set[str]:
 
 
 def commit(store: Store, name: str, result: dict) -> bool:
-    """Create a result, a row of RESCORES; False when it was committed already, by whomever: that one stands.
+    """Create a result, a row of RESCORES; False when there is one already: the first commit counts.
 
     TableError when that one is damaged.
     """

@@ -18,4 +18,4 @@ def fetch_clinical(uri: str, numbers: Collection[str], encoding: str | None = No
     try:
         return read_clinical(read_bytes(uri), name, encoding, numbers)
     except FileNotFoundError as error:
-        raise TableError(f"{name}: wanted a clinical table, there is no such file; mend --clinical") from error
+        raise TableError(f"{name}: wanted a clinical table, there is no such file; correct --clinical") from error

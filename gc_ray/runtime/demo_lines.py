@@ -16,7 +16,7 @@ WORTH = (
 NEXT = "your own scans: gc-ray check --help, then the commands above with your own study file"
 PLACES = {
     "the cohort, as hospitals would send it": "cohort",
-    "what is true of it, and what was spoilt": "cohort/truth.json, defects.csv",
+    "what is true of it, and what was damaged": "cohort/truth.json, defects.csv",
     "every outline's fate, with its reason": "store/ledger/shards/*.parquet",
     "1,925 features a row": "store/radiomics/guo2025/*/shard-*.parquet",
     "frozen models": "bundles",

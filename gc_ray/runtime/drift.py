@@ -21,7 +21,7 @@ WINDOW = 200  # latest scans that are compared: a shift of half an SD among ten 
 def write_drift(store: Store, bundle: Bundle, outcomes: pd.Series | None, run: str, now: str) -> str:
     """``alert``, ``stable`` or ``too few``: what ``drift/<bundle_id>/`` now says of the window of latest scans.
 
-    outcomes: 0 or 1 by patient_id, NaN where it has not arrived; None where nobody knows any. Writes
+    outcomes: 0 or 1 by patient_id, NaN where it has not arrived; None where none is known. Writes
     ``<run>.parquet`` (DRIFT), ``<run>.html`` and, replacing the last one, ``alert.json``.
     """
     window = _window(store, bundle.bundle_id)

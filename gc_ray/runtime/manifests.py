@@ -18,6 +18,6 @@ def read_manifests(uris: tuple[str, ...], encoding: str | None = None) -> Scans:
         try:
             data = read_bytes(uri)
         except FileNotFoundError as error:
-            raise TableError(f"{name}: wanted a scans table, there is no such file; mend --scans") from error
+            raise TableError(f"{name}: wanted a scans table, there is no such file; correct --scans") from error
         manifests.append(parse_manifest(data, name, folder, encoding))
     return join_manifests(manifests)

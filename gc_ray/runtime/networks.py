@@ -222,4 +222,4 @@ def _file(uri: str) -> tuple[bytes, str]:
     try:
         return read_bytes(uri), name
     except FileNotFoundError as error:
-        raise StudyError(f"backbone.weights: wanted the file {name}, it is not there; mend the path") from error
+        raise StudyError(f"backbone.weights: wanted the file {name}, it is not there; correct the path") from error

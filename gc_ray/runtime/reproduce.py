@@ -58,7 +58,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Way:
-    """What a run is told by and named by.
+    """How a run reports its progress, and how it is named.
 
     step: shows (number, of how many, what) and gives ``tell`` and ``watch`` while it lasts. figures: called as
     figures are drawn. named: a fresh run id for a command. clock: seconds, monotonic.

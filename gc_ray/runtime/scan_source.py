@@ -137,7 +137,9 @@ def _listed(uri: str, shown: str, seen: bool) -> Source:
             f"{shown_path(shown)}: node {this_node()} sees nothing there, the first look at the scan did; mount the "
             "same folders on every node, and run again"
         )
-    raise AbsentError(f"{shown_path(shown)}: wanted a file or folder, there is none; mend the path in the manifest")
+    raise AbsentError(
+        f"{shown_path(shown)}: wanted a file or folder, there is none; correct the path in the manifest"
+    )
 
 
 def _changed(row: ScanRow) -> UnreadableError:

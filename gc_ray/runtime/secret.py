@@ -16,7 +16,7 @@ def read_key(path: Path | None) -> bytes | None:
     try:
         key = path.read_bytes().strip()
     except OSError as error:
-        raise StudyError(f"{path.name}: wanted a file with a key, it cannot be read; mend the option") from error
+        raise StudyError(f"{path.name}: wanted a file with a key, it cannot be read; correct the option") from error
     if len(key) < LEAST_BYTES:
         raise StudyError(
             f"{path.name}: wanted a key of {LEAST_BYTES} bytes or more, got {len(key)}; make a longer one"

@@ -161,7 +161,7 @@ class Contents:
 
 
 def show(store: Store, now: float | None = None) -> Contents:
-    """What is in the store; TableError when nothing of ours is there, or a split was spoilt by hand."""
+    """What is in the store; TableError when nothing of ours is there, or a split was damaged by hand."""
     refuse_newer(store)
     records = _latest(store, "")
     outlines, products, reasons = _results(store)
@@ -306,7 +306,7 @@ def _folders(store: Store, table: str) -> dict[str, list[str]]:
 
 
 def _json(store: Store, key: str) -> dict | None:
-    """A card or record; None where it is not there, or was spoilt."""
+    """A card or record; None where it is not there, or was damaged."""
     try:
         return sealed.read(store, key)
     except (FileNotFoundError, DamagedError):

@@ -45,7 +45,7 @@ def over_budget(lost: dict[str, int], of: int) -> Problem:
     counts = ", ".join(f"{number} {status}" for status, number in lost.items())
     return Problem(
         OVER_BUDGET,
-        f"over the failure budget: {counts} of {of} results; fix the scans named above and run again",
+        f"over the failure budget: {counts} of {of} results; gc-ray show gives the reasons",
         {**lost, "results": of},
     )
 

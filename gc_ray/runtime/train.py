@@ -149,7 +149,7 @@ def _work_by_ray(task: Task, place: Place, tell: Tell, run: str) -> None:
 
 
 def _rank(config: dict) -> str:
-    """What every rank runs; a fault of the settings, which all ranks meet alike, is told and not tried again."""
+    """What every rank runs; a fault of the settings, which all ranks meet alike, is reported and not tried again."""
     place, board = config["place"], config["board"]
     world = process_group(get_device())
 
@@ -228,5 +228,5 @@ def _cause(error: TrainingFailedError, settings: TrainSettings) -> Exception:
     names = sorted({type(getattr(failure, "_base_exc", failure)).__name__ for failure in failures})
     return ClusterError(
         f"training: ranks failed more than {settings.max_failures} times ({', '.join(names) or 'no rank started'}); "
-        "the kept states remain: mend the nodes or give the ranks more memory, and run again"
+        "the kept states remain: fix the nodes or give the ranks more memory, and run again"
     )

@@ -140,7 +140,7 @@ def _on_tune(units: list[Unit], place: Place, workers: int | None, tell: Tell) -
                 if isinstance(cause, ValueError)
                 else ClusterError(
                     f"tune: {len(found.errors)} of {len(units)} trials failed, {ATTEMPTS} times each; "
-                    "what is done is kept: mend the nodes and run again"
+                    "what is done is kept: fix the nodes and run again"
                 )
             )
 

@@ -58,7 +58,7 @@ def test_csv_and_parquet_give_equal_rows():
         ([HEAD], "wanted at least one scan, the table has no rows"),
         ([HEAD, ROW, "1,,A,pv,x,y"], "patient_id is empty in 1 row"),
         ([f"{HEAD},repeat", f"{ROW},first"], "repeat must be 0, 1, 2, .., row 2 has 'first'"),
-        ([HEAD, ROW, ROW], "scan 007 reader R1 repeat 0 roi '' stands twice"),
+        ([HEAD, ROW, ROW], "scan 007 reader R1 repeat 0 roi '' occurs twice"),
         ([f"{HEAD},reader", f"{ROW},R1", f"{ROW.replace('P1', 'P2')},R2"], "rows of scan 007 disagree on patient_id"),
         ([f"{HEAD},reader", f"{ROW},R1", f"{ROW.replace('ct/007', 'ct/8')},R2"], "disagree on image"),
     ],
@@ -81,7 +81,7 @@ def test_a_file_that_is_no_table_is_refused():
 def test_two_sites_may_not_share_a_scan_key():
     """One cohort of several manifests needs scan ids that are unique over sites."""
     a, b = parse(HEAD, ROW), parse(HEAD, ROW.replace(",A,", ",B,"))
-    with pytest.raises(TableError, match=r"the manifests together: scan 007 .* stands twice"):
+    with pytest.raises(TableError, match=r"the manifests together: scan 007 .* occurs twice"):
         join_manifests([a, b])
 
 

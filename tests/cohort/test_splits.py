@@ -85,7 +85,11 @@ def test_membership_is_chance():
         (0, {}, "cohort train: wanted patients with and without the outcome, 0 of 84 have it; change split.external"),
         (1, {}, "cohort internal: wanted patients with and without the outcome, 0 of 36 have it"),
         (2, {"external_sites": ("B",), "train_share": 1.0}, "cohort external: wanted patients with and without"),
-        (5, {"external_sites": ("C",)}, "names C, of which no patient is eligible; the table's sites are A, B; mend"),
+        (
+            5,
+            {"external_sites": ("C",)},
+            "names C, of which no patient is eligible; the table's sites are A, B; correct",
+        ),
     ],
 )
 def test_a_cohort_of_one_class_or_a_site_nobody_is_at_is_refused(events, options, message):
@@ -106,7 +110,7 @@ def test_fewer_events_than_folds_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("named", "hint"), [("b", "write B as the table does"), ("B ", "write B"), ("C", "mend split")]
+    ("named", "hint"), [("b", "write B as the table does"), ("B ", "write B"), ("C", "correct split")]
 )
 def test_an_external_site_that_no_patient_has_is_refused_with_the_sites_there_are(named, hint):
     """A site typed in another way would leave its patients in the training cohort."""

@@ -17,7 +17,8 @@ from gc_ray.cli import app
 from gc_ray.features.feature_set import PRESETS
 from gc_ray.features.ibsi_sets import IBSI_SETS
 from gc_ray.imaging.voi import RECIPES
-from gc_ray.study import Study, load_study, packaged_studies
+from gc_ray.study import Study, load_study
+from gc_ray.study_file import packaged_studies
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

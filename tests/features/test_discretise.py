@@ -61,7 +61,10 @@ def test_levels_of_every_discretisation_are_counted(values, own, wanted):
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_are_left_to_the_classes(bad):
     """A filter's NaN costs its columns, with the reason of each class, and not the scan."""
-    check_grey_levels("exponential", np.array([1.0, bad, 7.0]), {"binWidth": 25}, 2000, 13)
+    own = {"binWidth": 25}
+    check_grey_levels("exponential", np.array([1.0, bad, 7.0]), own, 2000, 13)
+    with pytest.raises(ScanError, match="grey levels"):
+        check_grey_levels("exponential", np.array([1.0, 1e9, 7.0]), own, 2000, 13)
 
 
 @settings(max_examples=40, deadline=None)

@@ -58,7 +58,7 @@ def put(folder, files: dict[str, bytes]) -> None:
         (folder / name).write_bytes(content)
 
 
-def refused(folder, pattern):
+def assert_refused(folder, pattern):
     with pytest.raises(ScanError, match=pattern) as refusal:
         survey_ct(folder)
     assert str(folder.parent) not in str(refusal.value)
@@ -167,7 +167,7 @@ def test_the_index_of_a_cd_is_no_slice_under_any_name(cd, name):
 def test_a_file_that_could_be_a_slice_is_refused_by_what_it_is(cd, name, content, message):
     """By its name, or because nothing tells what it is: a slice is never lost in silence."""
     put(cd, {name: content})
-    refused(cd, rf"^{name.replace('.', '[.]')}: .*{message}")
+    assert_refused(cd, rf"^{name.replace('.', '[.]')}: .*{message}")
 
 
 def test_a_file_with_the_suffix_of_the_slices_is_refused(slices, save):
@@ -175,7 +175,7 @@ def test_a_file_with_the_suffix_of_the_slices_is_refused(slices, save):
     folder = save(slices, [f"{k}.dat" for k in range(6)])
     assert survey_ct(folder).grid.size[2] == 6
     put(folder, {"6.dat": UNKNOWN})
-    refused(folder, r"^6\.dat: not a valid DICOM file")
+    assert_refused(folder, r"^6\.dat: not a valid DICOM file")
 
 
 def test_a_slice_is_known_by_its_content_under_any_name(slices, save):
@@ -187,14 +187,14 @@ def test_a_slice_is_known_by_its_content_under_any_name(slices, save):
 def test_a_link_to_a_file_that_is_not_there_is_refused(cd):
     """As git-annex and DataLad leave them where files were not fetched."""
     (cd / "IM000006").symlink_to("nowhere")
-    refused(cd, r"^IM000006: a link to a file that is not there; fetch the file")
+    assert_refused(cd, r"^IM000006: a link to a file that is not there; fetch the file")
 
 
 def test_a_slice_without_right_to_read_it_is_refused_for_that(cd, monkeypatch):
     """Not as damaged."""
     put(cd, {"IM000006": UNKNOWN})
     monkeypatch.setattr("gc_ray.imaging.folder.os.access", lambda path, mode: path.name != "IM000006")
-    refused(cd, "^IM000006: cannot be opened; give this user the right to read it")
+    assert_refused(cd, "^IM000006: cannot be opened; give this user the right to read it")
 
 
 def test_a_folder_of_packed_slices_says_how_many_and_what_to_do(slices, save):
@@ -203,7 +203,7 @@ def test_a_folder_of_packed_slices_says_how_many_and_what_to_do(slices, save):
     for path in list(folder.iterdir()):
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
-    refused(folder, r"^000\.dcm\.gz: .*a gzip file \(6 such files here\); unpack it first \(gunzip\)")
+    assert_refused(folder, r"^000\.dcm\.gz: .*a gzip file \(6 such files here\); unpack it first \(gunzip\)")
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_folder_of_packed_slices_says_how_many_and_what_to_do(slices, save):
 def test_a_folder_without_dicom_names_the_fix(tmp_path, files, message):
     """Archives are to be unpacked, pictures exported anew, a volume file named itself."""
     put(tmp_path / "ct", files)
-    refused(tmp_path / "ct", "^no CT images here, " + message)
+    assert_refused(tmp_path / "ct", "^no CT images here, " + message)
 
 
 @pytest.mark.parametrize(
@@ -246,13 +246,15 @@ def test_a_folder_without_dicom_names_the_fix(tmp_path, files, message):
 def test_a_file_of_another_format_given_as_the_image_is_named(tmp_path, name, content, message):
     """With what was wanted and what to do."""
     put(tmp_path, {name: content})
-    refused(tmp_path / name, f"^{name}: {message}")
+    assert_refused(tmp_path / name, f"^{name}: {message}")
 
 
 def test_a_dicomdir_given_as_the_image_says_to_name_the_folder(tmp_path):
     """It holds no pixels itself."""
     pydicom.dcmwrite(tmp_path / "DICOMDIR", directory(), enforce_file_format=True)
-    refused(tmp_path / "DICOMDIR", "found: DICOMDIR 1; a DICOMDIR only lists the images of a CD; name the folder")
+    assert_refused(
+        tmp_path / "DICOMDIR", "found: DICOMDIR 1; a DICOMDIR only lists the images of a CD; name the folder"
+    )
 
 
 def test_a_long_list_is_cut_off():

@@ -115,7 +115,7 @@ def read(path):
         return decode(file, (rows, columns), read_bits(file))
 
 
-def refused(path, pattern):
+def assert_refused(path, pattern):
     with pytest.raises(ScanError, match=r"^slice\.dcm: " + pattern) as refusal:
         read(path)
     assert "PLANTED" not in str(refusal.value)
@@ -158,7 +158,9 @@ def test_high_bit_says_where_the_value_lies(write, whole_cells, syntax, signed):
 
 def test_high_bit_is_refused_where_the_pixels_contradict_it(write):
     """Values that lie in the lower bits all the same could be either."""
-    refused(write(UNSIGNED.astype(np.uint16), 12, 15, False), "HighBit is 15 with BitsStored 12, but the bits below")
+    assert_refused(
+        write(UNSIGNED.astype(np.uint16), 12, 15, False), "HighBit is 15 with BitsStored 12, but the bits below"
+    )
 
 
 def test_overlays_below_a_shifted_value_are_masked(write):
@@ -207,14 +209,14 @@ def test_signed_values_may_be_extended_or_zero_filled(write, filled):
 def test_values_that_need_more_bits_than_stored_are_refused(write, signed):
     """Metal of 5,000 under 12 bits would wrap around to 904; as signed, 3,000 to -1,096."""
     values = 60 * RAMP if not signed else UNSIGNED
-    refused(
+    assert_refused(
         write(values.astype(np.uint16), 12, 11, signed), "values seem to need more|PixelRepresentation says signed"
     )
 
 
 def test_signed_values_under_an_unsigned_header_of_fewer_bits_are_refused(write):
     """Cells of -1,000 under 12 unsigned bits would be 3,096; their upper bits show the sign."""
-    refused(write(SIGNED.astype(np.uint16), 12, 11, False), "values seem to need more .*, or a sign")
+    assert_refused(write(SIGNED.astype(np.uint16), 12, 11, False), "values seem to need more .*, or a sign")
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint32])
@@ -230,7 +232,9 @@ def test_high_bit_below_bits_stored_is_read_when_both_agree(write):
     """BitsStored 16 with HighBit 11: as long as values need 12 bits only; before it was read, and equal."""
     path = write(UNSIGNED.astype(np.uint16), 16, 11, False)
     assert np.array_equal(read(path)[0], pydicom.dcmread(path).pixel_array)
-    refused(write((3 * UNSIGNED).astype(np.uint16), 16, 11, False), "values use more bits than HighBit 11 allows")
+    assert_refused(
+        write((3 * UNSIGNED).astype(np.uint16), 16, 11, False), "values use more bits than HighBit 11 allows"
+    )
 
 
 def test_a_stream_of_unsigned_samples_under_a_signed_header_is_read_as_signed(write):
@@ -256,10 +260,10 @@ def test_a_stream_whose_sign_matters_is_refused_where_the_header_is_the_rougher_
     """Unsigned samples above half the range, signed header; negative samples, unsigned header: HU are unknown."""
     cells = UNSIGNED.astype(np.uint16)
     path = write(cells, 12, 11, True, JPEG2000Lossless, jpeg2000(cells, 12))
-    refused(path, "PixelRepresentation says signed, but its values seem unsigned")
+    assert_refused(path, "PixelRepresentation says signed, but its values seem unsigned")
     cells = SIGNED.astype(np.int16)
     path = write(cells, 16, 15, False, JPEG2000Lossless, jpeg2000(cells, 16))
-    refused(path, "PixelRepresentation says unsigned, but its compressed stream holds negative values")
+    assert_refused(path, "PixelRepresentation says unsigned, but its compressed stream holds negative values")
 
 
 def test_a_signed_stream_under_an_unsigned_header_is_read_as_unsigned_when_that_is_smooth(write):
@@ -285,7 +289,7 @@ def test_a_narrow_stream_that_nothing_tells_of_is_refused(write):
     """Noise over the whole range has no smooth reading."""
     cells = np.random.default_rng(0).integers(0, 4096, (SIDE, SIDE)).astype(np.uint16)
     path = write(cells, 16, 15, True, JPEG2000Lossless, jpeg2000(cells, 12))
-    refused(path, "PixelRepresentation says signed, but its values seem unsigned")
+    assert_refused(path, "PixelRepresentation says signed, but its values seem unsigned")
 
 
 def test_the_sample_alone_is_the_value_where_the_stream_has_bits_stored(write):
@@ -293,7 +297,7 @@ def test_the_sample_alone_is_the_value_where_the_stream_has_bits_stored(write):
     cells = UNSIGNED.astype(np.uint16)
     path = write(cells, 12, 15, False, JPEG2000Lossless, jpeg2000(cells, 12))
     assert np.array_equal(read(path)[0], UNSIGNED)
-    refused(
+    assert_refused(
         write(cells, 13, 15, False, JPEG2000Lossless, jpeg2000(cells, 12)), "HighBit is 15 .* have 12 bits, so it"
     )
 
@@ -302,7 +306,7 @@ def test_a_stream_with_more_bits_than_allocated_is_refused(write):
     """16-bit samples for 8-bit cells would be cut off by the decoder."""
     stream = jpeg2000(UNSIGNED.astype(np.uint16), 16)
     path = write(np.zeros((SIDE, SIDE), np.uint8), 8, 7, False, JPEG2000Lossless, stream)
-    refused(path, "its pixel data cannot be decoded")
+    assert_refused(path, "its pixel data cannot be decoded")
 
 
 @pytest.mark.parametrize(
@@ -328,7 +332,7 @@ def test_a_header_that_does_not_describe_its_bits_is_refused_by_element(write, e
         else:
             setattr(data, keyword, value)
     data.save_as(path)
-    refused(path, message)
+    assert_refused(path, message)
 
 
 def test_a_missing_high_bit_is_bits_stored_less_one(write):

@@ -51,8 +51,8 @@ def test_another_scanner_is_seen_and_handled(runs):
     """Drift alerts for site B as it is and for nobody else; brought to site A its risks are right in the large."""
     for run in runs:
         assert [run["shift"][cohort]["alert"] for cohort in ("internal", "external", "brought")] == [0, 1, 0]
-        off, mended = (abs(run["calibration"][cohort]["intercept"]) for cohort in ("external", "brought"))
-        assert mended < off
+        off, corrected = (abs(run["calibration"][cohort]["intercept"]) for cohort in ("external", "brought"))
+        assert corrected < off
 
 
 def test_shuffled_outcomes_leave_every_score_near_one_half(runs):

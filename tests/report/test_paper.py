@@ -6,7 +6,8 @@ from importlib import resources
 import pytest
 
 from gc_ray.report.paper import Paper, read_paper
-from gc_ray.study import load_study, packaged_studies
+from gc_ray.study import load_study
+from gc_ray.study_file import packaged_studies
 
 TEXTS = {"recurrence": "cao2024_recurrence.txt", "liver_metastasis": "guo2025_liver_metastasis.txt"}
 

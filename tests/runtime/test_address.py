@@ -14,15 +14,20 @@ from gc_ray.runtime.address import check_address, joining_error
 
 
 @contextlib.contextmanager
-def listening(answer: bytes | None):
-    """The address of a server that answers every connection with these bytes, or (None) never."""
+def listening(answer: bytes | None, asked: list[bytes] | None = None):
+    """The address of a server that answers every connection with these bytes, or (None) never.
+
+    asked: takes the first bytes of each connection.
+    """
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
             with contextlib.suppress(OSError):
                 while True:
                     connection, _ = server.accept()
-                    connection.recv(64)
+                    first = connection.recv(64)
+                    if asked is not None:
+                        asked.append(first)
                     if answer is not None:
                         connection.sendall(answer)
                         connection.close()
@@ -86,16 +91,23 @@ def test_nobody_there_is_one_line_in_time(address, monkeypatch):
 
 
 def test_a_server_of_http_2_passes():
-    """Its first frame is SETTINGS, with or without content."""
-    with listening(b"\0\0\6\4\0\0\0\0\0\0\3\0\0\0\x64") as address:
+    """Its first frame is SETTINGS; it is asked once, by the client's preface."""
+    asked: list[bytes] = []
+    with listening(b"\0\0\6\4\0\0\0\0\0\0\3\0\0\0\x64", asked) as address:
         check_address(address)
+    assert asked == [module.PREFACE]
 
 
-def test_a_cluster_with_tls_is_not_asked_in_plain_text(monkeypatch):
-    """Its answer to the preface is an alert, or nothing."""
+def test_a_cluster_with_tls_is_sent_nothing_in_plain_text(monkeypatch):
+    """That somebody listens is all that can be known without its certificates."""
     monkeypatch.setenv("RAY_USE_TLS", "1")
-    with listening(b"\x15\3\3\0\2\2\x28") as address:
+    asked: list[bytes] = []
+    with listening(None, asked) as address:
         check_address(address)
+        end = time.monotonic() + 10
+        while not asked and time.monotonic() < end:
+            time.sleep(0.01)
+    assert asked == [b""]
 
 
 @pytest.mark.parametrize(

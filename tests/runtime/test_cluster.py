@@ -161,7 +161,7 @@ def test_a_bad_argument_fails_the_submitted_job_with_one_line(two_nodes, tmp_pat
     """What the command line says reaches whoever submitted it; nothing is written."""
     done = two_nodes.submit(f"--scans={tmp_path / 'none.csv'}", f"--store={tmp_path / 'store'}")
     assert done.returncode == 1
-    assert "error: none.csv: wanted a scans table, there is no such file; mend --scans" in done.stdout
+    assert "error: none.csv: wanted a scans table, there is no such file; correct --scans" in done.stdout
     assert not list(tmp_path.iterdir())
 
 

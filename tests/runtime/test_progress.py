@@ -48,9 +48,8 @@ def test_lines_are_shown_at_the_start_when_it_is_time_and_after_the_last_result(
 
 def test_on_a_narrow_terminal_no_word_of_a_line_is_lost():
     """What is redrawn is wrapped, not cut off: the time left stands at its end."""
-    watch = (
-        "from gc_ray.console import watching\nwith watching() as watch: watch({'a hospital with a long name': 10})"
-    )
+    site = "a hospital with a long name"
+    watch = f"from gc_ray.live_progress import watching\nwith watching() as watch: watch({{'{site}': 10}})"
     ours, theirs = pty.openpty()
     environment = os.environ | {"COLUMNS": "30", "TERM": "xterm"}
     subprocess.run([sys.executable, "-c", watch], stderr=theirs, env=environment, check=True, timeout=120)

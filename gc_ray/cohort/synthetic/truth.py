@@ -19,7 +19,7 @@ scans.csv            every scan and outline; scans_site_<X>.csv and scans_source
 clinical.csv         one row per patient; patients S... have a tumour regression grade (trg) and no outcome
 truth.json           the models that outcomes were drawn from, and the best AUC that anybody could reach
 truth.csv            latent variables, true linear predictors and probabilities per patient
-defects.csv          scans that were spoilt on purpose, and what a careful reader does with them
+defects.csv          scans that were damaged on purpose, and what a careful reader does with them
 site_<X>/<patient>/  ct/ (DICOM CT), R1_0.dcm (DICOM SEG), and for some R2_0.dcm (RTSTRUCT), R1_1.dcm (DICOM SEG)
 
 Clinical columns follow Table 1 of Cao et al. (Int J Surg 2024) and Guo et al. (Front Oncol 2025) in their margins;

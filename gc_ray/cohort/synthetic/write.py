@@ -111,6 +111,6 @@ def _write_scans(path: Path, spec: CohortSpec, indices: Sequence[int]) -> None:
 
 
 def _defects(spec: CohortSpec, indices: Sequence[int]) -> pd.DataFrame:
-    spoilt = [(scan_id(i), defect) for i in indices if (defect := defect_of(spec, i))]
-    rows = [(scan, defect, EXPECTED[defect]) for scan, defect in spoilt]
+    damaged = [(scan_id(i), defect) for i in indices if (defect := defect_of(spec, i))]
+    rows = [(scan, defect, EXPECTED[defect]) for scan, defect in damaged]
     return pd.DataFrame(rows, columns=["scan_id", "defect", "expected"])
