@@ -99,6 +99,7 @@ def test_a_planted_effect_is_found_in_patients_not_trained_on():
         assert lower_limit(data.outcome[rows], scores["linear_predictor"].to_numpy()[rows]) > 0.5
 
 
+@pytest.mark.slow
 def test_outcomes_of_chance_give_an_auc_of_one_half():
     """Over seeds, the out-of-fold AUC is within three standard errors of 0.5."""
     found = []
@@ -108,6 +109,7 @@ def test_outcomes_of_chance_give_an_auc_of_one_half():
     assert abs(standard_errors_from_half(found)) < 3
 
 
+@pytest.mark.slow
 def test_early_stopping_on_the_scored_fold_would_be_seen():
     """The check above has the power to catch the leak that it guards against: same cohorts, same settings."""
     found = []
