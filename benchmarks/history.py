@@ -227,7 +227,7 @@ def main() -> None:
             if done >= asked.operations:
                 break
             with tempfile.TemporaryDirectory() as folder, place(kind, Path(folder)) as store:
-                made = history(store, min(2000, asked.operations - done), seed)
+                made = history(store, min(400, asked.operations - done), seed)
             found = made.check()
             done, wrong = done + made.operations, wrong + len(found)
             for line in found[:5]:

@@ -1,7 +1,10 @@
 """A piece of work whose process died is not begun again without being counted."""
 
+import time
+
 import pytest
 import ray
+from ray.exceptions import RayActorError
 
 from gc_ray.runtime.begun import Begun, _Seen
 
@@ -21,4 +24,8 @@ def test_workers_ask_the_same_and_do_not_begin_in_doubt(ray_session):
     assert ray.get(ask.remote((0, 1))) is False
     assert begun.is_new((0, 2)) is True
     ray.kill(begun._seen)
+    with pytest.raises(RayActorError):  # the kill takes effect some time later
+        for _ in range(600):
+            ray.get(begun._seen.__ray_ready__.remote(), timeout=60)
+            time.sleep(0.1)
     assert begun.is_new((0, 3)) is False
