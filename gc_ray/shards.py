@@ -55,14 +55,14 @@ def listed(store: Store, folder: str) -> Listed:
     """
     for attempt in range(TRIES):
         numbers = list_numbers(store, folder)
-        if not numbers:
-            return Listed(0, {name: rows_in(name) for name in stored_shards(store, folder)})
-        number = numbers[-1]
+        number = numbers[-1] if numbers else 1  # the first list is asked for by name: a listing may lag behind
         try:
             while (found := sealed.read(store, list_name(folder, number))).get("replaced"):
                 number += 1  # a listing may lag behind; what replaced it is there, since it was written before
             return Listed(number, {f"{folder}/{name}": rows for name, rows in found["shards"].items()})
         except FileNotFoundError:
+            if not numbers and number == 1:
+                return Listed(0, {name: rows_in(name) for name in stored_shards(store, folder)})
             time.sleep(PAUSE_S * 2**attempt)  # replaced and taken away meanwhile
     raise StoreError(
         f"store {store.uri}: {list_name(folder, number)}, which names the shards of {folder}, is gone; put it back "
