@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from gc_ray import ledger, sealed, tables
@@ -11,6 +13,7 @@ from gc_ray.patients import several_sites, several_sites_text
 from gc_ray.run_records import write_record
 from gc_ray.store import Store
 from gc_ray.store_format import prepare, refuse_newer
+from gc_ray.watch import Watch, unwatched
 
 SAME = ("status", "settings_hash", "code_version", "source_sha256")  # what makes two rows of one key the same result
 WHOSE = ("patient_id", "phase")  # what two manifests must say alike of one scan, beside its site
@@ -24,11 +27,13 @@ class Merged:
     present: int
 
 
-def merge(sources: list[Store], into: Store, shared: bool = False, run: str | None = None) -> Merged:
+def merge(
+    sources: list[Store], into: Store, shared: bool = False, run: str | None = None, watch: Watch = unwatched
+) -> Merged:
     """Copy what ``into`` lacks from ``sources``; running it again adds nothing.
 
     shared: patients were referred, so that one patient id may be at several sites. run: the run's id; its record is
-    written last. StoreError, before anything is
+    written last. watch: as for ``extract``, of the rows that are copied. StoreError, before anything is
     written, when two stores hold different results for one outline, or say different things of whose it is, when they
     computed one feature set with different settings or library versions, or when a patient id is at two sites.
     """
@@ -42,8 +47,9 @@ def merge(sources: list[Store], into: Store, shared: bool = False, run: str | No
         _check_sites(every)
     fresh = {_key(row): (source, row) for source, row in incoming if _key(row) not in present}
     prepare(into)
+    tell = watch(Counter(row["site"] for _, row in fresh.values()))
     for source in sources:
-        _copy(source, [row for where, row in fresh.values() if where is source], into)
+        _copy(source, [row for where, row in fresh.values() if where is source], into, tell)
     ledger.compact(into)
     done = Merged(len(fresh), len(present))
     if run:
@@ -88,7 +94,7 @@ def _check_sites(rows: list[tuple[Store, dict]]) -> None:
         raise StoreError(f"{text} in a study file and name it by --study")
 
 
-def _copy(source: Store, rows: list[dict], into: Store) -> None:
+def _copy(source: Store, rows: list[dict], into: Store, tell: Callable[[str, str], None]) -> None:
     """Stage the values of some rows under names of their own, then commit the rows: as a worker does."""
     usable = [row for row in rows if row["status"] in ledger.USABLE]
     for row in usable:
@@ -106,6 +112,7 @@ def _copy(source: Store, rows: list[dict], into: Store) -> None:
             row["object"] = name
     for row in rows:  # last, since it is the ledger row that commits
         ledger.commit(into, row if row["status"] in ledger.USABLE else row | {"object": ""})
+        tell(row["site"], row["status"])
 
 
 def _volumes(source: Store, rows: list[dict], into: Store) -> list[str]:
