@@ -13,6 +13,7 @@ from gc_ray.patients import several_sites, several_sites_text
 from gc_ray.run_records import write_record
 from gc_ray.store import Store
 from gc_ray.store_format import prepare, refuse_newer
+from gc_ray.untrusted import UntrustedStore, reading
 from gc_ray.watch import Watch, unwatched
 
 SAME = ("status", "settings_hash", "code_version", "source_sha256")  # what makes two rows of one key the same result
@@ -37,10 +38,9 @@ def merge(
     written, when two stores hold different results for one outline, or say different things of whose it is, when they
     computed one feature set with different settings or library versions, or when a patient id is at two sites.
     """
-    for source in sources:
-        refuse_newer(source)
+    sources = [UntrustedStore(source) for source in sources]
     present = {_key(row): row for row in ledger.read_ledger(into).to_pylist()}
-    incoming = [(source, row) for source in sources for row in ledger.read_ledger(source).to_pylist()]
+    incoming = [(source, row) for source in sources for row in _rows(source)]
     every = [*((into, row) for row in present.values()), *incoming]
     _check_agreement(every)
     if not shared:
@@ -49,7 +49,8 @@ def merge(
     prepare(into)
     tell = watch(Counter(row["site"] for _, row in fresh.values()))
     for source in sources:
-        _copy(source, [row for where, row in fresh.values() if where is source], into, tell)
+        with reading(source):
+            _copy(source, [row for where, row in fresh.values() if where is source], into, tell)
     ledger.compact(into)
     done = Merged(len(fresh), len(present))
     if run:
@@ -59,6 +60,13 @@ def merge(
             into, run, {"run": run, "command": "merge", "exit_code": 0, "stores": stores, **asdict(done)}, commits
         )
     return done
+
+
+def _rows(source: UntrustedStore) -> list[dict]:
+    """The last generation of every ledger row of a store of others."""
+    with reading(source):
+        refuse_newer(source)
+        return ledger.read_ledger(source).to_pylist()
 
 
 def _check_agreement(rows: list[tuple[Store, dict]]) -> None:
@@ -94,7 +102,7 @@ def _check_sites(rows: list[tuple[Store, dict]]) -> None:
         raise StoreError(f"{text} in a study file and name it by --study")
 
 
-def _copy(source: Store, rows: list[dict], into: Store, tell: Callable[[str, str], None]) -> None:
+def _copy(source: UntrustedStore, rows: list[dict], into: Store, tell: Callable[[str, str], None]) -> None:
     """Stage the values of some rows under names of their own, then commit the rows: as a worker does."""
     usable = [row for row in rows if row["status"] in ledger.USABLE]
     for row in usable:
@@ -115,13 +123,13 @@ def _copy(source: Store, rows: list[dict], into: Store, tell: Callable[[str, str
         tell(row["site"], row["status"])
 
 
-def _volumes(source: Store, rows: list[dict], into: Store) -> list[str]:
+def _volumes(source: UntrustedStore, rows: list[dict], into: Store) -> list[str]:
     for row in rows:
         into.put(row["object"], sealed.get_whole(source, row["object"]))
     return [row["object"] for row in rows]
 
 
-def _features(source: Store, rows: list[dict], into: Store) -> list[str]:
+def _features(source: UntrustedStore, rows: list[dict], into: Store) -> list[str]:
     found = ledger.read_features_of(source, rows).to_pylist()
     if len(found) < len(rows):
         raise StoreError(
