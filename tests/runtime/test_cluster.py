@@ -167,11 +167,12 @@ def test_a_bad_argument_fails_the_submitted_job_with_one_line(two_nodes, tmp_pat
 
 JOIN = """
 from gc_ray.errors import ClusterError
-from gc_ray.runtime import cluster
+from gc_ray.runtime import cluster, places, waiting
 try:
     with cluster.session(None):
         print("joined")
-        print("memory", cluster.node_memory(patience_s=float({patience})))
+        with waiting.waiting_up_to(float({patience}) / 60):
+            print("memory", places.node_memory({{}}))
 except ClusterError as error:
     print("refused:", error)
 """
@@ -214,7 +215,7 @@ def test_an_open_dashboard_is_refused_and_a_head_alone_is_no_place_to_plan_by(op
     assert join(nodes, 1).communicate(timeout=120)[0].startswith("refused: the Ray dashboard listens on ")
     accepted = {"GC_RAY_OPEN_DASHBOARD": "1"}
     alone = join(nodes, 1, **accepted).communicate(timeout=120)[0]
-    assert alone.startswith("joined\nrefused: wanted a node with a CPU slot, none came up within 1 s")
+    assert alone.startswith("joined\nrefused: work: wanted 1 CPU, no node had room within 1 s: 0 of 0 CPU are free")
     driver = join(nodes, UP_S, **accepted)
     assert driver.stdout.readline() == "joined\n"
     plain = {k: v for k, v in nodes.environment.items() if k != "RAY_ADDRESS"}
