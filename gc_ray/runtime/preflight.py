@@ -94,15 +94,15 @@ class RefusedNodes:
 
         Nodes that are wrong get no work, and other places are waited for; ClusterError when there are none.
         """
-        while True:
-            if expected is None:
-                return self.wait()
+        if expected is None:
+            self.wait()
+            return
+        wrong = {"": ""}
+        while wrong:
             with placed(self.demand, self.others, self.reasons) as group:
                 wrong = _wrong_in(group, self.demand.each, expected)
             for node_id, reason in wrong.items():
                 self.add(node_id, reason)
-            if not wrong:
-                return None
 
 
 @contextlib.contextmanager
@@ -219,7 +219,7 @@ def _why_not(expected: Expected, answer: Answer, node_id: str) -> str:
     faults += [f"the store: {answer.store_fault}" if answer.store_fault else ""]
     sites = sorted({place.site for place in answer.unseen if place in expected.places})
     faults += [f"the scans of {', '.join(sites)} are not mounted there" if sites else ""]
-    faults += [] if answer.gpu else ["torch sees no GPU there, which Ray promises; install its driver and CUDA"]
+    faults += [] if answer.gpu else ["Ray promises a GPU there, torch sees none (no driver, or no CUDA)"]
     faults = [fault for fault in faults if fault]
     return f"{answer.facts.node} (Ray node {node_id[:8]}): {', '.join(faults)}" if faults else ""
 
