@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass, field
 
@@ -50,7 +50,9 @@ class Demand:
 
 
 @contextlib.contextmanager
-def placed(demand: Demand, others: Mapping[str, str], without: Collection[str] = ()) -> Iterator[PlacementGroup]:
+def placed(
+    demand: Demand, others: Mapping[str, str], without: Mapping[str, str] | None = None
+) -> Iterator[PlacementGroup]:
     """Hold the places of a demand, which are waited for as long as ``waiting.patience_s`` says.
 
     Parameters
@@ -58,8 +60,8 @@ def placed(demand: Demand, others: Mapping[str, str], without: Collection[str] =
     demand : Demand
     others : mapping
         Ray's label selector of the nodes that may work; empty for all.
-    without : collection of str
-        Ray's ids of the nodes that get no work.
+    without : mapping of str, optional
+        Why nodes get no work, by Ray's ids.
 
     Raises
     ------
@@ -71,9 +73,10 @@ def placed(demand: Demand, others: Mapping[str, str], without: Collection[str] =
     try:
         longest_s = patience_s()
         if not wait(lambda s: group.wait(s), lambda: _waits_for(demand, without), longest_s):
+            refused = f"; no work for {'; '.join(without.values())}" if without else ""
             raise ClusterError(
                 f"{demand.purpose}: wanted {demand}, no node had room within {duration(longest_s)}: "
-                f"{_there(demand, without)}; `ray status` says what is pending: start nodes, ask for less, or wait "
+                f"{_there(demand, without)}{refused}; `ray status` says what is pending: start nodes, ask for less, or wait "
                 "longer (--wait-minutes)"
             )
         yield group
@@ -81,7 +84,7 @@ def placed(demand: Demand, others: Mapping[str, str], without: Collection[str] =
         remove_placement_group(group)
 
 
-def wait_for(demand: Demand, others: Mapping[str, str], without: Collection[str] = ()) -> None:
+def wait_for(demand: Demand, others: Mapping[str, str], without: Mapping[str, str] | None = None) -> None:
     """Wait until a demand could be placed; on a cluster that this process started, to which no node comes, do not.
 
     The parameters and faults are those of ``placed``.
@@ -89,7 +92,7 @@ def wait_for(demand: Demand, others: Mapping[str, str], without: Collection[str]
     if not cluster.is_private():
         with placed(demand, others, without):
             return
-    there = cluster.resources(without=without)
+    there = cluster.resources(without=without or ())
     if name := demand.lacking(there):
         number = demand.each[name]
         raise ClusterError(
@@ -99,14 +102,14 @@ def wait_for(demand: Demand, others: Mapping[str, str], without: Collection[str]
         )
 
 
-def node_memory(others: Mapping[str, str], without: Collection[str] = ()) -> int:
+def node_memory(others: Mapping[str, str], without: Mapping[str, str] | None = None) -> int:
     """Return the most memory, in bytes, that one task can be promised on a node that is up and takes tasks.
 
     A head without CPU slots takes none. Where no other node is up, one is waited for.
     """
-    if not (found := cluster.usable_memory(without)):
+    if not (found := cluster.usable_memory(without or ())):
         wait_for(Demand("work"), others, without)
-        found = cluster.usable_memory(without)
+        found = cluster.usable_memory(without or ())
     if not found:
         raise ClusterError("wanted a node with a CPU slot, none is up; `ray status` says what is pending")
     return found
@@ -151,17 +154,17 @@ def watched(is_up: Callable[[], bool]) -> Iterator[None]:
         watcher.join()
 
 
-def _waits_for(demand: Demand, without: Collection[str]) -> str:
-    if demand.lacking(cluster.resources(without=without)):
+def _waits_for(demand: Demand, without: Mapping[str, str] | None) -> str:
+    if demand.lacking(cluster.resources(without=without or ())):
         why = "no node that is up has them, an autoscaler may start one"
     else:
         why = "other work holds them, or this job's own driver (submit it without --entrypoint-num-cpus)"
     return f"{demand.purpose} waits for {demand}: {_there(demand, without)}; {why}"
 
 
-def _there(demand: Demand, without: Collection[str]) -> str:
+def _there(demand: Demand, without: Mapping[str, str] | None) -> str:
     """Return what the nodes have of a demand's resources: ``0 of 2 CPU are free``."""
-    there, free = cluster.resources(without=without), ray.available_resources()
+    there, free = cluster.resources(without=without or ()), ray.available_resources()
     each = (
         f"{min(free.get(name, 0), there.get(name, 0)):g} of {there.get(name, 0):g} {name}" for name in demand.each
     )
