@@ -45,6 +45,14 @@ def read_file(path: Path, most: int) -> bytes:
         return file.read()
 
 
+def read_pipe(path: Path, most: int = MAX_OBJECT) -> bytes:
+    """Return what a pipe gives, as a shell makes one for ``<(zcat scans.csv.gz)``; OSError when it does not end."""
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    check_size(len(data), most)
+    return data
+
+
 def read_body(answer: dict) -> bytes:
     """Return the bytes in an answer of S3; OSError when the answer says that they are too many."""
     check_size(answer.get("ContentLength", 0), MAX_OBJECT)
