@@ -76,8 +76,8 @@ def placed(
             refused = f"; no work for {'; '.join(without.values())}" if without else ""
             raise ClusterError(
                 f"{demand.purpose}: wanted {demand}, no node had room within {duration(longest_s)}: "
-                f"{_there(demand, without)}{refused}; `ray status` says what is pending: start nodes, ask for less, or wait "
-                "longer (--wait-minutes)"
+                f"{_there(demand, without)}{refused}; `ray status` says what is pending: start nodes, ask "
+                "for less, or wait longer (--wait-minutes)"
             )
         yield group
     finally:

@@ -171,7 +171,7 @@ def test_a_submitted_job_on_two_nodes_gives_the_tables_of_one_worker(
 
 
 def test_the_command_itself_is_submitted_from_any_folder(two_nodes, cohort, quick, tmp_path, tables_of, expected):
-    """Without a working folder nothing is uploaded; a store that is named from that folder is refused, with the fix."""
+    """Without a working folder nothing is uploaded; a store below that folder is refused, with the fix."""
     gc_ray, store = str(Path(sys.executable).with_name("gc-ray")), open_store(str(tmp_path / "store"))
     options = [*(f"--scans={m}" for m in sorted(cohort.glob("scans_site_*.csv"))), f"--feature-set={quick}"]
     done = two_nodes.submit_from(tmp_path, gc_ray, "extract", *options, f"--store={store.uri}")
