@@ -70,7 +70,7 @@ def joining_error(address: str, error: Exception) -> ClusterError:
 def check_token(address: str) -> None:
     """Check, where ``RAY_AUTH_MODE`` is set, that a Ray head accepts this machine's token.
 
-    Ray itself tries for 20 s and then says that nobody answers. Without that setting Ray chooses the mode as it joins.
+    Ray itself tries for 20 s and then says that nobody answers. Without that setting Ray chooses as it joins.
 
     Raises
     ------
