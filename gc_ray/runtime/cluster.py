@@ -16,7 +16,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from gc_ray.errors import ClusterError
-from gc_ray.runtime.address import check_address, joining_error
+from gc_ray.runtime.address import check_address, check_token, joining_error
 from gc_ray.runtime.exposure import check_dashboard
 
 OBJECT_STORE_BYTES = 300 << 20  # voxels never enter it; only task descriptions and outcomes do
@@ -51,6 +51,7 @@ def session(cpus: int | None) -> Iterator[None]:
     common = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": {"env_vars": ONE_THREAD}}
     if address:
         check_address(address)
+        check_token(address)
         try:
             joined = ray.init(address=address, **common)
         except (ConnectionError, RuntimeError, ValueError, RayError) as error:

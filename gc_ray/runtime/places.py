@@ -76,8 +76,8 @@ def placed(
             refused = f"; no work for {'; '.join(without.values())}" if without else ""
             raise ClusterError(
                 f"{demand.purpose}: wanted {demand}, no node had room within {duration(longest_s)}: "
-                f"{_there(demand, without)}{refused}; `ray status` says what is pending: start nodes, ask for less, "
-                "or wait longer (--wait-minutes)"
+                f"{_there(demand, without)}{refused}; `ray status` says what is pending: start nodes, ask "
+                "for less, or wait longer (--wait-minutes)"
             )
         yield group
     finally:
@@ -95,10 +95,11 @@ def wait_for(demand: Demand, others: Mapping[str, str], without: Mapping[str, st
     there = cluster.resources(without=without or ())
     if name := demand.lacking(there):
         number = demand.each[name]
+        several = f" ({demand.workers} workers with {number:g} each)" if demand.workers > 1 else ""
+        fix = "ask for fewer workers, or leave --gpu out" if name == "GPU" else "ask for fewer workers"
         raise ClusterError(
-            f"{demand.purpose}: wanted {demand.workers * number:g} {name} ({demand.workers} workers with {number:g} "
-            f"each), the nodes have {there.get(name, 0):g}; ask for fewer workers"
-            f"{', or leave --gpu out' if name == 'GPU' else ''}"
+            f"{demand.purpose}: wanted {demand.workers * number:g} {name}{several}, the nodes have "
+            f"{there.get(name, 0):g}; {fix}"
         )
 
 

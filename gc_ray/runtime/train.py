@@ -25,6 +25,7 @@ from gc_ray.run_records import write_record
 from gc_ray.runtime import cluster
 from gc_ray.runtime.places import Demand
 from gc_ray.runtime.preflight import Expected, RefusedNodes, checked_nodes, why_not_here
+from gc_ray.runtime.waiting import log
 from gc_ray.store import Store
 from gc_ray.store_format import prepare
 from gc_ray.study import TrainSettings
@@ -94,6 +95,8 @@ def _bring_about(task: Task, place: Place, tell: Tell, run: str, watch: Watch) -
     else:
         with cluster.session(workers * place.settings.cpus_per_worker):
             notes = _work_by_ray(task, place, workers, tell, run)
+        for note in notes:
+            log.warning("%s", note)
     forget(place.store, task.model_id)
     return notes
 

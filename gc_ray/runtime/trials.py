@@ -101,7 +101,8 @@ def run_units(units: list[Unit], place: Place, nodes: Nodes, tell: Tell) -> list
         wrong = _on_tune(missing, place, nodes, tell)
         for node_id, reason in wrong.items():  # nodes that came after the check
             nodes.refused.add(node_id, reason)
-        nodes.refused.wait()
+        if wrong:
+            nodes.refused.wait()
         missing = _missing(missing, place) if wrong else []
     return [_read(place, unit) for unit in units]
 
