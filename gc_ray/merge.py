@@ -32,8 +32,8 @@ def merge(sources: list[Store], into: Store, shared: bool = False, run: str | No
     written, when two stores hold different results for one outline, or say different things of whose it is, when they
     computed one feature set with different settings or library versions, or when a patient id is at two sites.
     """
-    for source in sources:
-        refuse_newer(source)
+    for store in (*sources, into):
+        refuse_newer(store)
     present = {_key(row): row for row in ledger.read_ledger(into).to_pylist()}
     incoming = [(source, row) for source in sources for row in ledger.read_ledger(source).to_pylist()]
     every = [*((into, row) for row in present.values()), *incoming]

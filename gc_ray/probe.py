@@ -39,6 +39,25 @@ def probe(store: Store) -> None:
         raise _unfit(store, "an object that was deleted is still there", "deletes; check for a retention rule")
 
 
+def store_time(store: Store) -> float:
+    """The present time by the clock that gives the store's objects their times, seconds since 1970.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written, or does not list what was written.
+    """
+    key = f"{PROBES}{secrets.token_hex(8)}"
+    store.create(key, b"probe")
+    try:
+        (entry,) = store.list(key)
+    except ValueError as error:
+        raise _unfit(store, "an object that was written is not listed", "listings that show every write") from error
+    finally:
+        store.delete(key)
+    return entry.modified
+
+
 def _try_out(store: Store, key: str) -> None:
     """Create an object twice, read and list it."""
     store.create(key, b"probe")
