@@ -38,8 +38,8 @@ def refuse_newer(store: Store) -> int | None:
         raise sealed.damaged(store, sealed.FORMAT_NAME) from error
     if found not in range(1, FORMAT + 1):
         raise StoreError(
-            f"store {store.uri}: it is of format {str(found)[:20]}, this version knows formats up to {FORMAT}; install "
-            "the version of gc-ray that wrote it"
+            f"store {store.uri}: it is of format {str(found)[:20]}, this version knows up to {FORMAT}; install the "
+            "version of gc-ray that wrote it"
         )
     if not sealed.is_sealed(sealed.FORMAT_NAME, data):
         raise sealed.damaged(store, sealed.FORMAT_NAME)

@@ -1,4 +1,4 @@
-"""A Ray that stays up over many runs: a head with one CPU, sometimes a second node, and a driver that may be killed."""
+"""A Ray that stays up over many runs: a head with one CPU, sometimes a second node, and a driver to be killed."""
 
 from __future__ import annotations
 
