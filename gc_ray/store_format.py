@@ -48,11 +48,16 @@ def refuse_newer(store: Store) -> int | None:
 
 
 def prepare(store: Store) -> None:
-    """Make a store ready to be written: prove what it does, give a new one its format, take over one of 0.1.0.
+    """Make a store ready to be written: prove what it does, give it its format.
 
     Every command that writes calls it first. Raises as ``probe`` and ``refuse_newer``.
     """
     probe(store)
+    set_format(store)
+
+
+def set_format(store: Store) -> None:
+    """Give a new store its format, and take over one of version 0.1.0. Raises as ``refuse_newer``."""
     if refuse_newer(store) is not None:
         return
     digests = _take_over(store)

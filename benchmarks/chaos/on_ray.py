@@ -15,6 +15,7 @@ import argparse
 import itertools
 import os
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -225,6 +226,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(WHO), default=list(WHO), help="Whose writes fail.")
     parser.add_argument("--out", type=Path, help="The page whose last section is written; left out: the terminal.")
     asked = parser.parse_args()
+    # through every finally: nothing stays behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     with tempfile.TemporaryDirectory(prefix="gcr-", dir="/tmp") as folder:  # short: Ray puts sockets below it
         tried, bad = run(Path(folder), asked.only)
     text = section(tried, bad)

@@ -126,7 +126,9 @@ def perform(command: str, own: Path, store: Store, code: runs.Code, run: str) ->
             done = _extract(own, store, code, run)
         elif command == "merge":
             runs.merged([str(own / "site"), str(own / "other-site")], store)
-        else:  # "compact": of results that are all there, since every command compacts when it ends
+        elif command == "compact":  # as every command does when it ends
+            runs.compact(store)
+        else:
             done = _rescore(own, store, code, run)
     except InputError as error:
         refusal = str(error)
@@ -145,4 +147,4 @@ def _rescore(own: Path, store: Store, code: runs.Code, run: str) -> dict:
     held = read_bundle(LocalStore(str(own / "bundle")))
     asked = rescore.Request(held, (str(own / "scans" / "scans.csv"),), store, "2026-01-01T00:00:00+00:00")
     ended = rescore.rescore(asked, unwatched, run)
-    return {"told": [problem.message for problem in ended.problems]}
+    return {"told": [scan.reason for scan in ended.failed]}

@@ -20,6 +20,7 @@ from gc_ray.models.bundle import Bundle
 from gc_ray.models.domain import REFUSED, geometry_of, judge
 from gc_ray.models.frozen_sites import freed, known_sites
 from gc_ray.models.scoring import INTERVAL, Scored, score
+from gc_ray.probe import probe
 from gc_ray.run_records import write_record
 from gc_ray.runtime import audit
 from gc_ray.runtime.bundled import Computed, check_codes, compute_networks
@@ -29,7 +30,7 @@ from gc_ray.runtime.incoming_clinical import outcomes_of
 from gc_ray.runtime.plan import results_of
 from gc_ray.runtime.rescore_input import Ready, Request, Watch, check_source, clinical_of, of_scans, of_table
 from gc_ray.runtime.summary import over_budget
-from gc_ray.store_format import prepare
+from gc_ray.store_format import refuse_newer
 from gc_ray.study import ExtractSettings, digest
 from gc_ray.tables import SCAN_KEY
 
@@ -91,7 +92,8 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     bundle, store = request.bundle, request.store
     check_codes(bundle)
     check_source(request)
-    prepare(store)
+    probe(store)
+    refuse_newer(store)
     before = ledger.read_ledger(store, ())
     table = clinical_of(request)
     found = of_table(request, table) if request.features else of_scans(request, table, watch)
