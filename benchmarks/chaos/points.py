@@ -175,7 +175,7 @@ class Matrix:
     def points(self) -> list[Point]:
         """All of them, so ordered that an even spread meets every fault with every change at as many places."""
         return [
-            Point(command, (n + turn) % self.acts[command] + 1, fault, change)
+            Point(command, (n + 7 * turn) % self.acts[command] + 1, fault, change)
             for command in COMMANDS
             for turn, (fault, change) in enumerate(itertools.product(FAULTS, CHANGES))
             for n in range(self.acts[command])
