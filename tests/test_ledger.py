@@ -65,7 +65,7 @@ def add(store, scan: int, values=(1.0, 2.0), generation: int = 1) -> bool:
 
 @pytest.mark.parametrize("gone", ["a list", "a list and a shard", "a list and every shard"])
 def test_a_copy_without_the_list_of_shards_has_every_row_or_is_refused(store, monkeypatch, gone):
-    """A copy that was cut off may lack lists and shards: commits give the rows, and values that are nowhere are named."""
+    """A copy that was cut off may lack lists and shards: commits give the rows, values that are nowhere are named."""
     monkeypatch.setattr(shards, "SHARD_ROWS", 2)
     for scan in range(5):
         add(store, scan)
@@ -79,7 +79,7 @@ def test_a_copy_without_the_list_of_shards_has_every_row_or_is_refused(store, mo
     if gone == "a list":
         assert ledger.read_features(store, "test").equals(values)
     else:
-        with pytest.raises(TableError, match="rows are committed but .* are there"):
+        with pytest.raises(TableError, match=r"rows are committed but .* are there"):
             ledger.read_features(store, "test")
 
 
