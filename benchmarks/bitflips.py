@@ -1,4 +1,4 @@
-"""Single bits of every kind of object of a store flipped: how many are named, and how many are read as good.
+"""Single bits of every kind of object of a store, and of a bundle, flipped: how many are named or read as good.
 
     python benchmarks/bitflips.py --flips 10000
 
@@ -17,10 +17,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "data"))
 import every_kind
 
-from gc_ray.errors import InputError
+from gc_ray.errors import BundleError, InputError
+from gc_ray.models.bundle import read_bundle
 from gc_ray.runtime.verify import verify
 from gc_ray.runtime.verify_bytes import look, named_digests
 from gc_ray.store import LocalStore, open_store
+
+KEY = b"k" * 32
 
 
 def flipped(data: bytes, rng: random.Random) -> bytes:
@@ -38,6 +41,21 @@ def good(store: LocalStore, reader: str, expected: object) -> bool:
     except (InputError, LookupError):
         return True
     return found == expected or (reader == "states" and found is None)
+
+
+def bundle_flips(store: LocalStore, rng: random.Random, rounds: int) -> list[bool]:
+    """Whether the bundle was read as good, for a flip in each of its files, so many times."""
+    every_kind.fill_bundle(store, KEY)
+    whole, answers = {entry.key: store.get(entry.key) for entry in store.list("")}, []
+    for n in sorted(whole) * rounds:
+        place(store, n, flipped(whole[n], rng))
+        try:
+            read_bundle(store, KEY)
+            answers.append(True)
+        except BundleError:
+            answers.append(False)
+        place(store, n, whole[n])
+    return answers
 
 
 def main() -> None:
@@ -68,6 +86,8 @@ def main() -> None:
                     flips[n.partition("/")[0]] += 1
                     unnamed[n.partition("/")[0]] += n not in said
                     place(store, n, whole[n])
+        of_bundle = bundle_flips(open_store(f"{name}/bundle"), rng, max(1, asked.flips // 100))
+    flips["bundle"], wrong["bundle"] = len(of_bundle), sum(of_bundle)
     for kind, number in sorted(flips.items()):
         print(f"{kind}: {number} flips, {unnamed[kind]} not named, {wrong[kind]} read as good")
     print(f"{flips.total():,} flips, {unnamed.total()} not named, {wrong.total()} read as good")

@@ -23,12 +23,13 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gc_ray import ledger, sealed
-from gc_ray.store import Entry, LocalStore, Store
+from gc_ray.store import Entry, LocalStore, Store, open_store
 
 HASH = "0123456789abcdef"
 NAMES = ("original_x", "original_y")
@@ -223,46 +224,45 @@ def main() -> None:
     wrong = 0
     for kind in asked.store:
         done, begin = 0, time.monotonic()
-        for seed in itertools.count(asked.seed):  # a new store now and then: readers read the whole table
-            if done >= asked.operations:
-                break
-            with tempfile.TemporaryDirectory() as folder, place(kind, Path(folder)) as store:
-                made = history(store, min(400, asked.operations - done), seed)
-            found = made.check()
-            done, wrong = done + made.operations, wrong + len(found)
-            for line in found[:5]:
-                print(f"{kind}, seed {seed}: {line}")
+        with tempfile.TemporaryDirectory() as folder, stores_of(kind, Path(folder)) as empty_store:
+            for seed in itertools.count(asked.seed):  # a new store now and then: readers read the whole table
+                if done >= asked.operations:
+                    break
+                made = history(empty_store(seed), min(400, asked.operations - done), seed)
+                found = made.check()
+                done, wrong = done + made.operations, wrong + len(found)
+                for line in found[:5]:
+                    print(f"{kind}, seed {seed}: {line}")
         print(f"{kind}: {done:,} operations in {time.monotonic() - begin:.0f} s, {wrong} unexplained", flush=True)
     sys.exit(bool(wrong))
 
 
-class place:  # noqa: N801 - a context
-    """A store of a kind, empty."""
+@contextmanager
+def stores_of(kind: str, folder: Path) -> Iterator[Callable[[int], Store]]:
+    """What makes an empty store of a kind for each seed."""
+    if kind == "late":
+        yield Late
+    elif kind == "local":
+        yield lambda seed: LocalStore(str(folder / str(seed)))
+    else:
+        with s3_server(folder):
+            yield lambda _: open_store(f"s3://history/{secrets.token_hex(4)}")
 
-    def __init__(self, kind: str, folder: Path) -> None:
-        self._kind, self._folder, self._server = kind, folder, None
 
-    def __enter__(self) -> Store:
-        if self._kind == "late":
-            return Late()
-        if self._kind == "local":
-            return LocalStore(str(self._folder))
-        sys.path.insert(0, str(Path(__file__).parent / "chaos"))
-        from seaweed import Seaweed
+@contextmanager
+def s3_server(folder: Path) -> Iterator[None]:
+    """A real S3 server with an empty bucket, which the settings of this process point at."""
+    sys.path.insert(0, str(Path(__file__).parent / "chaos"))
+    from seaweed import Seaweed
 
-        self._server = Seaweed(self._folder)
-        self._server.start()
-        os.environ.update(self._server.settings)
-        import boto3
+    server = Seaweed(folder)
+    server.start()
+    os.environ.update(server.settings)
+    import boto3
 
-        from gc_ray.store import open_store
-
-        boto3.client("s3").create_bucket(Bucket="history")
-        return open_store(f"s3://history/{secrets.token_hex(4)}")
-
-    def __exit__(self, *_) -> None:
-        if self._server:
-            self._server.kill()
+    boto3.client("s3").create_bucket(Bucket="history")
+    yield
+    server.kill()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gc_ray import sealed, shards, tables
+from gc_ray.bounded import arrow_table
 from gc_ray.errors import DamagedError
 from gc_ray.joins import first_places
 from gc_ray.store import Store
@@ -82,7 +83,7 @@ def read_staged(store: Store, row: dict) -> dict[str, float] | None:
     if not found:
         return None
     (data,) = found.values()
-    values = pa.ipc.open_file(data).read_all().column("values")[0].as_py()
+    values = arrow_table(data).column("values")[0].as_py()
     names = feature_names(store, settings_folder(row["feature_set"], row["settings_hash"]))
     return dict(zip(names, values, strict=True))
 
@@ -180,7 +181,7 @@ def _widen(staged: dict[str, bytes], names: tuple[str, ...]) -> pa.Table:
     schema = STORED.schema(names)
     if not staged:
         return schema.empty_table()
-    rows = pa.concat_tables([pa.ipc.open_file(data).read_all() for data in staged.values()])
+    rows = pa.concat_tables([arrow_table(data) for data in staged.values()])
     values = rows.column("values").combine_chunks().flatten().to_numpy(zero_copy_only=False)
     wide = values.reshape(rows.num_rows, len(names))
     fixed = [*(rows.column(c.name) for c in tables.RADIOMICS.columns), pa.array(list(staged), pa.string())]

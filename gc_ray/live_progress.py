@@ -11,10 +11,10 @@ from rich.text import Text
 
 from gc_ray.runtime.progress import Epochs, Progress
 from gc_ray.terminal import json_lines, say_lines, shown, terminal
+from gc_ray.watch import Watch
 
 REDRAW_S = 0.2  # on a terminal, where lines are redrawn in place
 LINE_EVERY_S = 20.0  # in a log, where every show is new lines
-Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
 
 
 @contextlib.contextmanager
@@ -29,12 +29,6 @@ def training() -> Iterator[tuple[Callable, Watch]]:
     """What ``train`` wants as ``tell`` and ``watch``: how the fit goes that is running, shown in the same way."""
     with _showing() as (show, every_s):
         yield Epochs(show, every_s).tell, lambda totals: Progress(totals, show, every_s).add
-
-
-def step(number: int, of: int, what: str) -> contextlib.AbstractContextManager[tuple[Callable, Watch]]:
-    """What ``reproduce`` wants as ``step``: a line for each step, and how the step goes while it lasts."""
-    say_lines(terminal(), [f"step {number} of {of}: {what}"])
-    return training()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from gc_ray import ledger, sealed, tables
@@ -11,6 +13,8 @@ from gc_ray.patients import several_sites, several_sites_text
 from gc_ray.run_records import write_record
 from gc_ray.store import Store
 from gc_ray.store_format import prepare, refuse_newer
+from gc_ray.untrusted import UntrustedStore, reading
+from gc_ray.watch import Watch, unwatched
 
 SAME = ("status", "settings_hash", "code_version", "source_sha256")  # what makes two rows of one key the same result
 WHOSE = ("patient_id", "phase")  # what two manifests must say alike of one scan, beside its site
@@ -24,26 +28,30 @@ class Merged:
     present: int
 
 
-def merge(sources: list[Store], into: Store, shared: bool = False, run: str | None = None) -> Merged:
+def merge(
+    sources: list[Store], into: Store, shared: bool = False, run: str | None = None, watch: Watch = unwatched
+) -> Merged:
     """Copy what ``into`` lacks from ``sources``; running it again adds nothing.
 
     shared: patients were referred, so that one patient id may be at several sites. run: the run's id; its record is
-    written last. StoreError, before anything is
+    written last. watch: as for ``extract``, of the rows that are copied. StoreError, before anything is
     written, when two stores hold different results for one outline, or say different things of whose it is, when they
     computed one feature set with different settings or library versions, or when a patient id is at two sites.
     """
-    for store in (*sources, into):
-        refuse_newer(store)
+    refuse_newer(into)
+    sources = [UntrustedStore(source) for source in sources]
     present = {_key(row): row for row in ledger.read_ledger(into).to_pylist()}
-    incoming = [(source, row) for source in sources for row in ledger.read_ledger(source).to_pylist()]
+    incoming = [(source, row) for source in sources for row in _rows(source)]
     every = [*((into, row) for row in present.values()), *incoming]
     _check_agreement(every)
     if not shared:
         _check_sites(every)
     fresh = {_key(row): (source, row) for source, row in incoming if _key(row) not in present}
     prepare(into)
+    tell = watch(Counter(row["site"] for _, row in fresh.values()))
     for source in sources:
-        _copy(source, [row for where, row in fresh.values() if where is source], into)
+        with reading(source):
+            _copy(source, [row for where, row in fresh.values() if where is source], into, tell)
     ledger.compact(into)
     done = Merged(len(fresh), len(present))
     if run:
@@ -53,6 +61,13 @@ def merge(sources: list[Store], into: Store, shared: bool = False, run: str | No
             into, run, {"run": run, "command": "merge", "exit_code": 0, "stores": stores, **asdict(done)}, commits
         )
     return done
+
+
+def _rows(source: UntrustedStore) -> list[dict]:
+    """The last generation of every ledger row of a store of others."""
+    with reading(source):
+        refuse_newer(source)
+        return ledger.read_ledger(source).to_pylist()
 
 
 def _check_agreement(rows: list[tuple[Store, dict]]) -> None:
@@ -88,7 +103,7 @@ def _check_sites(rows: list[tuple[Store, dict]]) -> None:
         raise StoreError(f"{text} in a study file and name it by --study")
 
 
-def _copy(source: Store, rows: list[dict], into: Store) -> None:
+def _copy(source: UntrustedStore, rows: list[dict], into: Store, tell: Callable[[str, str], None]) -> None:
     """Stage the values of some rows under names of their own, then commit the rows: as a worker does."""
     usable = [row for row in rows if row["status"] in ledger.USABLE]
     for row in usable:
@@ -106,15 +121,16 @@ def _copy(source: Store, rows: list[dict], into: Store) -> None:
             row["object"] = name
     for row in rows:  # last, since it is the ledger row that commits
         ledger.commit(into, row if row["status"] in ledger.USABLE else row | {"object": ""})
+        tell(row["site"], row["status"])
 
 
-def _volumes(source: Store, rows: list[dict], into: Store) -> list[str]:
+def _volumes(source: UntrustedStore, rows: list[dict], into: Store) -> list[str]:
     for row in rows:
         into.put(row["object"], sealed.get_whole(source, row["object"]))
     return [row["object"] for row in rows]
 
 
-def _features(source: Store, rows: list[dict], into: Store) -> list[str]:
+def _features(source: UntrustedStore, rows: list[dict], into: Store) -> list[str]:
     found = ledger.read_features_of(source, rows).to_pylist()
     if len(found) < len(rows):
         raise StoreError(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gc_ray.bounded import read_body
 from gc_ray.errors import StoreError
 
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}|arn:[^/\s]+")
@@ -89,7 +90,7 @@ class LocalStore:
             raise _cannot("write", self.root, key, error.strerror or type(error).__name__) from error
 
     def _path(self, key: str) -> Path:
-        _stay_inside(self.root, key)
+        stay_inside(self.root, key)
         return Path(self.root, key)
 
     def get(self, key: str) -> bytes:
@@ -199,7 +200,7 @@ class S3Store:
         self._call("delete", key, "delete_object", Key=self._key(key))
 
     def _key(self, key: str) -> str:
-        _stay_inside(self.uri, key)
+        stay_inside(self.uri, key)
         return f"{self.prefix}/{key}" if self.prefix else key
 
     def _sealed(self) -> dict[str, str]:
@@ -208,15 +209,14 @@ class S3Store:
 
     def _call(self, verb: str, key: str, operation: str, **arguments) -> dict:
         """The answer, its body read to the end; asked for again as long as a fault may pass and patience lasts."""
-        from botocore.exceptions import BotoCoreError, ClientError
-        from botocore.parsers import ResponseParserError
+        from botocore import exceptions, parsers
 
         end, tries, pause = time.monotonic() + self.patience_s, 1, PAUSES_S[0]
         while True:
             try:
                 answer = getattr(_s3_client(), operation)(Bucket=self.bucket, **arguments)
-                return answer | {"Body": answer["Body"].read()} if "Body" in answer else answer
-            except (ClientError, BotoCoreError, ResponseParserError) as error:
+                return answer | {"Body": read_body(answer)} if "Body" in answer else answer
+            except (exceptions.ClientError, exceptions.BotoCoreError, parsers.ResponseParserError, OSError) as error:
                 if not _may_pass(error) or time.monotonic() + pause > end:
                     raise self._fault(error, verb, key, tries) from error
             time.sleep(pause * (1 + secrets.randbelow(100) / 100) / 2)  # so that workers do not come back in step
@@ -254,7 +254,7 @@ def open_store(uri: str) -> Store:
     return LocalStore(str(folder.absolute()))
 
 
-def _stay_inside(root: str, key: str) -> None:
+def stay_inside(root: str, key: str) -> None:
     """StoreError when a key would lead out of the store: absolute, with a step ``..``, or with a zero byte."""
     if key.startswith(("/", "\\")) or "\0" in key or ".." in key.replace("\\", "/").split("/"):
         raise StoreError(

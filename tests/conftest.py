@@ -3,6 +3,7 @@
 import os
 import secrets
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -38,6 +39,15 @@ def shared() -> Path:
 def data(shared: Path) -> Path:
     """The real and defective scans."""
     return shared / "data"
+
+
+@pytest.fixture(scope="session")
+def files_for_people() -> ModuleType:
+    """``tests/data/files_for_people.py``, which searches pages, figures and tables for what must not be in them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "tests" / "data"))
+        import files_for_people
+    return files_for_people
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # lower may be imported by higher, never the other way round
 LEVELS = [
-    {"errors", "exit_codes", "joins", "kernels", "settings", "table_schema"},
+    {"bounded", "errors", "exit_codes", "joins", "kernels", "settings", "table_schema", "watch"},
     {"escaping", "names", "score_tables", "study_file"},
     {"store", "tables", "imaging", "patients", "study_cohort", "study_signatures"},
-    {"sealed", "probe", "older_rows"},
+    {"sealed", "probe", "older_rows", "untrusted"},
     {"run_records"},
     {"shards"},
     {"feature_rows", "store_format"},

@@ -99,6 +99,17 @@ class Operator:
 
             yield tell_alive, self._seen(watch if self._metrics is None else self._metrics.watching(watch))
 
+    @contextlib.contextmanager
+    def step(self, number: int, of: int, what: str) -> Iterator[tuple[Callable, Callable]]:
+        """A line for a step of several, then as ``training``: what ``reproduce`` takes as ``step``."""
+        from gc_ray import console
+
+        console.show_lines(f"step {number} of {of}: {what}")
+        if number > 1:  # by then the run has looked at its store
+            self._alive().result()
+        with self.training() as shown:
+            yield shown
+
     def end(self) -> tuple[Problem, ...]:
         """End the signs of life; the problem of other runs on the store that do not end."""
         if self._sign is None:
@@ -165,7 +176,7 @@ def operated(command: Callable[..., tuple[Problem, ...] | None]) -> Callable[...
 
     @functools.wraps(command)
     def call(*, log_format: str, on_alert: str | None, metrics_file: Path | None, metrics_port: str | None, **given):
-        store = given.get("store", "")
+        store = given["into"] if "into" in given else given.get("store", "")
         with _outside(command.__name__, log_format, on_alert, metrics_file, metrics_port) as (metrics, report):
             operator = Operator(command.__name__, store if isinstance(store, str) else "", metrics)
             begin = time.monotonic()

@@ -24,7 +24,6 @@ from gc_ray.options import (
     Volumes,
     Workers,
     faults,
-    run_id,
 )
 from gc_ray.store import open_store
 from gc_ray.study import load_study
@@ -187,8 +186,10 @@ def extract(
     return summary.problems
 
 
+@operated
 def ingest(
     *,
+    operator: Operator,
     features: Annotated[
         str,
         typer.Option(help="Features table, CSV, Excel or Parquet: patient_id, and a number in every other column."),
@@ -206,7 +207,8 @@ def ingest(
         from gc_ray import console
         from gc_ray.runtime.ingest import ingest as run
 
-        done = run(features, feature_set, open_store(store), run_id("ingest"), encoding)
+        with operator.watching() as watch:
+            done = run(features, feature_set, open_store(store), operator.run, encoding, watch)
         console.show_notes(done.notes)
         console.show_lines(
             f"{done.rows} rows of {len(done.features)} features, {done.features[0]} to {done.features[-1]}, "
@@ -216,8 +218,10 @@ def ingest(
         )
 
 
+@operated
 def merge(
     *,
+    operator: Operator,
     store: Annotated[list[str], typer.Option("--store", help="A site's store; once per site.")],
     into: Annotated[str, typer.Option(help="The store that takes all of them: a folder or s3://bucket/prefix.")],
     study: StudyName = None,
@@ -232,5 +236,6 @@ def merge(
         from gc_ray.merge import merge as run
 
         shared = load_study(study).clinical.patient_ids == "shared"
-        merged = run([open_store(uri) for uri in store], open_store(into), shared, run_id("merge"))
+        with operator.watching() as watch:
+            merged = run([open_store(uri) for uri in store], open_store(into), shared, operator.run, watch)
         console.show_lines(f"{merged.added} results added to {into}, which held {merged.present}")

@@ -23,8 +23,10 @@ from gc_ray.store import open_store
 from gc_ray.study import load_study
 
 
+@operated
 def bundle(
     *,
+    operator: Operator,
     study: StudyGiven,
     store: StoreUri,
     model: Annotated[str, typer.Option("--model", help="The signature, as tune prints it.")],
@@ -39,7 +41,7 @@ def bundle(
         from gc_ray.runtime.secret import read_key
 
         settings, key = load_study(study, tuple(overrides or ())), read_key(seal_key)
-        bundle_id, made = run(open_store(store), settings, model, open_store(out), key)
+        bundle_id, made = run(open_store(store), settings, model, open_store(out), key, operator.run)
         console.show_bundle(bundle_id, made, out)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from gc_ray.commands.operated import Operator, operated
 from gc_ray.errors import StudyError
-from gc_ray.exit_codes import DONE, FAILED, Problem
+from gc_ray.exit_codes import Problem
 from gc_ray.options import (
     Encoding,
     Overrides,
@@ -72,9 +72,9 @@ def tune(
             from gc_ray.runtime.controls import control as run_control
 
             with operator.watching() as watch:
-                checked = run_control(open_store(store), settings, control, workers, watch)
+                checked = run_control(open_store(store), settings, control, workers, watch, operator.run)
             console.show_control(checked)
-            raise typer.Exit(DONE if checked.passed else FAILED)
+            return checked.problems
         with operator.watching() as watch:
             done = run(open_store(store), settings, workers, watch, operator.run)
         console.show_tuned(done, store)
@@ -149,12 +149,13 @@ def reproduce(
     demo_liver_metastasis: small networks, and steps that few patients can bear.
     """
     with faults():
-        from gc_ray import console, live_progress
+        from gc_ray import console
         from gc_ray.runtime.reproduce import Request, Way
         from gc_ray.runtime.reproduce import reproduce as run
 
         settings = load_study(study or paper, tuple(overrides or ()))
         request = Request(paper, settings, open_store(store), tuple(scans), clinical, workers, encoding)
-        found = run(request, Way(live_progress.step, console.show_figures, run_id, time.monotonic))
+        way = Way(operator.run, operator.step, console.show_figures, run_id, time.monotonic)
+        found = run(request, way)
         console.show_reproduced(found)
     return found.problems

@@ -63,7 +63,7 @@ class Metrics:
         def counted(totals: dict[str, int]) -> Callable[[str, str], None]:
             tell = watch(totals)
             for site, number in totals.items():
-                self._expected.labels(label(site)).set(number)
+                self._expected.labels(label(site)).inc(number)  # a run may have several parts
 
             def add(site: str, status: str) -> None:
                 tell(site, status)

@@ -31,6 +31,7 @@ from gc_ray.models.select import harmonise
 from gc_ray.models.signature import Signature
 from gc_ray.models.sites import Harmonised
 from gc_ray.report.inputs import tunings
+from gc_ray.run_records import write_record
 from gc_ray.runtime import inputs, tune
 from gc_ray.runtime.bundled import codes
 from gc_ray.runtime.fresh import why_stale
@@ -56,8 +57,12 @@ LIMITS_OF_TABLES = (
 )
 
 
-def bundle(store: Store, study: Study, model: str, out: Store, key: bytes | None) -> tuple[str, Bundle]:
+def bundle(
+    store: Store, study: Study, model: str, out: Store, key: bytes | None, run: str | None = None
+) -> tuple[str, Bundle]:
     """(id, bundle) of the study's signature ``model``, written to ``out``; key: to seal it.
+
+    run: the run's id; its record is written last, into ``store``.
 
     TableError when the study is not tuned by this code and these tables; StudyError when it has no such signature, or
     the features in the store are of other settings than the study's, or it wants them both harmonised and not.
@@ -77,7 +82,12 @@ def bundle(store: Store, study: Study, model: str, out: Store, key: bytes | None
     if model not in card["models"]:
         raise StudyError(f"study {study.name}: wanted a signature among {', '.join(card['models'])}, got {model}")
     made = _bundle(store, study, gathered, card, model)
-    return write_bundle(out, made, key), made
+    bundle_id = write_bundle(out, made, key)
+    if run:
+        record = {"run": run, "command": "bundle", "exit_code": 0, "bundle_id": bundle_id, "sealed": key is not None}
+        record |= {"model": model, "tune_id": tune_id, "study": study.model_dump(mode="json")}
+        write_record(store, run, record)
+    return bundle_id, made
 
 
 def _bundle(store: Store, study: Study, gathered: Gathered, card: dict, model: str) -> Bundle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -18,6 +19,7 @@ from gc_ray.runtime.made_elsewhere import commit_table, held_rows, key_of
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
 from gc_ray.store_format import prepare, refuse_newer
+from gc_ray.watch import Watch, unwatched
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,15 @@ class Ingested:
     changed: int = 0
 
 
-def ingest(features: str, feature_set: str, store: Store, run: str, encoding: str | None = None) -> Ingested:
+def ingest(
+    features: str, feature_set: str, store: Store, run: str, encoding: str | None = None, watch: Watch = unwatched
+) -> Ingested:
     """Commit every row of a features table as an outline's result; the same table again adds nothing.
 
     features: address of a table with patient_id, where they are known scan_id, site, phase, reader, repeat and roi,
     and a number in every other column. run: the run's id; its record is written last. encoding: of a table that is
-    neither UTF-8 nor UTF-16. TableError for a table that cannot be read (see ``parse_features``), and for a feature
-    set that the store has from another list of features or from extraction.
+    neither UTF-8 nor UTF-16. watch: as for ``extract``. TableError for a table that cannot be read (see
+    ``parse_features``), and for a feature set that the store has from another list of features or from extraction.
     """
     name = parent_of(features)[1]
     table = read_features_table(features, encoding)
@@ -56,7 +60,8 @@ def ingest(features: str, feature_set: str, store: Store, run: str, encoding: st
     _check_same_sites(table.keys, held, name)
     prepare(store)
     before = ledger.read_ledger(store, ())
-    done = commit_table(store, feature_set, table.keys, table.values, held, name)
+    tell = watch(Counter(table.keys["site"]))
+    done = commit_table(store, feature_set, table.keys, table.values, held, name, tell=tell)
     ledger.compact(store)
     facts = features_facts(table.keys, table.values)
     counts = (facts.rows, facts.features, done.new + done.changed, sum(facts.gaps.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
@@ -80,7 +81,14 @@ def key_of(row: dict) -> tuple:
 
 
 def commit_table(
-    store: Store, feature_set: str, keys: pd.DataFrame, values: pd.DataFrame, held: dict[tuple, dict], table: str
+    store: Store,
+    feature_set: str,
+    keys: pd.DataFrame,
+    values: pd.DataFrame,
+    held: dict[tuple, dict],
+    table: str,
+    *,
+    tell: Callable[[str, str], None] = lambda site, status: None,
 ) -> Committed:
     """Commit each row of a features table as an outline's result; one whose values the store has already is not.
 
@@ -97,6 +105,8 @@ def commit_table(
         What the store has of the feature set (``held_rows``).
     table : str
         Name of the table's file, for messages.
+    tell : callable, optional
+        Called with site and status of each row, as it comes.
 
     Raises
     ------
@@ -118,7 +128,10 @@ def commit_table(
 
     rows = keys.to_dict("records")
     with ThreadPoolExecutor(THREADS) as pool:
-        committed = list(pool.map(place, rows, values.to_numpy()))
+        committed = []
+        for key, done in zip(rows, pool.map(place, rows, values.to_numpy()), strict=True):
+            committed.append(done)
+            tell(key["site"], "ok" if done else "unchanged")
     changed = sum(done and key_of(key) in held for key, done in zip(rows, committed, strict=True))
     return Committed(sum(committed) - changed, changed)
 

@@ -60,10 +60,11 @@ class Request:
 class Way:
     """How a run reports its progress, and how it is named.
 
-    step: shows (number, of how many, what) and gives ``tell`` and ``watch`` while it lasts. figures: called as
-    figures are drawn. named: a fresh run id for a command. clock: seconds, monotonic.
+    run: the run's id. step: shows (number, of how many, what) and gives ``tell`` and ``watch`` while it lasts.
+    figures: called as figures are drawn. named: a fresh run id for the command of a step. clock: seconds, monotonic.
     """
 
+    run: str
     step: Callable[[int, int, str], Shows]
     figures: Callable[[int, int], None]
     named: Callable[[str], str]
@@ -122,7 +123,7 @@ def reproduce(request: Request, way: Way) -> Reproduced:
     with step("evaluate"):
         judged = evaluate(Evaluation(study, store, tune=tuned.tune_id), way.named("evaluate"), way.figures)
     with step("tables and figures of the paper"):
-        done = _artefacts(request, tuned, judged, (way.named("reproduce"), tuple(over)))
+        done = _artefacts(request, tuned, judged, (way.run, tuple(over)))
         done = replace(done, notes=(*notes, *extracted.notes))
     record = {"command": "reproduce", "exit_code": exit_code(done.problems), **asdict(done)}
     record |= {"paper": request.paper, "seconds": way.clock() - begin, "study": study.model_dump(mode="json")}

@@ -32,13 +32,13 @@ from gc_ray.store import Store
 from gc_ray.store_format import set_format
 from gc_ray.study import ExtractSettings, load_study
 from gc_ray.study_cohort import ScansSettings
+from gc_ray.watch import Watch
 
 # a table by its name; what ends otherwise is a prefix to be searched
 MANIFESTS = (".csv", ".tsv", ".txt", ".gz", ".xlsx", ".xlsm", ".xls", ".ods", ".parquet", ".pq")
 THREADS = 16  # listings side by side
 FEATURES = "the features table"  # what messages call it
 Look = Callable[[ScanRow], tuple[str, str]]  # stamp of a scan's files, and which of them is not there
-Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ def _reasons(rows: pd.DataFrame) -> tuple[Reason, ...]:
 def _splits(store: Store) -> Iterator[StoredSplit]:
     events = {}  # the outcome is a column that only the study file names: its counts stand in the split's run record
     for entry in store.list("runs"):
-        if entry.key.startswith("runs/split-") and (record := _json(store, entry.key)):
+        if entry.key.startswith("runs/split-") and "groups" in (record := _json(store, entry.key) or {}):
             events |= {(record["hash"], group["name"]): group["events"] for group in record["groups"]}
     whole = {study_id for study_id, files in _folders(store, "splits").items() if "card.json" in files}
     for study_id in sorted(whole):
@@ -269,7 +269,8 @@ def _pages(store: Store) -> Iterator[StoredPage]:
 
 
 def _bundles(store: Store) -> Iterator[StoredScores]:
-    last = {record["bundle_id"]: record for record in _latest(store, "rescore-")}
+    # a run that was cut off, whose record another run wrote, names no bundle
+    last = {record["bundle_id"]: record for record in _latest(store, "rescore-") if "bundle_id" in record}
     for bundle_id in sorted(set(_folders(store, "audit")) | set(last)):
         rows = audit.read_scores(store, bundle_id).select(["study_id", "model_id", "status"]).to_pylist()
         whose = rows[0] if rows else {"study_id": "", "model_id": ""}

@@ -25,11 +25,11 @@ from gc_ray.runtime import cluster
 from gc_ray.store import Store
 from gc_ray.store_format import prepare
 from gc_ray.study import TrainSettings
+from gc_ray.watch import Watch, unwatched
 
 POLL_S = 0.5  # how often the ranks' news are fetched; a person does not read faster
 
 Tell = Callable[[str, FitSettings, Point], None]
-Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,6 @@ class Place:
 
     store: Store
     settings: TrainSettings
-
-
-def unwatched(totals: dict[str, int]) -> Callable[[str, str], None]:
-    """For ``watch`` where nobody looks."""
-    return lambda name, status: None
 
 
 def train(task: Task, place: Place, tell: Tell, run: str, watch: Watch = unwatched) -> tuple[dict, bool]:

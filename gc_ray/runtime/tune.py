@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
@@ -39,9 +38,9 @@ from gc_ray.shards import parquet
 from gc_ray.store import Store
 from gc_ray.store_format import prepare
 from gc_ray.study import Study, digest
+from gc_ray.watch import Watch
 
 WRITTEN = (tables.SCORES, tables.RESAMPLING, tables.COEFFICIENTS, tables.SELECTION)
-Watch = Callable[[dict[str, int]], Callable[[str, str], None]]
 
 
 @dataclass(frozen=True)

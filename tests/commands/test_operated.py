@@ -14,10 +14,12 @@ from gc_ray.errors import TableError
 from gc_ray.exit_codes import DRIFT, SCANS_WAIT, Problem
 from gc_ray.options import faults
 from gc_ray.run_records import write_record
-from gc_ray.runtime.active_runs import name_of
+from gc_ray.runtime.active_runs import active_runs, name_of
 from gc_ray.store import LocalStore
 
-RUNS = ("extract", "rescore", "split", "train", "embed", "tune", "evaluate", "reproduce")
+RUNS = (
+    "extract", "rescore", "split", "train", "embed", "tune", "evaluate", "reproduce", "ingest", "merge", "bundle",
+)  # fmt: skip
 KEEP = f"{sys.executable} -c \"import sys; open(sys.argv[1], 'ab').write(sys.stdin.buffer.read())\""
 
 
@@ -119,6 +121,39 @@ def test_a_run_that_finds_another_cut_off_ends_with_6(tmp_path):
     (own,) = [entry.key for entry in store.list("runs") if entry.key.startswith("runs/watch-")]
     assert sealed.read(store, own)["exit_code"] == 6
     assert list(store.list("active")) == []
+
+
+def test_a_run_of_several_steps_gives_signs_of_life_from_the_second_on(tmp_path):
+    """The first looks at the store; each step is a line, and what it brings is counted."""
+    store, seen = LocalStore(str(tmp_path / "s")), []
+
+    def body(operator):
+        for number in (1, 2):
+            with operator.step(number, 2, f"part {number}") as (_, watch):
+                seen.append([entry.key for entry in store.list("active")])
+                watch({"a": 1})("a", "ok")
+        (one,) = active_runs(store, 0)
+        assert one.run == operator.run
+        return ()
+
+    result, _ = called(body, tmp_path, "--metrics-file", str(tmp_path / "m.prom"))
+    assert result.exit_code == 0
+    assert "step 1 of 2: part 1\nstep 2 of 2: part 2\n" in result.stdout
+    assert [len(keys) for keys in seen] == [0, 1]
+    assert list(store.list("active")) == []
+    lines = (tmp_path / "m.prom").read_text().splitlines()
+    assert {'gc_ray_results_expected{site="a"} 2.0', 'gc_ray_results_total{site="a",status="ok"} 2.0'} <= set(lines)
+
+
+def test_a_run_that_writes_into_another_store_reports_that_one(tmp_path):
+    """merge reads several stores and writes one."""
+    got = tmp_path / "got"
+    stores = ["--store", str(tmp_path / "none"), "--into", str(tmp_path / "all")]
+    result = CliRunner().invoke(
+        cli.app, ["merge", *stores, "--study", "no-such-study", "--on-alert", f"{KEEP} {got}"]
+    )
+    assert result.exit_code == 2
+    assert json.loads(got.read_text())["store"] == str(tmp_path / "all")
 
 
 def test_a_run_that_broke_off_leaves_no_sign_of_life(tmp_path):

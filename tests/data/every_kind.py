@@ -8,10 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import torch
 
 from gc_ray import ledger, sealed, tables
+from gc_ray.code_versions import library_versions
+from gc_ray.models.bundle import Bundle, Network, write_bundle
 from gc_ray.models.checkpoints import StoredCheckpoints
 from gc_ray.models.model_folder import read_model
+from gc_ray.models.signature import Signature
 from gc_ray.report.pictures import pictures_of
 from gc_ray.report.publish import INDEX, PAGE, Report, publish, read_report
 from gc_ray.runtime.views import Views
@@ -65,6 +69,15 @@ def volume_row(store: Store, scan: str, seed: int) -> dict:
         "source_stamp": "", "source_sha256": "", "settings_hash": "h0", "code_version": "1", "seconds": 0.0,
         "peak_mb": 0.0,
     }  # fmt: skip
+
+
+def fill_bundle(folder: Store, key: bytes | None = None) -> None:
+    """A bundle of one signature and one small network, sealed when there is a key."""
+    image = Signature("image", ("a", "b"), (0.0, 1.0), (1.0, 2.0), (0.5, -0.5), 0.1, ((1.0, 0.0, 0.0),) * 3)
+    card = {"model": "image", "study": "x", "environment": library_versions(("numpy",)), "metrics": {}}
+    scoring = {"order": ["image"], "networks": ["net"], "signatures": {"image": {}}}
+    network = Network("head", {"recipe": "cao2024"}, {"w": torch.ones(3, 4)})
+    write_bundle(folder, Bundle(card, {"image": image}, scoring, {"codes": {}}, {}, {}, {}, {"net": network}), key)
 
 
 def scores(store: Store) -> list[dict]:

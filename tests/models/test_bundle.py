@@ -1,34 +1,35 @@
 """A bundle is a folder from elsewhere: nothing in its names, links or nesting reaches beyond it."""
 
 import hashlib
+import random
 import re
 from pathlib import Path
 
 import pytest
-import torch
 
-from gc_ray.code_versions import library_versions
 from gc_ray.errors import BundleError
-from gc_ray.models.bundle import SUMS, Bundle, Network, read_bundle, write_bundle
-from gc_ray.models.signature import Signature
+from gc_ray.models.bundle import SEAL, SUMS, read_bundle
 from gc_ray.store import open_store
+
+DATA = Path(__file__).parents[1] / "data"
+KEY = b"k" * 32
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """A bundle of one signature and one small network."""
-    image = Signature("image", ("a", "b"), (0.0, 1.0), (1.0, 2.0), (0.5, -0.5), 0.1, ((1.0, 0.0, 0.0),) * 3)
-    card = {"model": "image", "study": "x", "environment": library_versions(("numpy",)), "metrics": {}}
-    scoring = {"order": ["image"], "networks": ["net"], "signatures": {"image": {}}}
-    network = Network("head", {"recipe": "cao2024"}, {"w": torch.ones(3, 4)})
-    bundle = Bundle(card, {"image": image}, scoring, {"codes": {}}, {}, {}, {}, {"net": network})
-    write_bundle(open_store(str(tmp_path / "bundle")), bundle)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(DATA))
+        import every_kind
+    every_kind.fill_bundle(open_store(str(tmp_path / "bundle")), KEY)
     return tmp_path / "bundle"
 
 
 def reseal(folder: Path, extra: tuple[str, ...] = ()) -> None:
     """Sums that fit the parts again, so that what lies behind them is reached; extra: names listed beside them."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SUMS and p.stat().st_size < 1 << 25)
+    files = sorted(
+        p for p in folder.rglob("*") if p.is_file() and p.name not in (SUMS, SEAL) and p.stat().st_size < 1 << 25
+    )
     sums = {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
     sums |= dict.fromkeys(extra, "0" * 64)
     (folder / SUMS).write_text("".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
@@ -96,3 +97,18 @@ def test_a_network_whose_header_lies_about_its_length_is_refused(folder, length)
     reseal(folder)
     with pytest.raises(BundleError, match=r"part networks/net\.safetensors: wanted a packed network"):
         read_bundle(open_store(str(folder)))
+
+
+def test_one_changed_bit_of_any_file_is_refused(folder):
+    """In every byte of the sums and of the seal, and in some of every part."""
+    store, rng = open_store(str(folder)), random.Random(0)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        for place in (
+            range(len(data)) if path.name in (SUMS, SEAL) else rng.sample(range(len(data)), min(3, len(data)))
+        ):
+            path.write_bytes(data[:place] + bytes([data[place] ^ 1 << rng.randrange(8)]) + data[place + 1 :])
+            with pytest.raises(BundleError):
+                read_bundle(store, KEY)
+        path.write_bytes(data)
+    assert read_bundle(store, KEY).sealed

@@ -22,6 +22,7 @@ from gc_ray.runtime.active_runs import (
     SignOfLife,
     active_runs,
     name_of,
+    record_cut_off,
 )
 from gc_ray.runtime.clean import clean
 from gc_ray.runtime.show import show
@@ -88,6 +89,17 @@ def test_a_run_that_was_cut_off_is_reported_once_and_gets_a_record(begun):
     record = sealed.read(store, "runs/extract-1.json")
     assert (record["cut_off"], record["found_by"], record["results_reported"]) == (True, "rescore-2", 7)
     assert "cut off" in "\n".join(contents_lines(show(store)))
+
+
+@pytest.mark.parametrize("command", ["rescore", "reproduce", "tune", "ingest", "merge", "split"])
+def test_a_store_shows_runs_of_every_command_that_were_cut_off(tmp_path, command):
+    """Another run wrote their records: what only they know, such as their bundle, is missing there."""
+    store = LocalStore(str(tmp_path / "store"))
+    prepare(store)
+    record_cut_off(store, ActiveRun(f"{command}-1", command, "n1", 3, SILENT_S + 1, 0), "extract-2")
+    (one,) = show(store).runs
+    assert (one.run, one.cut_off) == (f"{command}-1", True)
+    assert verify(store).problems == ()
 
 
 def test_a_run_that_brings_no_results_is_reported_by_every_run(begun):

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from gc_ray import sealed
 from gc_ray.evaluate.drift import drift
 from gc_ray.models.backbone import untrained_backbone
 from gc_ray.models.bundle import Bundle, read_bundle, write_bundle
@@ -69,7 +70,9 @@ def made(request, network_store, tmp_path_factory) -> Bundle:
     study = load_study(str(folder / "study.toml"))
     tune(store, study, 0, unwatched, "tune-1")
     out = open_store(str(folder / "bundle"))
-    bundle(store, study, request.param, out, None)
+    bundle_id, _ = bundle(store, study, request.param, out, None, "bundle-1")
+    record = sealed.read(store, "runs/bundle-1.json")
+    assert (record["bundle_id"], record["model"], record["sealed"]) == (bundle_id, request.param, False)
     return read_bundle(out)
 
 

@@ -87,7 +87,9 @@ def way(said: list[str]) -> Way:
         yield (lambda *news: None), unwatched
 
     ticks = iter(range(1000))
-    return Way(step, lambda done, of: None, lambda name: f"{name}-{next(number)}", lambda: float(next(ticks)))
+    return Way(
+        "reproduce-1", step, lambda done, of: None, lambda name: f"{name}-{next(number)}", lambda: float(next(ticks))
+    )
 
 
 @pytest.mark.slow

@@ -87,7 +87,7 @@ def plan(store: Counted, scans: Scans) -> tuple[int, int]:
 
 
 def test_a_resumed_run_asks_the_store_for_shards_and_for_nothing_else(tmp_path):
-    """20,000 scans: a GET for each shard, list and format, three folders listed, no commit; compaction reads no shard."""
+    """20,000 scans: a GET for each shard, list and format, three listings, no commit; compaction reads no shard."""
     scans = cohort(20_000)
     store = filled(tmp_path, scans)
     assert plan(store, scans) == (0, 20_000)

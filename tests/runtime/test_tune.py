@@ -259,8 +259,10 @@ def test_controls_find_nothing_and_catch_the_leak(done):
     shuffled = control(made.store, made.study, "shuffled-features", 0, unwatched)
     assert set(shuffled.found) == {"factors", "texture", "both"}
     assert "fitted in 3 of 3" in shuffled.found["factors"]
-    caught = control(made.store, made.study, "planted-leak", 0, unwatched)
+    caught = control(made.store, made.study, "planted-leak", 0, unwatched, "tune-2")
     assert caught.passed
+    record = json.loads(made.store.get("runs/tune-2.json"))
+    assert (record["command"], record["control"], record["exit_code"]) == ("tune", "planted-leak", 0)
     assert caught.found == {"factors": "caught", "texture": "caught", "both": "caught"}
     assert everything(made.store, found) == before
     assert len(list(made.store.list("controls/third"))) == 2

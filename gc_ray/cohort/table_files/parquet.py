@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gc_ray.bounded import written_size
 from gc_ray.cohort.findings import some
 from gc_ray.cohort.table_files.columns import check_doubled
 from gc_ray.cohort.table_files.limits import check_size, check_text
@@ -36,7 +37,7 @@ def read_parquet(data: bytes, name: str) -> RawTable:
     table = file.read(plain, use_threads=False)
     columns, size = [], 0
     for field, column in zip(table.schema, table.columns, strict=True):
-        size += _size(column)
+        size += written_size(column)
         check_text(name, size)
         columns.append(_text(column, field.name, name))
     notes = [f"column(s) {some(nested)} hold lists, not values, and are left out"] if nested else []
@@ -55,17 +56,6 @@ def _unpacked(metadata: pq.FileMetaData, leave_out: set[str]) -> int:
 
 def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind)
-
-
-def _size(column: pa.ChunkedArray) -> int:
-    """Bytes of a column that is written out; of one without a dictionary about as much as it holds."""
-    if not pa.types.is_dictionary(column.type) or not _is_text(column.type.value_type):
-        return column.nbytes
-    total = 0
-    for chunk in column.chunks:
-        lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
-        total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
-    return total
 
 
 def _text(column: pa.ChunkedArray, field: str, name: str) -> pa.ChunkedArray:
