@@ -56,7 +56,7 @@ def main() -> None:
         prepare(store)
         for i in range(SMALL):
             row = row_of(i)
-            write(store, ledger.commit_name(row), sealed.seal(row))
+            write(store, ledger.commit_name(row), sealed.seal(row, ledger.commit_name(row)))
         wall, cpu = spent(lambda: verify(store))
         print(f"{SMALL:,} ledger rows: {SMALL / wall:,.0f} objects/s, {SMALL / cpu:,.0f} a processor second")
 

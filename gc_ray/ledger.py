@@ -34,6 +34,7 @@ from gc_ray.feature_rows import (
 )
 from gc_ray.joins import first_of_each, first_places
 from gc_ray.store import Store
+from gc_ray.store_format import refuse_newer
 
 __all__ = [
     "COMMITS",
@@ -159,7 +160,11 @@ def known_contents(store: Store) -> set[tuple[str, str, str]]:
 
 
 def read_ledger(store: Store, columns: tuple[str, ...] | None = None) -> pa.Table:
-    """The last generation of every ledger row, sorted by key; of its columns key, generation and ``columns``."""
+    """The last generation of every ledger row, sorted by key; of its columns key, generation and ``columns``.
+
+    StoreError where the store is of a newer format.
+    """
+    refuse_newer(store)
     kind = tables.LEDGER
     if columns is not None:
         wanted = {*KEY, "generation", *columns}

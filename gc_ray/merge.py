@@ -38,6 +38,7 @@ def merge(
     written, when two stores hold different results for one outline, or say different things of whose it is, when they
     computed one feature set with different settings or library versions, or when a patient id is at two sites.
     """
+    refuse_newer(into)
     sources = [UntrustedStore(source) for source in sources]
     present = {_key(row): row for row in ledger.read_ledger(into).to_pylist()}
     incoming = [(source, row) for source in sources for row in _rows(source)]

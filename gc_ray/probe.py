@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gc_ray.errors import StoreError
-from gc_ray.store import FIRST_S, S3Store, Store
+from gc_ray.store import FIRST_S, LocalStore, S3Store, Store
 
 PROBES = "runs/probe-"  # the objects that are written and deleted again
 FREE_BYTES = 100_000_000  # below this a run is not begun on a local disk
@@ -39,10 +39,29 @@ def probe(store: Store) -> None:
         raise _unfit(store, "an object that was deleted is still there", "deletes; check for a retention rule")
 
 
+def store_time(store: Store) -> float:
+    """The present time by the clock that gives the store's objects their times, seconds since 1970.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written, or does not list what was written.
+    """
+    key = f"{PROBES}{secrets.token_hex(8)}"
+    store.create(key, b"probe")
+    try:
+        (entry,) = store.list(key)
+    except ValueError as error:
+        raise _unfit(store, "an object that was written is not listed", "listings that show every write") from error
+    finally:
+        store.delete(key)
+    return entry.modified
+
+
 def _try_out(store: Store, key: str) -> None:
     """Create an object twice, read and list it."""
     store.create(key, b"probe")
-    if not isinstance(store, S3Store):
+    if isinstance(store, LocalStore):
         _check_space(store.root)
     if store.create(key, b"again") or store.get(key) != b"probe":
         raise _unfit(store, "an object that was created once was replaced", "If-None-Match, and every write of it")

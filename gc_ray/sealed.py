@@ -1,7 +1,8 @@
 """JSON objects of a store with the SHA-256 of their own bytes as last member, and names that hold a digest.
 
 Every object that is read is compared with its digest: in its name, in its own last member (the seal), or in the
-sealed object that names it. Objects of version 0.1.0 have no seal; where they were taken over into a store of
+sealed object that names it. The seal is of content and name, so that an object that was copied to another name, or
+exchanged with another, is noticed. Objects of version 0.1.0 have no seal; where they were taken over into a store of
 format 2, ``format.json`` names the table of their digests.
 """
 
@@ -28,18 +29,20 @@ NAMED_BELOW = (
 )  # fmt: skip
 
 
-def seal(content: dict, *, allow_nan: bool = True) -> bytes:
-    """JSON with a last member ``sha256``: the SHA-256 of the bytes of the JSON without that member.
+def seal(content: dict, name: str, *, allow_nan: bool = True) -> bytes:
+    """JSON with a last member ``sha256``: the SHA-256 of the bytes of the JSON without that member, and of a name.
 
     Parameters
     ----------
     content : dict
         JSON types, at least one member, none called ``sha256``.
+    name : str
+        Of the object, under which alone it is whole; the last part of it for what may be copied to any folder.
     allow_nan : bool
         Whether numbers may be NaN or infinite; ValueError where not.
     """
     body = json.dumps(content, indent=1, allow_nan=allow_nan).encode()
-    return body[: -len(b"\n}")] + OPENING + sha256(body).encode() + CLOSING
+    return body[: -len(b"\n}")] + OPENING + sha256(body + name.encode()).encode() + CLOSING
 
 
 def unseal(store: Store, name: str, data: bytes) -> dict:
@@ -50,7 +53,7 @@ def unseal(store: Store, name: str, data: bytes) -> dict:
     DamagedError
         The bytes are not those that were written, or have no seal and are not known from version 0.1.0.
     """
-    body = _body(data)
+    body = _body(name, data)
     if body is None:
         if _nearly_sealed(data) or not _taken_over(store, name, data):
             raise damaged(store, name)
@@ -71,17 +74,17 @@ def read(store: Store, name: str) -> dict:
 
 def put(store: Store, name: str, content: dict) -> None:
     """Write a sealed object, replacing one of the same name."""
-    store.put(name, seal(content))
+    store.put(name, seal(content, name))
 
 
 def create(store: Store, name: str, content: dict) -> bool:
     """Write a sealed object unless the name is taken; True when this call wrote it."""
-    return store.create(name, seal(content))
+    return store.create(name, seal(content, name))
 
 
-def is_sealed(data: bytes) -> bool:
-    """Whether some bytes are JSON with a seal that fits."""
-    return _body(data) is not None
+def is_sealed(name: str, data: bytes) -> bool:
+    """Whether the bytes of an object are JSON with a seal that fits."""
+    return _body(name, data) is not None
 
 
 def sha256(data: bytes) -> str:
@@ -174,20 +177,21 @@ def _digests_taken_over(store: Store) -> dict[str, str]:
 
 def _strictly(store: Store, name: str, data: bytes) -> dict:
     """The content of an object that must have a seal."""
-    body = _body(data)
+    body = _body(name, data)
     if body is None:
         raise damaged(store, name)
     return json.loads(body)
 
 
-def _body(data: bytes) -> bytes | None:
+def _body(name: str, data: bytes) -> bytes | None:
     """The bytes that were sealed; None when there is no seal, or it does not fit."""
     start = len(data) - len(OPENING) - DIGITS - len(CLOSING)
     if start < 1 or not data.startswith(OPENING, start) or not data.endswith(CLOSING):
         return None
     body = data[:start] + b"\n}"
     digest = data[start + len(OPENING) : -len(CLOSING)]
-    return body if sha256(body).encode() == digest else None
+    names = (name, name.rpartition("/")[2])
+    return body if digest in (sha256(body + of.encode()).encode() for of in names) else None
 
 
 def _nearly_sealed(data: bytes) -> bool:

@@ -47,6 +47,11 @@ class Listed:
         """The objects, sorted."""
         return sorted(self.rows)
 
+    @property
+    def without_list(self) -> bool:
+        """Whether shards were found whose list is gone; those of version 0.1.0, with shorter names, had none."""
+        return not self.number and any(name.rpartition("/")[2].count("-") > 2 for name in self.rows)
+
 
 def listed(store: Store, folder: str) -> Listed:
     """The shards of a folder that count: those of the latest list, or all where there is no list yet (0.1.0).
@@ -206,13 +211,14 @@ def read_loose(store: Store, commits: str, marks: str, folder: str) -> tuple[lis
     Returns
     -------
     list of (name, bytes)
-        Of the commits that are marked and there; of all commits where there is no shard.
+        Of the commits that are marked and there; of all commits where there is no shard, or no list of the shards:
+        some of them may be missing.
     Listed
         The shards, looked up after the marks: a row that moves in between is seen twice, never missed.
     """
     names = [f"{commits}{entry.key.removeprefix(marks)}" for entry in store.list(marks)]
     held = listed(store, folder)
-    if not held.rows:
+    if not held.rows or held.without_list:
         names = [entry.key for entry in store.list(commits)]
     return get_present(store, names), held
 

@@ -11,7 +11,7 @@ import json
 
 from gc_ray import sealed, shards
 from gc_ray.errors import StoreError
-from gc_ray.probe import PROBES
+from gc_ray.probe import PROBES, probe
 from gc_ray.store import Store
 
 FORMAT = 2
@@ -36,20 +36,28 @@ def refuse_newer(store: Store) -> int | None:
         found = json.loads(data)["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise sealed.damaged(store, sealed.FORMAT_NAME) from error
-    if isinstance(found, int) and found > FORMAT:
+    if found not in range(1, FORMAT + 1):
         raise StoreError(
-            f"store {store.uri}: it is of format {found}, this version knows formats up to {FORMAT}; install the "
+            f"store {store.uri}: it is of format {str(found)[:20]}, this version knows up to {FORMAT}; install the "
             "version of gc-ray that wrote it"
         )
+    if not sealed.is_sealed(sealed.FORMAT_NAME, data):
+        raise sealed.damaged(store, sealed.FORMAT_NAME)
     sealed.taken_over(store)
     return FORMAT
 
 
 def prepare(store: Store) -> None:
-    """Make a store ready to be written: give a new one its format, take over one of version 0.1.0.
+    """Make a store ready to be written: prove what it does, give it its format.
 
-    Raises as ``refuse_newer``.
+    Every command that writes calls it first. Raises as ``probe`` and ``refuse_newer``.
     """
+    probe(store)
+    set_format(store)
+
+
+def set_format(store: Store) -> None:
+    """Give a new store its format, and take over one of version 0.1.0. Raises as ``refuse_newer``."""
     if refuse_newer(store) is not None:
         return
     digests = _take_over(store)
@@ -80,4 +88,4 @@ def _digest(store: Store, name: str) -> str:
             json.loads(data)
     except (FileNotFoundError, ValueError):
         return ""
-    return "" if sealed.is_sealed(data) else sealed.sha256(data)
+    return "" if sealed.is_sealed(name, data) else sealed.sha256(data)

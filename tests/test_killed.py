@@ -40,6 +40,9 @@ class Memory:
         except KeyError:
             raise FileNotFoundError(key) from None
 
+    def head(self, key, count):
+        return self.get(key)[:count]
+
     def list(self, prefix):
         below = f"{prefix}/" if prefix else ""
         keys = [key for key in list(self.objects) if key == prefix or key.startswith(below)]

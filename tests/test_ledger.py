@@ -63,6 +63,26 @@ def add(store, scan: int, values=(1.0, 2.0), generation: int = 1) -> bool:
     return ledger.commit(store, ledger_row(scan, generation, staged=staged))
 
 
+@pytest.mark.parametrize("gone", ["a list", "a list and a shard", "a list and every shard"])
+def test_a_copy_without_the_list_of_shards_has_every_row_or_is_refused(store, monkeypatch, gone):
+    """A copy that was cut off may lack lists and shards: commits give the rows, values that are nowhere are named."""
+    monkeypatch.setattr(shards, "SHARD_ROWS", 2)
+    for scan in range(5):
+        add(store, scan)
+    ledger.compact(store)
+    expected, values = ledger.read_ledger(store), ledger.read_features(store, "test")
+    for folder in ("ledger/shards", f"radiomics/test/{HASH}"):
+        shards.delete_all(store, [entry.key for entry in store.list(f"{folder}/lists")])
+        held = shards.stored_shards(store, folder)
+        shards.delete_all(store, held if "every" in gone else held[:1] if "and" in gone else [])
+    assert ledger.read_ledger(store).equals(expected)
+    if gone == "a list":
+        assert ledger.read_features(store, "test").equals(values)
+    else:
+        with pytest.raises(TableError, match=r"rows are committed but .* are there"):
+            ledger.read_features(store, "test")
+
+
 def test_a_staged_row_without_its_ledger_row_is_not_there(store):
     """The ledger row commits: a worker killed between the two writes leaves nothing that a reader takes for whole."""
     add(store, 1)

@@ -1,6 +1,7 @@
 """The version of a store: one of version 0.1.0 gives the same values, and is taken over by whoever writes first."""
 
 import json
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -11,6 +12,8 @@ import pytest
 
 from gc_ray import ledger, sealed, shards
 from gc_ray.errors import DamagedError, StoreError
+from gc_ray.merge import merge
+from gc_ray.runtime import audit
 from gc_ray.store import LocalStore, open_store
 from gc_ray.store_format import FORMAT, prepare, refuse_newer
 
@@ -150,15 +153,51 @@ def test_an_object_without_seal_is_refused_in_a_store_of_format_2(tmp_path):
         sealed.read(store, "runs/a.json")
 
 
-def test_a_store_of_a_newer_format_is_refused(tmp_path):
-    """By name, with the fix, before anything is read or written."""
+@pytest.mark.parametrize("found", [FORMAT + 1, 99, "3", 2.5, 0, None, [2]])
+def test_a_store_of_a_newer_format_is_refused(tmp_path, found):
+    """By name, with the fix, before anything is read or written; so is whatever no version wrote until now."""
     store = open_store(str(tmp_path))
-    sealed.put(store, "format.json", {"format": FORMAT + 1})
-    with pytest.raises(StoreError, match=f"it is of format {FORMAT + 1}, .* install the version"):
-        prepare(store)
+    sealed.put(store, "format.json", {"format": found})
+    into = open_store(f"{tmp_path}-b")
+    for call in (prepare, refuse_newer, ledger.read_ledger, lambda store: merge([store], into)):
+        with pytest.raises(StoreError, match=f"it is of format {re.escape(str(found))}, .* install the version"):
+            call(store)
+    with pytest.raises(StoreError, match="it is of format"):
+        merge([open_store(f"{tmp_path}-c")], store)
+    assert [entry.key for entry in store.list("")] == ["format.json"]
     store.put("format.json", b'{"format": 2}')
     with pytest.raises(DamagedError):
         prepare(store)
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("create", "replaced"), ("delete", "deleted"), ("list", "not listed")])
+def test_whoever_prepares_a_store_that_would_lose_results_is_stopped(tmp_path, name, wanted):
+    """A server that ignores If-None-Match, keeps what is deleted, or lists late: before the first result."""
+
+    class Unfit(LocalStore):
+        def create(self, key, data):
+            return self.put(key, data) or True if name == "create" else super().create(key, data)
+
+        def delete(self, key):
+            return None if name == "delete" else super().delete(key)
+
+        def list(self, prefix):
+            return iter(()) if name == "list" else super().list(prefix)
+
+    with pytest.raises(StoreError, match=f"{wanted}.*results would be lost"):
+        prepare(Unfit(str(tmp_path)))
+    assert not (tmp_path / "format.json").exists()
+
+
+def test_a_result_of_0_1_0_that_was_copied_to_another_name_is_not_read(old):
+    """Its rows have no seal; the name says whose result it is."""
+    names = [entry.key for entry in old.list("audit/bundle")]
+    shutil.rmtree(Path(old.root, "scores", "bundles"))
+    expected = audit.read_scores(old, "bundle").num_rows
+    old.put(names[0], old.get(names[1]))
+    assert audit.read_whole_scores(old, "bundle").num_rows == expected - 1
+    with pytest.raises(DamagedError, match=names[0]):
+        audit.read_scores(old, "bundle")
 
 
 def test_ledger_rows_of_an_older_version_get_what_it_did_not_write(old):

@@ -167,7 +167,7 @@ def test_json_of_another_form_is_one_line(store, tmp_path, content, place):
     """Sealed by those who made it, or not sealed at all."""
     name = {"format.json": place, "settings.json": f"{FOLDER}/{place}"}.get(place, f"ledger/shards/{place}")
     if content[:1] == b"{":
-        content = sealed.seal(json.loads(content) | {"more": 1})
+        content = sealed.seal(json.loads(content) | {"more": 1}, name)
     store.put(name, content)
     into = open_store(str(tmp_path / "all"))
     with pytest.raises(StoreError) as error:

@@ -21,7 +21,7 @@ from cohort import Cohort, simulate
 from compare import committed, extracted, half_written
 from faults import FAULTS
 from place import BUCKET, UP_S, Ended, Place, place, until
-from report import Row, page
+from report import Row, page, write_page
 from rescoring import two_rescorings
 
 from gc_ray.store import open_store
@@ -106,7 +106,7 @@ def main() -> None:
             print(f"{name}: {'sound' if rows[-1].sound else rows[-1]}", file=sys.stderr, flush=True)
         text = page(rows, peace.seconds, len(cohort.keys))
     if asked.out:
-        asked.out.write_text(text)
+        write_page(asked.out, first=text)
     else:
         print(text)
     sys.exit(not all(row.sound for row in rows))

@@ -12,6 +12,7 @@ store is a folder.
 from __future__ import annotations
 
 import argparse
+import itertools
 import shutil
 import sys
 import tempfile
@@ -32,7 +33,7 @@ from gc_ray.errors import InputError
 from gc_ray.merge import merge
 from gc_ray.runtime import audit
 from gc_ray.runtime.verify import verify
-from gc_ray.store import LocalStore
+from gc_ray.store import LocalStore, Store
 
 COMMANDS = ("extract", "compact", "merge", "rescore")
 CHANGES = ("nothing", "source", "code", "merge")
@@ -40,6 +41,7 @@ SCANS = {"s1": 1, "s2": 2, "s3": 3}
 OTHER_SCANS = {"o1": 7}  # of another site
 OTHER_SEED = 11  # of the scan that changes
 OLD, NEW = runs.Code(), runs.Code("2.0", 2.0)
+Perform = Callable[[str, Path, Store, runs.Code, str], dict]
 REFUSALS = ("has different results in", "was computed with different settings or library versions")
 
 
@@ -83,7 +85,7 @@ def loosen(own: Path) -> dict:
     return {}
 
 
-def perform(command: str, own: Path, store: LocalStore, code: runs.Code, run: str) -> dict:
+def perform(command: str, own: Path, store: Store, code: runs.Code, run: str) -> dict:
     """Run a command: why it refused (empty: it did not), how many writes and deletes it made, and how many failed."""
     scans = str(own / "scans" / "scans.csv")
     refusal = ""
@@ -101,16 +103,16 @@ def perform(command: str, own: Path, store: LocalStore, code: runs.Code, run: st
     return {"refusal": refusal, "acts": getattr(store, "acts", 0), "failed": getattr(store, "failed", 0)}
 
 
-def read(own: Path) -> dict:
-    """What readers get, and what ``gc-ray verify`` says."""
-    store = LocalStore(str(own / "store"))
+def read(own: Path, store: Store | None = None) -> dict:
+    """What readers get, and what ``gc-ray verify`` says. store: left out where it is a folder of this place."""
+    store = store or LocalStore(str(own / "store"))
     problems = [f"{problem.name}: {problem.what}" for problem in verify(store).problems]
     return {"contents": runs.contents(store), "scores": runs.scores(store), "problems": problems}
 
 
-def again(point: Point, own: Path) -> dict:
-    """Change what is to change, run the command again, and read."""
-    store, code = LocalStore(str(own / "store")), NEW if point.change == "code" else OLD
+def again(point: Point, own: Path, do: Perform = perform, store: Store | None = None) -> dict:
+    """Change what is to change, run the command again by ``do``, and read."""
+    store, code = store or LocalStore(str(own / "store")), NEW if point.change == "code" else OLD
     wrong = []
     if point.change == "source":
         runs.write_scan(own / "scans", "s2", OTHER_SEED)
@@ -118,13 +120,13 @@ def again(point: Point, own: Path) -> dict:
         wrong += _merge_between(point, own, store)
     if point.command == "merge" and point.change in ("source", "code"):
         runs.extract(LocalStore(str(own / "site")), str(own / "scans" / "scans.csv"), code, "extract-2")
-    done = perform(point.command, own, store, code, "again-2")
+    done = do(point.command, own, store, code, "again-2")
     if point.command == "compact":  # which is no more than a part of the others
-        done = perform("extract", own, store, code, "again-3")
-    return read(own) | done | {"wrong": wrong}
+        done = do("extract", own, store, code, "again-3")
+    return read(own, store) | done | {"wrong": wrong}
 
 
-def _merge_between(point: Point, own: Path, store: LocalStore) -> list[str]:
+def _merge_between(point: Point, own: Path, store: Store) -> list[str]:
     """Merge the store into an empty one, which then holds the same; into the store of a merge another site."""
     if point.command == "merge":
         runs.merged([str(own / "other-site")], store)
@@ -171,13 +173,12 @@ class Matrix:
         return Path(shutil.copytree(self.folder / command, own))
 
     def points(self) -> list[Point]:
-        """All of them."""
+        """All of them, so ordered that an even spread meets every fault with every change at as many places."""
         return [
-            Point(command, n, fault, change)
+            Point(command, (n + 7 * turn) % self.acts[command] + 1, fault, change)
             for command in COMMANDS
-            for n in range(1, self.acts[command] + 1)
-            for fault in FAULTS
-            for change in CHANGES
+            for turn, (fault, change) in enumerate(itertools.product(FAULTS, CHANGES))
+            for n in range(self.acts[command])
         ]
 
     def strike(self, point: Point, own: Path) -> dict:
@@ -193,15 +194,19 @@ class Matrix:
             yield f"the run ended otherwise: {done}"
         if done and done["failed"] and " cannot " not in done["refusal"]:
             yield f"the run went on over a fault of the disk: {done['refusal']}"
-        seen = forked(partial(read, own), self.folder)
+        yield from self.left(point, forked(partial(read, own), self.folder))
+        yield from self.ended(point, forked(partial(again, point, own), self.folder))
+
+    def left(self, point: Point, seen: dict) -> Iterator[str]:
+        """What is wrong with what readers get after the fault."""
         for what in ("contents", "scores"):
             yield from _allowed(seen[what], self.before[point.command][what], self.after[point.command][what])
-        found, wanted = forked(partial(again, point, own), self.folder), self.wanted[point.command, point.change]
+
+    def ended(self, point: Point, found: dict) -> Iterator[str]:
+        """What is wrong after the second run."""
         yield from found["wrong"]
         yield from (f"verify: {problem}" for problem in found["problems"])
-        yield from self._ended(point, found, wanted)
-
-    def _ended(self, point: Point, found: dict, wanted: dict) -> Iterator[str]:
+        wanted = self.wanted[point.command, point.change]
         values, unbegun = found["contents"], self.unbegun[point.command, point.change]
         if found["refusal"]:  # half of an old merge is there, and its site changed: old values stay
             if not wanted["refusal"] or not any(refusal in found["refusal"] for refusal in REFUSALS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import random
 import threading
 import time
@@ -18,6 +19,9 @@ LOOK_S = 0.02  # between two looks whether a request may go on
 STORM = {"1 s late": 0.10, "503": 0.10, "500": 0.05}
 STORM_PUT = STORM | {"500 after it took effect": 0.20, "no answer after it took effect": 0.20}
 STORM_GET = STORM | {"answer cut in half": 0.05}
+AWAY, GONE = "away for a second", "away until the run gives up"
+AWAY_S = {AWAY: 1.0, GONE: math.inf}
+WRITE_FAULTS = ("500 after it took effect", AWAY, "no answer after it took effect", GONE)
 HOP = {"connection", "transfer-encoding", "content-length", "expect", "keep-alive"}  # each connection has its own
 
 
@@ -35,6 +39,14 @@ class Proxy:
     lock: threading.Lock = field(default_factory=threading.Lock)
     held: list[int] = field(default_factory=list)
     hold: str = ""
+    writes: int = 0
+    strike: tuple[int, str] = (0, "")
+    away_until: float = 0.0
+
+    def strike_at(self, n: int, fault: str) -> None:
+        """Let the n-th PUT or DELETE from now on meet a fault of ``WRITE_FAULTS``; 0: none does, and nothing else."""
+        with self.lock:
+            self.writes, self.strike, self.away_until = 0, (n, fault), 0.0
 
     @contextmanager
     def holding(self, part: str) -> Iterator[list[int]]:
@@ -56,6 +68,14 @@ class Proxy:
         """The fault that this request meets, or the empty text."""
         with self.lock:
             self.requests += 1
+            if method in ("PUT", "DELETE"):
+                self.writes += 1
+                if self.writes == self.strike[0]:
+                    self.away_until = time.monotonic() + AWAY_S.get(self.strike[1], 0.0)
+                    if self.strike[1] not in AWAY_S:
+                        return self.strike[1]
+            if time.monotonic() < self.away_until:
+                return AWAY
             if not self.storm:
                 return ""
             point = self.chance.random()
@@ -77,6 +97,8 @@ class Proxy:
         request.close_connection = True  # a connection kept alive would outlive the server behind it
         if fault == "1 s late":
             time.sleep(SLOW_S)
+        if fault == AWAY:
+            return None
         if fault in ("503", "500"):
             return _reply(request, int(fault), [], b"")
         try:

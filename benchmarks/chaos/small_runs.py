@@ -20,7 +20,6 @@ from gc_ray import code_versions, ledger
 from gc_ray.errors import TableError
 from gc_ray.merge import merge
 from gc_ray.models.bundle import read_bundle
-from gc_ray.probe import probe
 from gc_ray.run_records import write_record
 from gc_ray.runtime import audit, node_facts, products
 from gc_ray.runtime.bundle import bundle
@@ -130,7 +129,6 @@ def extract(store: Store, manifest: str, code: Code, run: str) -> None:
     code.install()
     scans = read_manifests((manifest,))
     job = Job(store, asked(), code_versions.code_version(code_versions.EXTRACTION), 600.0)
-    probe(store)
     prepare(store)
     for product in job.products.values():
         describe(product, store)
@@ -189,7 +187,10 @@ def freeze(place: Path) -> None:
 
 def contents(store: Store) -> dict[str, list]:
     """What readers get: for each result the content that was read, the code that computed it, and its values."""
-    rows = {_key(row): row for row in ledger.read_ledger(store).to_pylist()}
+    held = ledger.read_ledger(store).to_pylist()
+    rows = {_key(row): row for row in held}
+    if len(rows) != len(held):
+        raise TableError("a result is there twice")
     values: dict[str, object] = {}
     for feature_set in sorted({row["feature_set"] for row in rows.values()}):
         usable = [row for row in rows.values() if row["feature_set"] == feature_set and row["status"] == "ok"]

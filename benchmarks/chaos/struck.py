@@ -55,13 +55,13 @@ class Struck(LocalStore):
             if struck in KILLS[:2]:
                 _kill()
             if struck in (FULL, FAULTY):
-                self._count[1] += 1
+                self._fails()
                 raise OSError(errno.ENOSPC if struck == FULL else errno.EIO, "made up")
             place(temporary, target)
             if struck == KILLS[2]:
                 _kill()
             if struck == FAULTY_AFTER:
-                self._count[1] += 1
+                self._fails()
                 raise OSError(errno.EIO, "made up")
 
         super()._place(key, data, placed)
@@ -76,15 +76,23 @@ class Struck(LocalStore):
         if struck == KILLS[2]:
             _kill()
         if struck in (FAULTY, FAULTY_AFTER):
-            self._count[1] += 1
+            self._fails()
             raise StoreError(f"store {self.root}: cannot delete {key}: made up")
 
     def _turn(self) -> str:
         """The fault of this write or delete, empty where it succeeds."""
+        now = self._counted()
+        return self._fault if now == self._n or (self._fault == FULL and now > self._n > 0) else ""
+
+    def _counted(self) -> int:
+        """The number of this write or delete."""
         with self._lock:
             self._count[0] += 1
-            now = self._count[0]
-        return self._fault if now == self._n or (self._fault == FULL and now > self._n > 0) else ""
+            return self._count[0]
+
+    def _fails(self) -> None:
+        """Count one that failed."""
+        self._count[1] += 1
 
 
 def _kill() -> None:

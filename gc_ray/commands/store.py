@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
@@ -58,9 +57,11 @@ def clean(
     """
     with faults():
         from gc_ray import console
+        from gc_ray.probe import store_time
         from gc_ray.runtime.clean import age_seconds
         from gc_ray.runtime.clean import clean as run
         from gc_ray.runtime.store_lines import cleaned_lines
 
-        found = run(open_store(store), time.time() - age_seconds(older_than), yes)
+        age, where = age_seconds(older_than), open_store(store)
+        found = run(where, store_time(where) - age, yes)
         console.show_json(found) if as_json else console.show_lines(*cleaned_lines(found))

@@ -86,7 +86,7 @@ def _index(done: Evaluation, plots: list[Plot], files: dict[str, bytes]) -> byte
         "tables": {name: _records(done.frame(name)) for name in IN_INDEX},
         "files": sealed.described(files),
     }
-    return sealed.seal(said, allow_nan=False)
+    return sealed.seal(said, INDEX, allow_nan=False)
 
 
 def without_places(settings: object) -> object:

@@ -233,4 +233,4 @@ def _index(paper: Paper, inputs: Inputs, report_id: str, items: list[Shown], fil
         ],
         "files": sealed.described(dict(files)),
     }
-    return sealed.seal(said)
+    return sealed.seal(said, INDEX)

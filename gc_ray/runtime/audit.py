@@ -46,7 +46,7 @@ def commit(store: Store, name: str, result: dict) -> bool:
     """
     tables.build(tables.RESCORES, [result])
     store.put(_mark(name), b"")
-    if store.create(name, sealed.seal(result, allow_nan=False)):
+    if store.create(name, sealed.seal(result, name, allow_nan=False)):
         return True
     if _parsed(store, name, store.get(name)) is None:
         raise TableError(f"result {name} is damaged; delete it and run this again, which scores its scan anew")
@@ -105,13 +105,13 @@ def _strictly(store: Store, loose: dict[str, dict | None]) -> dict[str, dict]:
 
 
 def _parsed(store: Store, name: str, data: bytes) -> dict | None:
-    """The row of a result; None when it is damaged."""
+    """The row of a result; None when it is damaged, or is that of another name."""
     try:
         row = sealed.unseal(store, name, data)
     except DamagedError:
         return None
     row = tables.LATER["rescores"] | row
-    return row if row.keys() == COLUMNS else None
+    return row if row.keys() == COLUMNS and name_of(row) == name else None
 
 
 def _read(store: Store, bundle_id: str, columns: tuple[str, ...] | None, keep: Keep) -> pa.Table:

@@ -13,7 +13,6 @@ from gc_ray import ledger
 from gc_ray.code_versions import EXTRACTION, code_version, library_versions
 from gc_ray.cohort.manifest import Scans
 from gc_ray.exit_codes import exit_code
-from gc_ray.probe import probe
 from gc_ray.run_records import write_record
 from gc_ray.runtime.extract_scans import Extraction, extract_scans
 from gc_ray.runtime.manifests import read_manifests
@@ -62,7 +61,6 @@ def extract(
     settings = request.study.extract
     rows = read_manifests(request.manifests, request.encoding)[: request.limit]
     job = Job(request.store, products_of(settings), code_version(EXTRACTION), settings.timeout_s, again=request.retry)
-    probe(request.store)
     prepare(request.store)
     before = ledger.read_ledger(request.store, ())
     tell = watch({site: n * len(job.products) for site, n in rows.count("site").items()})

@@ -73,11 +73,11 @@ def _at_several(
     bundle: Bundle, store: Store, rows: Scans, listed: pd.Series | None, what: str
 ) -> dict[str, dict[str, str]]:
     pairs = [(patient, site) for patient, site in site_pairs(rows.table) if site != SITE]
-    new = {patient for patient, _ in pairs}
-    tables = {what: pairs, BEFORE: _scored_before(bundle, store, new)}
-    if listed is not None:
-        tables[SPLIT] = [(patient, site) for patient, site in listed.items() if patient in new]
-    return several_sites(tables)
+    clinical = [] if listed is None else list(listed.items())
+    # whom the table names also when not scored now: outcomes that have arrived are joined with earlier scores
+    before = _scored_before(bundle, store, {patient for patient, _ in (*pairs, *clinical)})
+    asked = {patient for patient, _ in (*pairs, *before)}
+    return several_sites({what: pairs, BEFORE: before, SPLIT: [pair for pair in clinical if pair[0] in asked]})
 
 
 def _of_clinical(rows: Scans, listed: pd.Series) -> Scans:

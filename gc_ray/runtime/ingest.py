@@ -18,7 +18,7 @@ from gc_ray.runtime.features_facts import features_facts
 from gc_ray.runtime.made_elsewhere import commit_table, held_rows, key_of
 from gc_ray.source import parent_of, read_bytes
 from gc_ray.store import Store
-from gc_ray.store_format import prepare
+from gc_ray.store_format import prepare, refuse_newer
 from gc_ray.watch import Watch, unwatched
 
 
@@ -54,6 +54,7 @@ def ingest(
     name = parent_of(features)[1]
     table = read_features_table(features, encoding)
     check_name(feature_set, "feature set")
+    refuse_newer(store)
     _check_other_names(feature_set, store, name)
     held = held_rows(store, feature_set)
     _check_same_sites(table.keys, held, name)

@@ -30,6 +30,7 @@ from gc_ray.runtime.incoming_clinical import outcomes_of
 from gc_ray.runtime.plan import results_of
 from gc_ray.runtime.rescore_input import Ready, Request, Watch, check_source, clinical_of, of_scans, of_table
 from gc_ray.runtime.summary import over_budget
+from gc_ray.store_format import refuse_newer
 from gc_ray.study import ExtractSettings, digest
 from gc_ray.tables import SCAN_KEY
 
@@ -92,6 +93,7 @@ def rescore(request: Request, watch: Watch, run: str) -> Rescored:
     check_codes(bundle)
     check_source(request)
     probe(store)
+    refuse_newer(store)
     before = ledger.read_ledger(store, ())
     table = clinical_of(request)
     found = of_table(request, table) if request.features else of_scans(request, table, watch)

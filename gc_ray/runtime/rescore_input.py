@@ -29,7 +29,7 @@ from gc_ray.runtime.scan_work import Job
 from gc_ray.runtime.survey import Survey
 from gc_ray.source import joint_stamp, list_source
 from gc_ray.store import Store
-from gc_ray.store_format import prepare
+from gc_ray.store_format import set_format
 from gc_ray.study import ExtractSettings, load_study
 from gc_ray.study_cohort import ScansSettings
 from gc_ray.watch import Watch
@@ -123,7 +123,7 @@ def clinical_of(request: Request) -> ClinicalTable | None:
 
 def of_scans(request: Request, table: ClinicalTable | None, watch: Watch) -> Looked:
     """The scans of manifests and prefixes, extracted as far as they have what they need."""
-    prepare(request.store)
+    set_format(request.store)
     rows, waiting = _rows(request)
     rows = with_sites(request.bundle, request.store, rows, table.cells if table else None, request.site_key)
     ready, more = _ready(request, rows, table, _stamp)
@@ -140,7 +140,7 @@ def of_table(request: Request, table: ClinicalTable | None) -> Looked:
     rows, waiting = wanted_outlines(incoming.scans, wanted, FEATURES)
     rows = with_sites(bundle, store, rows, listed, request.site_key, FEATURES)
     ready, more = _ready(request, rows, table, lambda row: ("", ""))
-    prepare(store)
+    set_format(store)
     incoming.commit(store, bundle, rows)
     return Looked(len(rows), ready, (features_of(bundle),), (*waiting, *more), incoming.notes)
 

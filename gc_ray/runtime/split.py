@@ -20,7 +20,7 @@ from gc_ray.run_records import write_record
 from gc_ray.runtime.clinical_table import fetch_clinical
 from gc_ray.runtime.joined import store_findings
 from gc_ray.store import Store
-from gc_ray.store_format import prepare
+from gc_ray.store_format import prepare, refuse_newer
 from gc_ray.study import Study
 
 ORDER = ("train", "internal", "external", "source")
@@ -65,6 +65,7 @@ def split(clinical: str, study: Study, store: Store, run: str, encoding: str | N
     values, findings = check_clinical(text, study.clinical)
     findings += clinical_duplicates(text, study.clinical)
     _refuse(table.name, findings)
+    refuse_newer(store)
     findings += store_findings(store, study, site_of(text))
     cohort, eligibility = divide(values, site_of(text), study)
     prepare(store)

@@ -88,7 +88,7 @@ def _read(store: Store, name: str) -> tuple[str, dict | None, bool] | None:
         return digest, None, digest.startswith(wanted)
     if not name.endswith(".json") or (not data and name.startswith(EMPTY)):
         return digest, None, True
-    if name.startswith(PLAIN) and not name.endswith("card.json") and not sealed.is_sealed(data):
+    if name.startswith(PLAIN) and not name.endswith("card.json") and not sealed.is_sealed(name, data):
         return digest, None, True  # compared with what the card says of it
     try:
         return digest, sealed.unseal(store, name, data), True

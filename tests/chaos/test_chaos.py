@@ -86,3 +86,15 @@ def test_a_killed_worker_and_a_storm_on_s3_leave_no_trace(tmp_path):
     _, worker, storm = [line for line in (tmp_path / "page.md").read_text().splitlines() if "exit 0" in line]
     assert worker.endswith("| 0 | 0 | yes |") and "| exit 0 | 1 |" in worker
     assert storm.endswith("| 0 | 0 | yes |") and "after it took effect" in storm
+
+
+def test_each_part_of_the_page_is_kept_when_the_other_is_written(monkeypatch, tmp_path):
+    """The faults and the points on Ray are tried by two commands, in any order."""
+    monkeypatch.syspath_prepend(str(CHAOS))
+    import report
+
+    page = tmp_path / "page.md"
+    report.write_page(page, section=f"{report.SECTION}\n\npoints 1\n")
+    report.write_page(page, first="# Faults\n\nfirst\n")
+    report.write_page(page, section=f"{report.SECTION}\n\npoints 2\n")
+    assert page.read_text() == f"# Faults\n\nfirst\n\n{report.SECTION}\n\npoints 2\n"

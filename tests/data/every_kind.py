@@ -44,7 +44,8 @@ def fill(store: Store, folder: Path) -> None:
     store.create(f"{views.name(item)}.{sealed.sha256(data)[:12]}.parquet", data)
     StoredCheckpoints(store, "head-unfinished/fold-0", 1).save(1, b"state")
     files = {"figures/a.svg": b"<svg/>", "tables/a.csv": b"a\n1\n", PAGE: b"<!doctype html>"}
-    publish(Report("old-1", files | {INDEX: sealed.seal({"files": sealed.described(files)})}), store, "reports")
+    index = sealed.seal({"files": sealed.described(files)}, INDEX)
+    publish(Report("old-1", files | {INDEX: index}), store, "reports")
     drift = {"rescore-1.parquet": b"rows", "rescore-1.html": b"page"}
     for name, data in drift.items():
         store.put(f"drift/bundle/{name}", data)

@@ -17,7 +17,7 @@ def report(parts: int = 8) -> Report:
     """A small report; its content is its name's business alone, so any bytes do."""
     files = {f"figures/f{i}.csv": f"x,y\n{i},{i}\n".encode() * 50 for i in range(parts)}
     files[PAGE] = b"<!doctype html>"
-    return Report("study-0123456789abcdef", files | {INDEX: sealed.seal({"files": sealed.described(files)})})
+    return Report("study-0123456789abcdef", files | {INDEX: sealed.seal({"files": sealed.described(files)}, INDEX)})
 
 
 def names(store) -> set[str]:

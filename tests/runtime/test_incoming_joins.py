@@ -81,10 +81,14 @@ def test_a_patient_id_at_two_sites_is_refused_in_scans_clinical_table_and_earlie
         with_sites(bundle(), store, both, None, None)
     with pytest.raises(TableError, match=r"1 \(A in the scans table, B in the clinical table"):
         with_sites(bundle(), store, scans("1", "2"), text(age=["60", "61"], site=["B", "a"]), None)
-    audit.commit(store, "audit/b/1.json", scored("1", "B"))
+    before = scored("1", "B")
+    audit.commit(store, audit.name_of(before), before)
     with pytest.raises(TableError, match=r"1 \(A in the scans table, B in earlier scores"):
         with_sites(bundle(), store, scans("1"), None, None)
     assert with_sites(bundle(), store, scans("2"), None, None) == scans("2")
+    with pytest.raises(TableError, match=r"1 \(B in earlier scores, A in the clinical table"):
+        with_sites(bundle(), store, scans("2"), text(died=["1", "0"], site=["A", "A"]), None)
+    assert with_sites(bundle(), store, scans("2"), text(died=["1", "0"], site=["b", "A"]), None) == scans("2")
 
 
 def test_a_pseudonym_is_compared_with_the_site_of_its_patient_and_an_unknown_site_with_none(store):

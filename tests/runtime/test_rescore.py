@@ -233,7 +233,7 @@ def test_drift_is_written_beside_the_scores(frozen, first, tmp_path):
     far = {name: 1e3 * (1 + abs(value)) for name, value in json.loads(row["predictors"]).items()}
     for i in range(80):
         moved = row | {"scan_id": f"n{i}", "predictors": json.dumps(far), "status": "refused", "score": None}
-        audit.commit(other, f"audit/{found.bundle_id}/{i:024d}.0.json", moved | {"input_hash": str(i)})
+        audit.commit(other, audit.name_of(moved), moved)
     assert write_drift(other, held, None, "rescore-1", "2026-01-01") == "alert"
     assert "refusals" in json.loads(other.get(f"drift/{found.bundle_id}/alert.json"))["alerts"]
     assert b"<table>" in other.get(f"drift/{found.bundle_id}/rescore-1.html")
@@ -367,9 +367,10 @@ def test_of_two_rescorings_that_overlap_one_commits(frozen, first, tmp_path):
 def test_the_commit_is_exclusive(frozen, first, tmp_path):
     """The second of two results for the same inputs is dropped, and the first one stands."""
     store, row = open_store(str(tmp_path / "store")), audit.read_scores(first[0], first[1].bundle_id).to_pylist()[0]
-    assert audit.commit(store, "audit/b/k.h.json", row)
-    assert not audit.commit(store, "audit/b/k.h.json", row | {"run": "another"})
-    assert json.loads(store.get("audit/b/k.h.json"))["run"] == row["run"]
+    name = audit.name_of(row)
+    assert audit.commit(store, name, row)
+    assert not audit.commit(store, name, row | {"run": "another"})
+    assert json.loads(store.get(name))["run"] == row["run"]
 
 
 @pytest.mark.slow

@@ -87,11 +87,12 @@ def plan(store: Counted, scans: Scans) -> tuple[int, int]:
 
 
 def test_a_resumed_run_asks_the_store_for_shards_and_for_nothing_else(tmp_path):
-    """20,000 scans: one GET a shard and its list, three folders listed, no commit read; compaction reads no shard."""
+    """20,000 scans: a GET for each shard, list and format, three listings, no commit; compaction reads no shard."""
     scans = cohort(20_000)
     store = filled(tmp_path, scans)
     assert plan(store, scans) == (0, 20_000)
     assert store.asked == {
+        ("get", ""): 1,  # of format.json
         ("get", "ledger/shards"): 10,
         ("list", "ledger/shards/lists"): 1,
         ("get", "ledger/shards/lists"): 1,
@@ -112,7 +113,7 @@ def test_a_rescoring_with_nothing_to_do_lists_no_result(tmp_path):
     job = Job(store, {"quick": PRODUCT}, "1", 60.0)
     assert rescore_input._plans(store, ready, job) == []
     assert rescore._unscored(request, ready, tuple(job.products)) == ([], [], 20_000)
-    assert sum(n for (call, _), n in store.asked.items() if call == "get") == 33
+    assert sum(n for (call, _), n in store.asked.items() if call == "get") == 35
     assert not any(place.startswith(("ledger/commits", "audit")) for _, place in store.asked)
     assert audit.compact(store, "b") == 0
 

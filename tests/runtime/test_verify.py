@@ -131,6 +131,23 @@ def test_any_object_that_is_deleted_is_named_or_made_again(everything, kinds):
     assert kinds.values(store) == expected
 
 
+def test_an_object_under_the_name_of_another_is_named(store):
+    """Each object has the content of the one before it, of those that a card names and then of all others."""
+    whole = {entry.key: store.get(entry.key) for entry in store.list("") if entry.size}
+    named = {name for part in named_digests(look(store, list(whole)).content).values() for name in part}
+    for names in (sorted(named), sorted(whole.keys() - named)):
+        for ending in {name.rpartition(".")[2] for name in names}:
+            mine = [name for name in names if name.endswith(f".{ending}")]
+            pairs = list(zip(mine, mine[-1:] + mine[:-1], strict=True))
+            for name, before in pairs:
+                store.put(name, whole[before])
+            moved = {name for name, before in pairs if whole[name] != whole[before]}
+            assert moved <= {problem.name for problem in verify(store).problems}
+            for name in mine:
+                store.put(name, whole[name])
+    assert verify(store).problems == ()
+
+
 @pytest.mark.parametrize("damage", ["flipped", "deleted"])
 @pytest.mark.parametrize(
     "what",
