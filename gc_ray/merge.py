@@ -66,8 +66,11 @@ def merge(
 def _rows(source: UntrustedStore) -> list[dict]:
     """The last generation of every ledger row of a store of others."""
     with reading(source):
-        refuse_newer(source)
-        return ledger.read_ledger(source).to_pylist()
+        known = refuse_newer(source)
+        rows = ledger.read_ledger(source).to_pylist()
+    if known is None and not rows:  # a typing error would leave out a site without a word
+        raise StoreError(f"store {source.uri}: wanted a site's store, nothing is there; correct the address")
+    return rows
 
 
 def _check_agreement(rows: list[tuple[Store, dict]]) -> None:

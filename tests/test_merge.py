@@ -8,6 +8,7 @@ from gc_ray import ledger
 from gc_ray.errors import StoreError
 from gc_ray.merge import merge
 from gc_ray.store import open_store
+from gc_ray.store_format import prepare
 
 HASH = "0" * 16
 
@@ -107,3 +108,13 @@ def test_a_scan_that_two_stores_give_to_two_patients_is_refused(site, tmp_path):
     stores = [site("a", "s1", patient_id="7", site="A"), site("b", "s1", patient_id="8", site="A")]
     with pytest.raises(StoreError, match=r"scan s1 reader R1 \(test\) has patient_id '7' in .* and '8' in"):
         merge(stores, open_store(str(tmp_path / "all")))
+
+
+def test_a_site_whose_store_is_not_there_is_not_left_out_in_silence(site, tmp_path):
+    """A typing error in an address; a store that has begun and holds no row yet is one."""
+    into, begun = open_store(str(tmp_path / "all")), open_store(str(tmp_path / "begun"))
+    with pytest.raises(StoreError, match=r"nowhere: wanted a site's store, nothing is there; correct the address"):
+        merge([site("a", "s1"), open_store(str(tmp_path / "nowhere"))], into)
+    assert list(into.list("")) == []
+    prepare(begun)
+    assert merge([site("a", "s1"), begun], into).added == 1

@@ -17,7 +17,7 @@ from gc_ray.runtime.gather import gather
 from gc_ray.runtime.trials import Place, Unit, nodes_for_trials, run_units
 from gc_ray.runtime.tune import book_of, identity
 from gc_ray.store import Store
-from gc_ray.store_format import prepare
+from gc_ray.store_format import prepare, refuse_newer
 from gc_ray.study import Study
 from gc_ray.watch import Watch
 
@@ -52,8 +52,9 @@ def control(
     ``planted-leak`` asks a fit for out-of-fold scores of its own patients. run: the run's id; its record is written
     last. Errors as ``tune``.
     """
-    prepare(store)
+    refuse_newer(store)
     gathered = gather(store, study)
+    prepare(store)
     name = f"{study.name}/{identity(store, study, gathered)}-{which}"
     book, seed = book_of(study), study.tune.seed
     if which == "planted-leak":

@@ -34,7 +34,7 @@ from gc_ray.runtime.trials import Nodes, Place, Unit, nodes_for_trials, run_unit
 from gc_ray.runtime.tune_card import card_of, inputs_of, unscored
 from gc_ray.shards import parquet
 from gc_ray.store import Store
-from gc_ray.store_format import prepare
+from gc_ray.store_format import prepare, refuse_newer
 from gc_ray.study import Study, digest
 from gc_ray.watch import Watch
 
@@ -93,8 +93,9 @@ def tune(
     without Ray. watch: as for ``extract``. run: the run's id. allow_mixed_cpu: nodes of several instruction sets
     compute. TableError and StudyError as the tables deserve; a signature that cannot be fitted costs itself alone.
     """
-    prepare(store)
+    refuse_newer(store)
     gathered = gather(store, study)
+    prepare(store)
     tune_id = identity(store, study, gathered)
     folder = f"signatures/{study.name}/{tune_id}"
     card = read_card(store, folder)

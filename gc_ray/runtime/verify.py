@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gc_ray import sealed
-from gc_ray.errors import DamagedError
+from gc_ray.errors import DamagedError, StoreError
 from gc_ray.probe import PROBES
 from gc_ray.run_records import FOLDER as RUNS
 from gc_ray.run_records import LATEST
@@ -17,6 +17,8 @@ from gc_ray.runtime.verify_rows import AUDIT, LEDGER, check_rows
 from gc_ray.store import Store
 from gc_ray.store_format import TAKEN_OVER, refuse_newer
 
+# one of these is in every store, also in one of version 0.1.0
+OURS = {sealed.FORMAT_NAME, RUNS, LATEST, "ledger", "splits", "clinical", "models", "signatures", "reports", "audit"}
 SET_ASIDE = "set-aside/"  # what repair took away; nothing there counts
 
 
@@ -50,11 +52,15 @@ def verify(store: Store, told: Callable[[int, int], None] = lambda done, of: Non
     Raises
     ------
     StoreError
-        The store cannot be read, or is of a newer format.
+        The store cannot be read, is of a newer format, or holds nothing that this software wrote.
     """
     with contextlib.suppress(DamagedError):  # named below with the others
         refuse_newer(store)
     entries = [entry for entry in store.list("") if not entry.key.startswith(SET_ASIDE)]
+    if not any(entry.key.partition("/")[0] in OURS for entry in entries):
+        raise StoreError(
+            f"store {store.uri}: wanted what gc-ray wrote, found {len(entries)} other objects; check the address"
+        )
     seen = look(store, [entry.key for entry in entries], told)
     repair = f"gc-ray repair {store.uri}"
     problems = [Problem(name, "its bytes are not those that were written", repair) for name in sorted(seen.damaged)]

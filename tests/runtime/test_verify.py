@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gc_ray import ledger, sealed
-from gc_ray.errors import InputError
+from gc_ray.errors import InputError, StoreError
 from gc_ray.run_records import write_record
 from gc_ray.runtime.clean import age_seconds, clean
 from gc_ray.runtime.repair import repair
@@ -286,3 +286,13 @@ def test_a_record_that_is_written_again_keeps_its_place(tmp_path):
         write_record(store, run, {"run": run})
     assert [sealed.read(store, f"runs/{run}.json")["before"] for run in "abc"] == ["", "a", "b"]
     assert sealed.read(store, "latest-run.json")["run"] == "c"
+
+
+@pytest.mark.parametrize("files", [(), ("scan/1.dcm", "notes.json")])
+def test_a_place_without_a_store_is_no_store_that_is_whole(tmp_path, files):
+    """A typing error in the address of a nightly check."""
+    store = open_store(str(tmp_path / "other"))
+    for name in files:
+        store.put(name, b"x")
+    with pytest.raises(StoreError, match=rf"wanted what gc-ray wrote, found {len(files)} other objects; check the"):
+        verify(store)
