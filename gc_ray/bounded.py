@@ -45,6 +45,14 @@ def read_file(path: Path, most: int) -> bytes:
         return file.read()
 
 
+def read_pipe(path: Path, most: int = MAX_OBJECT) -> bytes:
+    """Return what a pipe gives, as a shell makes one for ``<(zcat scans.csv.gz)``; OSError when it does not end."""
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    check_size(len(data), most)
+    return data
+
+
 def read_body(answer: dict) -> bytes:
     """Return the bytes in an answer of S3; OSError when the answer says that they are too many."""
     check_size(answer.get("ContentLength", 0), MAX_OBJECT)
@@ -68,12 +76,11 @@ def check_parquet(data: bytes, most: int = MAX_TABLE) -> None:
     chunks = [group.column(i) for group in groups for i in range(metadata.num_columns)]
     _check(sum(chunk.total_uncompressed_size for chunk in chunks), most)
     _check(BYTES * max(metadata.num_rows * metadata.num_columns, sum(chunk.num_values for chunk in chunks)), most)
-    texts = [chunk for chunk in chunks if chunk.physical_type in TEXT]
-    # no word is longer than its column: where even that would not be too much, nothing is measured
-    if sum(chunk.num_values * chunk.total_uncompressed_size for chunk in texts) > most:
-        words = sorted({chunk.path_in_schema for chunk in texts})
-        packed = pq.ParquetFile(io.BytesIO(data), read_dictionary=words).read(use_threads=False)
-        _check(sum(written_size(column) for column in packed.columns), most)
+    words = sorted({chunk.path_in_schema for chunk in chunks if chunk.physical_type in TEXT})
+    file, size = pq.ParquetFile(io.BytesIO(data), read_dictionary=words), 0
+    for name in file.schema_arrow.names:  # one by one: a page may hold more than the file claims, at most 2 GiB
+        size += sum(written_size(column) for column in file.read([name], use_threads=False).columns)
+        _check(size, most)
 
 
 def written_size(column: pa.ChunkedArray | pa.Array) -> int:

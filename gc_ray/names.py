@@ -69,6 +69,23 @@ def file_part(text: str) -> str:
     return f"{plain or 'name'}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
+def name_of_file(stem: str) -> str:
+    """Return the name by which the store knows a file that a user named as he liked.
+
+    Parameters
+    ----------
+    stem : str
+        The file's name without its ending.
+
+    Returns
+    -------
+    str
+        The stem itself where it is a name; else, as for ``CT params v2``, its plain letters and 16 digits of the
+        SHA-256 of the whole stem: two stems never have the same name, and one always has the same.
+    """
+    return stem if is_name(stem) else file_part(stem)
+
+
 def label(text: str, longest: int = MAX_LABEL) -> str:
     """Return a name as a figure or a table on a terminal has it: one printable line; two names never have the same.
 

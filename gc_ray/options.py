@@ -72,6 +72,16 @@ SealKey = Annotated[
 SiteKey = Annotated[
     Path | None, typer.Option(envvar="GC_RAY_SITE_KEY_FILE", help="File with the secret that names new series.")
 ]
+WaitMinutes = Annotated[
+    float,
+    typer.Option(
+        "--wait-minutes",
+        envvar="GC_RAY_WAIT_MINUTES",
+        min=0,
+        help="How long a run on a cluster waits for its places, such as nodes that an autoscaler starts.",
+    ),
+]
+WAIT_MINUTES = 15.0  # a machine boots and installs in some minutes
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -84,6 +94,16 @@ def faults() -> Iterator[None]:
         _end(error, BAD_INPUT)
     except FAULTS_OF_PLACE as error:
         _end(error, FAILED)
+
+
+@contextlib.contextmanager
+def on_cluster(wait_minutes: float) -> Iterator[None]:
+    """Faults as ``faults`` ends them; what the run waits for is shown, and waited for as long as that."""
+    from gc_ray.runtime.waiting import waiting_up_to
+    from gc_ray.terminal import waits_shown
+
+    with faults(), waits_shown(), waiting_up_to(wait_minutes):
+        yield
 
 
 def _end(error: Exception, code: int) -> None:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from gc_ray.bounded import read_pipe
 from gc_ray.errors import StoreError
 from gc_ray.imaging.detached import HEADER_BYTES, beside, files_of, voxel_files
 from gc_ray.store import TEMPORARY, Entry, LocalStore, Store, open_store
@@ -132,6 +133,8 @@ def joint_stamp(sources: list[Source]) -> str:
 def read_bytes(uri: str) -> bytes:
     """The content of one file; FileNotFoundError when there is none."""
     store, key = _place(uri)
+    if isinstance(store, LocalStore) and (path := Path(store.root, key)).is_fifo():
+        return read_pipe(path)
     return store.get(key)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gc_ray.bounded import read_body
+from gc_ray.bounded import MAX_OBJECT, read_body, read_file
 from gc_ray.errors import StoreError
 
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}|arn:[^/\s]+")
@@ -96,7 +96,7 @@ class LocalStore:
     def get(self, key: str) -> bytes:
         """The bytes of an object; FileNotFoundError when there is none."""
         try:
-            return self._path(key).read_bytes()
+            return read_file(self._path(key), MAX_OBJECT)
         except FileNotFoundError:
             raise
         except OSError as error:

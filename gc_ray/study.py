@@ -119,7 +119,9 @@ class TrainSettings(_Settings):
     """On what networks are trained, and how patiently; nothing here is part of a model's name."""
 
     workers: Annotated[int, Field(ge=0)] = Field(
-        0, description="ranks that train together by Ray Train; 0 = in this process"
+        0,
+        description="ranks that train together by Ray Train; 0 = in this process, with gpu = one rank of the cluster "
+        "that RAY_ADDRESS names where this machine has none",
     )
     gpu: bool = Field(False, description="one GPU for each rank")
     cpus_per_worker: Annotated[int, Field(ge=1)] = Field(1, description="CPU cores, and threads, of each rank")
@@ -127,6 +129,9 @@ class TrainSettings(_Settings):
         5, description="epochs from one kept state to the next: what a killed rank costs at most"
     )
     max_failures: Annotated[int, Field(ge=0)] = Field(3, description="ranks that may die before training is given up")
+    allow_mixed_cpu: bool = Field(
+        False, description="ranks on nodes of several processor instruction sets; the last bits of weights may differ"
+    )
     heatmaps: Annotated[int, Field(ge=0, le=100)] = Field(
         6, description="scans whose heat-maps are drawn once a head is trained, highest and lowest scores"
     )

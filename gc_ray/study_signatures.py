@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from gc_ray.names import MAX_PART, check_name
+from gc_ray.names import MAX_PART, check_name, name_of_file
 from gc_ray.settings import Settings
 
 Family = Literal["clinical", "radiomics", "deep"]
@@ -159,7 +159,7 @@ class TuneSettings(Settings):
 
 def set_name(given: str) -> str:
     """The name in the ledger of a feature set that a study names: a parameter file's without its ending."""
-    return PurePath(given).stem if given.endswith(PARAMETER_FILES) else given
+    return name_of_file(PurePath(given).stem) if given.endswith(PARAMETER_FILES) else given
 
 
 def changed(signature: SignatureSettings, choice: dict[str, Plain | tuple[str, ...]]) -> SignatureSettings:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import sys
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 
@@ -57,6 +59,30 @@ def say_lines(console: Console, lines: Iterable[str]) -> None:
     """Print lines, one by one."""
     for line in lines:
         say(console, line)
+
+
+class _Waits(logging.Handler):
+    """Prints what a run waits for on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        console = terminal(stderr=True)
+        if json_lines() is not None:
+            say(console, record.getMessage(), "yellow")
+        else:  # by print, since progress that is redrawn takes the place of standard error
+            print(shown(record.getMessage(), console), file=sys.stderr)  # noqa: T201
+
+
+@contextlib.contextmanager
+def waits_shown() -> Iterator[None]:
+    """Within it the lines that say what a run waits for are printed."""
+    logger, handler = logging.getLogger("gc_ray.waiting"), _Waits()
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = True
 
 
 def terminal(stderr: bool = False) -> Console:

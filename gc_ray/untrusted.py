@@ -81,6 +81,6 @@ def reading(store: UntrustedStore) -> Iterator[None]:
         raise
     except FAULTS as error:
         raise StoreError(
-            f"store {store.uri}: an object holds other things than its name says ({type(error).__name__}); run "
-            f"gc-ray verify {store.uri}, or leave that store out"
+            f"store {store.uri}: an object holds other things than its name says ({type(error).__name__}); have that "
+            "store checked by gc-ray verify where it was made, or leave it out"
         ) from error

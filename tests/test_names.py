@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gc_ray.errors import StudyError, TableError, printable
-from gc_ray.names import MAX_LABEL, MAX_NAME, check_name, file_part, is_name, label
+from gc_ray.names import MAX_LABEL, MAX_NAME, check_name, file_part, is_name, label, name_of_file
 from gc_ray.study import Study, load_study
 
 HOSTILE = json.loads((Path(__file__).parent / "data" / "hostile.json").read_text(encoding="utf-8"))
@@ -111,3 +111,12 @@ def test_two_names_never_have_one_label():
     """Curves of two models would be drawn as one."""
     names = [*HOSTILE.values(), "a\x01", "a\x02", "x" * 41, "x" * 42, "x" * 40]
     assert len({label(name) for name in names}) == len(set(names))
+
+
+@hostile
+def test_the_store_s_name_of_a_file_is_a_name(text):
+    """Itself where it is one, as before; else one of its own."""
+    name = name_of_file(text)
+    assert is_name(name)
+    assert (name == text) == is_name(text)
+    assert name_of_file(name) == name

@@ -1,6 +1,7 @@
 """Sources: listed, stamped, hashed and brought near, the same from a folder and from S3."""
 
 import os
+import threading
 
 import pytest
 
@@ -148,3 +149,20 @@ def test_an_object_whose_name_climbs_is_not_brought_near(key, tmp_path):
     with pytest.raises(StoreError, match=r"climbs out of its folder by '\.\.'; rename it"):
         localise(source, tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_from_a_pipe_is_read(tmp_path):
+    """As a shell gives one for ``<(zcat scans.csv.gz)``."""
+    pipe = tmp_path / "63"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"scan_id\na\n",), daemon=True)
+    writer.start()
+    assert read_bytes(str(pipe)) == b"scan_id\na\n"
+    writer.join()
+
+
+def test_a_device_is_no_table(tmp_path):
+    """It would never end."""
+    (tmp_path / "scans.csv").symlink_to("/dev/zero")
+    with pytest.raises(StoreError, match="a pipe or a device, no file"):
+        read_bytes(str(tmp_path / "scans.csv"))

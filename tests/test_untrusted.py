@@ -244,3 +244,25 @@ def test_keys_that_climb_are_refused_before_anything_is_opened(store):
         with pytest.raises(StoreError):
             UntrustedStore(store).get(key)
     assert bounded.MAX_JSON == MAX_JSON < MAX_OBJECT
+
+
+def zigzag(number: int) -> bytes:
+    """A positive number as Parquet's footer writes it."""
+    left, out = 2 * number, bytearray()
+    while left > 127:
+        out.append(left & 127 | 128)
+        left >>= 7
+    return bytes([*out, left])
+
+
+def test_a_footer_that_claims_less_than_there_is_is_not_believed():
+    """Columns are counted as they come."""
+    out = io.BytesIO()
+    pq.write_table(pa.table({"reason": ["x" * 32 * MIB]}), out, compression="zstd", use_dictionary=False)
+    data, held = out.getvalue(), pq.read_metadata(out).row_group(0)
+    for size in {held.total_byte_size, held.column(0).total_uncompressed_size}:
+        there = zigzag(size)
+        data = data.replace(there, bytes([2 | 128, *[128] * (len(there) - 2), 0]))  # 1, in as many bytes
+    assert pq.read_metadata(io.BytesIO(data)).row_group(0).column(0).total_uncompressed_size == 1
+    with pytest.raises(pa.ArrowInvalid, match="it unpacks to 3355"):
+        check_parquet(data, 16 * MIB)

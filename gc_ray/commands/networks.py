@@ -9,7 +9,16 @@ import typer
 
 from gc_ray.commands.operated import Operator, operated
 from gc_ray.exit_codes import Problem
-from gc_ray.options import AllowMixedCpu, Overrides, StoreUri, StudyGiven, StudyName, faults
+from gc_ray.options import (
+    WAIT_MINUTES,
+    AllowMixedCpu,
+    Overrides,
+    StoreUri,
+    StudyGiven,
+    StudyName,
+    WaitMinutes,
+    on_cluster,
+)
 from gc_ray.store import open_store
 from gc_ray.study import load_study
 
@@ -27,16 +36,19 @@ def train(
         typer.Option(min=0, help="Ranks that train together; 0 = in this process; train.workers if not given."),
     ] = None,
     gpu: Annotated[bool, typer.Option("--gpu", help="One GPU for each rank.")] = False,
+    allow_mixed_cpu: AllowMixedCpu = False,
+    wait_minutes: WaitMinutes = WAIT_MINUTES,
 ) -> None:
     """Train a network of a study, by Ray Train when there are workers; a model that is whole is not trained again.
 
     The same command again takes up a run that was cut off.
     """
-    with faults():
+    with on_cluster(wait_minutes):
         from gc_ray import console
         from gc_ray.runtime.train_network import train_network
 
         flags = [*([f"train.workers={workers}"] if workers is not None else []), *(["train.gpu=true"] if gpu else [])]
+        flags += ["train.allow_mixed_cpu=true"] if allow_mixed_cpu else []
         settings, where = load_study(study, (*(overrides or ()), *flags)), open_store(store)
         with operator.training() as (tell, watch):
             found = train_network(kind, where, settings, tell, operator.run, watch)
@@ -60,9 +72,10 @@ def embed(
     gpu: Annotated[bool, typer.Option("--gpu", help="One GPU for each actor.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N scans, for a try-out.")] = None,
     allow_mixed_cpu: AllowMixedCpu = False,
+    wait_minutes: WaitMinutes = WAIT_MINUTES,
 ) -> tuple[Problem, ...]:
     """Turn network inputs into latent vectors: the deep table, a row for every scan, what is there left alone."""
-    with faults():
+    with on_cluster(wait_minutes):
         from gc_ray import console
         from gc_ray.runtime.embed import Request
         from gc_ray.runtime.embed import embed as run

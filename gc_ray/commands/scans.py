@@ -13,6 +13,7 @@ from gc_ray.commands.operated import Operator, operated
 from gc_ray.errors import StudyError
 from gc_ray.exit_codes import BAD_INPUT, DONE, OVER_BUDGET, Problem
 from gc_ray.options import (
+    WAIT_MINUTES,
     AllowMixedCpu,
     AsJson,
     Encoding,
@@ -22,8 +23,10 @@ from gc_ray.options import (
     StoreUri,
     StudyName,
     Volumes,
+    WaitMinutes,
     Workers,
     faults,
+    on_cluster,
 )
 from gc_ray.store import open_store
 from gc_ray.study import load_study
@@ -99,6 +102,7 @@ def check(
     workers: Workers = None,
     as_json: AsJson = False,
     encoding: Encoding = None,
+    wait_minutes: WaitMinutes = WAIT_MINUTES,
 ) -> None:
     """Look at a cohort before any pixel is read: a verdict for every outline, and what to fix.
 
@@ -106,7 +110,7 @@ def check(
     roi, reader, repeat and series_uid. With --features no scan is needed: what the table holds, whether its patients
     are in the clinical table, and whether it can serve the study.
     """
-    with faults():
+    with on_cluster(wait_minutes):
         from gc_ray import console
 
         if bool(scans) == bool(features):
@@ -158,12 +162,13 @@ def extract(
         bool,
         typer.Option("--dry-run", help="Say what would be computed, in what memory, time and nodes; write nothing."),
     ] = False,
+    wait_minutes: WaitMinutes = WAIT_MINUTES,
 ) -> tuple[Problem, ...]:
     """Turn scans and masks into features: a ledger row for every outline, radiomics and volumes in the store.
 
     What is committed already is left alone, so the same command again resumes a run that was cut off.
     """
-    with faults():
+    with on_cluster(wait_minutes):
         from gc_ray import console
         from gc_ray.runtime.extract import Request
         from gc_ray.runtime.extract import extract as run

@@ -10,6 +10,7 @@ import typer
 from gc_ray.commands.operated import Operator, operated
 from gc_ray.exit_codes import Problem
 from gc_ray.options import (
+    WAIT_MINUTES,
     AllowMixedCpu,
     Encoding,
     Overrides,
@@ -17,7 +18,9 @@ from gc_ray.options import (
     SiteKey,
     StoreUri,
     StudyGiven,
+    WaitMinutes,
     faults,
+    on_cluster,
 )
 from gc_ray.store import open_store
 from gc_ray.study import load_study
@@ -75,9 +78,10 @@ def rescore(
     ] = 0.05,
     encoding: Encoding = None,
     allow_mixed_cpu: AllowMixedCpu = False,
+    wait_minutes: WaitMinutes = WAIT_MINUTES,
 ) -> tuple[Problem, ...]:
     """Score new scans with a bundle: risk, group, interval and a domain verdict, each scan once for its content."""
-    with faults():
+    with on_cluster(wait_minutes):
         from gc_ray import console
         from gc_ray.models.bundle import read_bundle
         from gc_ray.runtime.rescore import Request

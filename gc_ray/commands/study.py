@@ -11,14 +11,18 @@ from gc_ray.commands.operated import Operator, operated
 from gc_ray.errors import StudyError
 from gc_ray.exit_codes import Problem
 from gc_ray.options import (
+    WAIT_MINUTES,
+    AllowMixedCpu,
     Encoding,
     Overrides,
     Scans,
     StoreUri,
     StudyGiven,
     StudyName,
+    WaitMinutes,
     Workers,
     faults,
+    on_cluster,
     run_id,
 )
 from gc_ray.store import open_store
@@ -58,12 +62,14 @@ def tune(
         Literal["shuffled-outcome", "shuffled-features", "planted-leak"] | None,
         typer.Option(help="A negative control instead of the study: what it finds is kept apart."),
     ] = None,
+    allow_mixed_cpu: AllowMixedCpu = False,
+    wait_minutes: WaitMinutes = WAIT_MINUTES,
 ) -> tuple[Problem, ...]:
     """Select, fuse and search a study's signatures on Ray Tune, in nested cross-validation.
 
     The same command again takes up a run that was cut off.
     """
-    with faults():
+    with on_cluster(wait_minutes):
         from gc_ray import console
         from gc_ray.runtime.tune import tune as run
 
@@ -76,7 +82,7 @@ def tune(
             console.show_control(checked)
             return checked.problems
         with operator.watching() as watch:
-            done = run(open_store(store), settings, workers, watch, operator.run)
+            done = run(open_store(store), settings, workers, watch, operator.run, allow_mixed_cpu=allow_mixed_cpu)
         console.show_tuned(done, store)
     return done.problems
 
@@ -134,6 +140,7 @@ def reproduce(
     overrides: Overrides = None,
     workers: Workers = None,
     encoding: Encoding = None,
+    wait_minutes: WaitMinutes = WAIT_MINUTES,
 ) -> tuple[Problem, ...]:
     """Run a paper's study on your cohort, each table and figure beside the paper's.
 
@@ -148,7 +155,7 @@ def reproduce(
     To try it on few patients: --study demo_recurrence, or --study
     demo_liver_metastasis: small networks, and steps that few patients can bear.
     """
-    with faults():
+    with on_cluster(wait_minutes):
         from gc_ray import console
         from gc_ray.runtime.reproduce import Request, Way
         from gc_ray.runtime.reproduce import reproduce as run

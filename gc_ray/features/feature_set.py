@@ -24,7 +24,7 @@ from gc_ray.features.discretise import LARGEST_LIMIT, MAX_GREY_LEVELS, checked_l
 from gc_ray.features.ibsi_sets import IBSI_SETS, ibsi_settings, recipe_of, settings_of
 from gc_ray.features.messages import collected_messages, one_line
 from gc_ray.features.names import column_names, enabled_features
-from gc_ray.names import check_name
+from gc_ray.names import name_of_file
 
 # Raise it whenever a change of this package changes any value: stored results then count as out of date.
 CODE_VERSION = 3
@@ -59,7 +59,7 @@ LIBRARIES = {
 class FeatureSet:
     """A named, checked list of features.
 
-    name: the preset's name, or the parameter file's name without its ending.
+    name: the preset's name, or the parameter file's name without its ending, in plain letters (``name_of_file``).
     settings: JSON-able: ``code_version``, ``pyradiomics`` (its version), and the sections of the parameter file with
     all defaults filled in: ``imageType``, ``featureClass`` (with each feature named), ``setting``, ``gc_ray``.
     names: the columns, in PyRadiomics' order.
@@ -130,10 +130,9 @@ def _parameter_text(name_or_path: str) -> tuple[str, str]:
         raise StudyError(f"feature set wants {known} or a parameter file (.yaml), got {path.name}; choose one")
     if path.stem in (*PRESETS, *IBSI_SETS):
         raise StudyError(f"feature set file {path.name} bears the name of a preset; rename it")
-    check_name(path.stem, "feature set file", StudyError)
     try:
-        return path.stem, path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return name_of_file(path.stem), path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a name with a zero byte
         raise StudyError(f"feature set file {path.name} cannot be read ({type(error).__name__}); check it") from error
 
 

@@ -14,6 +14,7 @@ REPLY_S = 5.0  # for the first bytes of its answer
 # gRPC is HTTP/2 (RFC 9113): the client's preface with an empty SETTINGS frame is answered by a SETTINGS frame, type 4
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 SETTINGS = 4
+TOKEN = "set RAY_AUTH_MODE=token and give this machine the token of the cluster (~/.ray/auth_token)"
 DASHBOARD = "8265 is the port of the dashboard, to which jobs are submitted"
 
 
@@ -51,10 +52,12 @@ def check_address(address: str) -> None:
 
 def joining_error(address: str, error: Exception) -> ClusterError:
     """The one line for an exception with which Ray did not join a cluster that answers."""
+    if refuses_token(address):
+        return _wrong_token(address)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     about = " ".join(lines)[:300] or type(error).__name__
     if "oken" in about or type(error).__name__ == "AuthenticationError":
-        fix = "set RAY_AUTH_MODE=token and give this machine the token of the cluster (~/.ray/auth_token)"
+        fix = TOKEN
     elif "ersion" in about:
         fix = "install the same versions of Ray and Python here and on every node"
     elif "runtime" in about:
@@ -62,6 +65,48 @@ def joining_error(address: str, error: Exception) -> ClusterError:
     else:
         fix = "ray status --address says how the cluster is"
     return ClusterError(f"wanted to join the Ray cluster at {address} (RAY_ADDRESS), Ray refused: {about}; {fix}")
+
+
+def check_token(address: str) -> None:
+    """Check, where ``RAY_AUTH_MODE`` is set, that a Ray head accepts this machine's token.
+
+    Ray itself tries for 20 s and then says that nobody answers. Without that setting Ray chooses as it joins.
+
+    Raises
+    ------
+    ClusterError
+        There is no token, or a wrong one.
+    """
+    if "RAY_AUTH_MODE" in os.environ and refuses_token(address):
+        raise _wrong_token(address)
+
+
+def refuses_token(address: str) -> bool:
+    """Return whether a Ray head answers that this machine has no token or a wrong one; False without an answer."""
+    if address in ("auto", "local"):
+        return False
+    # late, since they load all of Ray; its own client of the control store has no time limit
+    import grpc
+    from ray._private.grpc_utils import init_grpc_channel
+    from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
+    from ray.exceptions import RayError
+
+    try:
+        with init_grpc_channel(address) as channel:
+            head = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
+            head.GetClusterId(gcs_service_pb2.GetClusterIdRequest(), timeout=REPLY_S)
+    except grpc.RpcError as error:
+        return error.code() is grpc.StatusCode.UNAUTHENTICATED
+    except (OSError, RayError):  # no certificates; no token, which Ray says in its own words
+        return False
+    return False
+
+
+def _wrong_token(address: str) -> ClusterError:
+    return ClusterError(
+        f"wanted to join the Ray cluster at {address} (RAY_ADDRESS), it refuses this machine's token, or that "
+        f"there is none; {TOKEN}"
+    )
 
 
 def _reply(address: str, place: tuple[str, int], question: bytes) -> bytes:

@@ -18,6 +18,7 @@ from gc_ray.runtime.check_sites import site_findings, unchecked
 from gc_ray.runtime.clinical_table import fetch_clinical
 from gc_ray.runtime.joined import site_pairs
 from gc_ray.runtime.manifests import read_manifests
+from gc_ray.runtime.places import Demand
 from gc_ray.runtime.preflight import RefusedNodes, checked_nodes
 from gc_ray.runtime.scan_places import scan_places
 from gc_ray.runtime.scan_source import Fetched, UnreadableError, check_refusal, local_sources, open_all
@@ -73,7 +74,7 @@ def check(
     findings += _site_findings(study, rows, table)
     if manifest_only:
         return CohortCheck(len(rows), (), tuple(findings))
-    refused = RefusedNodes()
+    refused = RefusedNodes(demand=Demand("check"))
     with cluster.session(workers), checked_nodes(refused, None, scan_places(rows), mixed_cpu=True):
         verdicts = cluster.map_chunks(check_scan, rows, CHUNK, _crashed, refused.others)
     findings += [Finding("note", note) for note in refused.notes]

@@ -7,7 +7,7 @@ import logging
 import os
 import resource
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -16,12 +16,11 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from gc_ray.errors import ClusterError
-from gc_ray.runtime.address import check_address, joining_error
+from gc_ray.runtime.address import check_address, check_token, joining_error
 from gc_ray.runtime.exposure import check_dashboard
 
 OBJECT_STORE_BYTES = 300 << 20  # voxels never enter it; only task descriptions and outcomes do
 AHEAD = 1000  # short tasks that wait at a time; a million at once would be gigabytes of the driver
-FIRST_WORKER_S = 900  # for the first worker of an autoscaled cluster: a machine boots and installs in some minutes
 NODE_ANSWER_S = 120.0  # for a node to start a process that says what it is; 10 s on an idle one
 MIN_FILE_BYTES = 2 << 30  # Ray maps its object store and logs as files; a lower limit kills it without a word
 ONE_THREAD = {
@@ -52,6 +51,7 @@ def session(cpus: int | None) -> Iterator[None]:
     common = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": {"env_vars": ONE_THREAD}}
     if address:
         check_address(address)
+        check_token(address)
         try:
             joined = ray.init(address=address, **common)
         except (ConnectionError, RuntimeError, ValueError, RayError) as error:
@@ -160,26 +160,11 @@ def quiet_data(no_progress_s: float) -> Iterator[None]:
         context.issue_detectors_config.detectors = detectors
 
 
-def node_memory(patience_s: float = FIRST_WORKER_S, without: Collection[str] = ()) -> int:
-    """The most memory, in bytes, that one task can be promised on any node that is up and takes tasks.
+def usable_memory(without: Collection[str] = ()) -> int:
+    """The most memory, in bytes, that one task can be promised on any node that is up and takes tasks; 0 without one.
 
-    A head without CPU slots takes none: where there is nothing else yet, a worker is asked for and waited for.
     without: Ray's ids of nodes that get no work.
-    ClusterError when none has come up after ``patience_s``.
     """
-    found = _usable_memory(without)
-    if not found:
-        asked = ray.remote(num_cpus=1)(lambda: None).remote()  # what waits makes the autoscaler start a node
-        ray.wait([asked], timeout=patience_s)
-        found = _usable_memory(without)
-    if not found:
-        raise ClusterError(
-            f"wanted a node with a CPU slot, none came up within {patience_s:g} s; `ray status` says what is pending"
-        )
-    return found
-
-
-def _usable_memory(without: Collection[str]) -> int:
     return task_memory([node for node in ray.nodes() if node["NodeID"] not in without])
 
 
@@ -189,9 +174,11 @@ def task_memory(nodes: list[dict]) -> int:
     return int(max((held.get("memory", 0) for held in resources if held.get("CPU", 0) > 0), default=0))
 
 
-def working_nodes() -> set[str]:
-    """Ray's ids of the nodes that are up and take tasks."""
-    return {node["NodeID"] for node in ray.nodes() if task_memory([node])}
+def working_nodes(each: Mapping[str, float] | None = None) -> set[str]:
+    """Ray's ids of the nodes that are up and take tasks. each: of what they have at least so much, by Ray's names."""
+    nodes = (node for node in ray.nodes() if task_memory([node]))
+    enough = (each or {}).items()
+    return {node["NodeID"] for node in nodes if all(node["Resources"].get(name, 0) >= n for name, n in enough)}
 
 
 def resources(without: Collection[str] = ()) -> dict[str, float]:
@@ -212,6 +199,11 @@ def slots() -> dict[str, tuple[int, int]]:
 def node_id() -> str:
     """Ray's id of the node that this process runs on; empty outside of Ray."""
     return ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
+
+
+def is_named() -> bool:
+    """Whether a session of this process joins a cluster that ``RAY_ADDRESS`` names."""
+    return bool(os.environ.get("RAY_ADDRESS"))
 
 
 def is_private() -> bool:

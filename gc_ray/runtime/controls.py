@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -14,9 +13,8 @@ from gc_ray.models.controls import Control, planted_leak, shuffled_features, shu
 from gc_ray.models.nested import outer_parts
 from gc_ray.models.plans import Book
 from gc_ray.run_records import write_record
-from gc_ray.runtime import cluster
 from gc_ray.runtime.gather import gather
-from gc_ray.runtime.trials import Place, Unit, run_units
+from gc_ray.runtime.trials import Place, Unit, nodes_for_trials, run_units
 from gc_ray.runtime.tune import book_of, identity
 from gc_ray.store import Store
 from gc_ray.store_format import prepare
@@ -80,8 +78,8 @@ def _resampled(
     parts = outer_parts(data, study.tune.repeats, study.tune.seed)
     place = Place(data, book, study.tune.repeats, store, f"tune/{name}")
     units = [Unit(part.repeat, part.fold, {}) for part in parts]
-    with cluster.session(workers) if workers != 0 else nullcontext():
-        results = run_units(units, place, workers, watch({"trials": len(units)}))
+    with nodes_for_trials(store, workers, allow_mixed_cpu=True) as nodes:  # nothing is kept for a report
+        results = run_units(units, place, nodes, watch({"trials": len(units)}))
     found = {}
     for signature in results[0]:
         aucs = [result[signature].get("auc_test") for result in results]

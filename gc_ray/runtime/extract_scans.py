@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gc_ray.cohort.manifest import ScanRow, Scans
 from gc_ray.runtime import cluster
+from gc_ray.runtime.places import Demand
 from gc_ray.runtime.plan import Planned, plan_waves, read_history
 from gc_ray.runtime.preflight import Expected, RefusedNodes, checked_nodes
 from gc_ray.runtime.products import describe
@@ -70,9 +71,8 @@ def extract_scans(scans: Scans, how: Extraction, tell: Tell, after: Callable[[],
     """
     for product in how.job.products.values():
         describe(product, how.job.store)
-    refused, computed = RefusedNodes(), 0
+    refused, computed = RefusedNodes(demand=Demand("extraction")), 0
     with cluster.session(how.workers):
-        cluster.node_memory()  # a cluster without a worker is waited for here, where it has an end
         places = scan_places(scans)
         with checked_nodes(refused, how.job.store, places, mixed_cpu=how.settings.allow_mixed_cpu) as expected:
             for site, status in _by_ray(scans, how, tell, after, (expected, refused)):

@@ -18,6 +18,7 @@ from gc_ray.errors import ClusterError, StoreError
 from gc_ray.models.world import repeatable
 from gc_ray.runtime import cluster
 from gc_ray.runtime.begun import Begun
+from gc_ray.runtime.places import Demand
 from gc_ray.runtime.preflight import Expected, RefusedNodes, checked_nodes, why_not_here
 from gc_ray.store import Store
 from gc_ray.study import EmbedSettings
@@ -57,7 +58,7 @@ def device_of(settings: EmbedSettings) -> str:
 def infer(items: list[dict], inference: Inference, settings: EmbedSettings) -> Iterator[tuple[dict, Outcome]]:
     """(item, outcome) for every item, as they are finished; items are of JSON types.
 
-    ClusterError when a GPU is asked for that no node has; StoreError when a worker cannot write.
+    ClusterError when there is no place for an actor in time; StoreError when a worker cannot write.
     """
     if not items:
         return  # nothing is worth starting Ray for
@@ -77,6 +78,7 @@ def _here(items: list[dict], inference: Inference) -> Iterator[tuple[int, Outcom
 
 def _by_ray(items: list[dict], inference: Inference, settings: EmbedSettings) -> Iterator[tuple[int, Outcome]]:
     mixed = settings.allow_mixed_cpu or settings.gpu  # values of a GPU do not depend on the processor beside it
+    inference.refused.demand = Demand("embedding", 1, {"CPU": 1, **({"GPU": 1} if settings.gpu else {})})
     # one slot more than actors: a pool that holds every CPU can starve what feeds it
     with (
         cluster.session((settings.workers or os.cpu_count()) + 1),
@@ -91,12 +93,13 @@ def _by_ray(items: list[dict], inference: Inference, settings: EmbedSettings) ->
 
 
 def _actors(settings: EmbedSettings, refused: RefusedNodes) -> int:
+    """How many actors are asked for; on a cluster that may be more than there is room for now: nodes may come."""
     there = cluster.resources(without=refused.reasons)
     slots = max(int(there.get("CPU", 1)) - 1, 1)
     if settings.gpu:
-        slots = min(slots, int(there.get("GPU", 0)))
-        if slots == 0:
-            raise ClusterError("embedding: wanted a GPU for each actor, no node has one; leave --gpu out")
+        slots = max(min(slots, int(there.get("GPU", 0))), 1)
+    if settings.workers and not cluster.is_private():
+        return settings.workers
     return min(settings.workers or slots, slots)
 
 
@@ -124,7 +127,7 @@ def _pool(
     with cluster.quiet_data(STUCK_S):
         outcomes = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // inference.batch)).map_batches(
             Actor,
-            batch_size=None,
+            batch_size=inference.batch if gpu else None,  # with GPUs Ray wants a number; a block has no more rows
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=min(actors, -(-len(rows) // inference.batch))),
             num_cpus=1,
@@ -145,6 +148,7 @@ def _alone(item: dict, inference: Inference, gpu: bool, expected: Expected | Non
         return _written(inference.make(), [item])[0]
 
     while True:
+        inference.refused.wait()
         where = {"label_selector": others} if (others := inference.refused.others) else {}
         run = ray.remote(num_cpus=1, num_gpus=1 if gpu else 0, max_retries=TRIES - 1, **where)(work)
         try:

@@ -20,6 +20,7 @@ from gc_ray.runtime.manifests import read_manifests
 from gc_ray.runtime.memory import class_of, classes_up_to
 from gc_ray.runtime.node import this_node
 from gc_ray.runtime.node_facts import facts_for
+from gc_ray.runtime.places import Demand, wait_for
 from gc_ray.runtime.plan import Planned, plan_waves, read_history
 from gc_ray.runtime.preflight import IMAGES, Answer, describe_here, judge
 from gc_ray.runtime.products import products_of
@@ -134,6 +135,7 @@ def preview(request: Request) -> Preview:
     job = Job(request.store, products_of(settings), code_version(EXTRACTION), settings.timeout_s, again=request.retry)
     sites = scans.count("site")
     with cluster.session(request.workers):
+        wait_for(Demand("extraction"), {})
         nodes = _nodes(scan_places(scans), mixed_cpu=settings.allow_mixed_cpu)
         look = functools.partial(
             cluster.map_chunks, _survey, chunk=SURVEY_CHUNK, lost=lambda _: Survey("", 0), selector=None

@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 from gc_ray.errors import StoreError
 from gc_ray.runtime import cluster
 from gc_ray.runtime.begun import Begun
+from gc_ray.runtime.places import node_memory
 from gc_ray.runtime.preflight import RefusedNodes, why_not_here
 from gc_ray.runtime.scan_work import ScanTask
 from gc_ray.runtime.waves import WRONG_NODE, Outcome, Way
@@ -42,7 +43,7 @@ class RayTasks:
 
     def memory(self) -> int:
         """The most memory, in bytes, that one task can be promised."""
-        return cluster.node_memory(without=self._refused.reasons)
+        return node_memory(self._refused.others, self._refused.reasons)
 
     def begin(self, tasks: dict[int, ScanTask], promised: int) -> int:
         """Begin one dataset: one scan, one block, one Ray task."""

@@ -119,7 +119,8 @@ def reproduce(request: Request, way: Way) -> Reproduced:
         over += _over("extract", extracted)
     over += _networks(request, way, step)
     with step("tune") as (_, watch):
-        tuned = tune(store, study, request.workers, watch, way.named("tune"))
+        mixed = study.extract.allow_mixed_cpu
+        tuned = tune(store, study, request.workers, watch, way.named("tune"), allow_mixed_cpu=mixed)
     with step("evaluate"):
         judged = evaluate(Evaluation(study, store, tune=tuned.tune_id), way.named("evaluate"), way.figures)
     with step("tables and figures of the paper"):

@@ -15,6 +15,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedErr
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
 from gc_ray import tables
+from gc_ray.code_versions import NETWORKS
 from gc_ray.errors import ClusterError, StoreError, StudyError
 from gc_ray.models.checkpoints import StoredCheckpoints, forget
 from gc_ray.models.fit import Fit, FitSettings, Fitted, Objective, Point, fit
@@ -22,6 +23,9 @@ from gc_ray.models.model_folder import Model, model_id, read_card, write_model
 from gc_ray.models.world import ALONE, World, process_group, repeatable
 from gc_ray.run_records import write_record
 from gc_ray.runtime import cluster
+from gc_ray.runtime.places import Demand
+from gc_ray.runtime.preflight import Expected, RefusedNodes, checked_nodes, why_not_here
+from gc_ray.runtime.waiting import log
 from gc_ray.store import Store
 from gc_ray.store_format import prepare
 from gc_ray.study import TrainSettings
@@ -67,30 +71,41 @@ def train(task: Task, place: Place, tell: Tell, run: str, watch: Watch = unwatch
 
     The same call again takes up what was cut off; the run record is written last. tell: called with each epoch's
     news. run: the run's id, never used before. watch: as for ``extract``, for what comes before training.
-    ClusterError when a GPU or a CPU is asked for that no node has, or when ranks died too often; StudyError when the
+    ClusterError when there are no places for the ranks in time, or when ranks died too often; StudyError when the
     settings do not lead to finite numbers; what a rank raised, when it is a fault of the input.
     """
     prepare(place.store)
     new = read_card(place.store, task.model_id) is None
-    if new:
-        _bring_about(task, place, tell, run, watch)
+    notes = _bring_about(task, place, tell, run, watch) if new else ()
     card = read_card(place.store, task.model_id)
-    record = {"run": run, "command": "train", "exit_code": 0, "model": task.model_id, "new": new}
+    record = {"run": run, "command": "train", "exit_code": 0, "model": task.model_id, "new": new, "notes": notes}
     record |= {"facts": card["facts"], "train": place.settings.model_dump(mode="json")}
     write_record(place.store, run, record)
     return card, new
 
 
-def _bring_about(task: Task, place: Place, tell: Tell, run: str, watch: Watch) -> None:
+def _bring_about(task: Task, place: Place, tell: Tell, run: str, watch: Watch) -> tuple[str, ...]:
+    """Train; a line for each node that got no work."""
     task.before(watch)
-    if place.settings.workers == 0 or not task.fitted:
+    notes, workers = (), _ranks(place.settings)
+    if workers == 0 or not task.fitted:
         world = replace(ALONE, device=_own_device(place.settings)) if task.fitted else ALONE
         with repeatable(place.settings.cpus_per_worker):
             _work(task, place, world, tell)
     else:
-        with cluster.session(place.settings.workers * place.settings.cpus_per_worker):
-            _work_by_ray(task, place, tell, run)
+        with cluster.session(workers * place.settings.cpus_per_worker):
+            notes = _work_by_ray(task, place, workers, tell, run)
+        for note in notes:
+            log.warning("%s", note)
     forget(place.store, task.model_id)
+    return notes
+
+
+def _ranks(settings: TrainSettings) -> int:
+    """How many ranks train by Ray; a GPU that this machine has not is one rank of the cluster that is named."""
+    if settings.gpu and settings.workers == 0 and cluster.is_named() and not torch.cuda.is_available():
+        return 1
+    return settings.workers
 
 
 def _work(task: Task, place: Place, world: World, tell: Tell) -> None:
@@ -118,16 +133,38 @@ def _curves(done: dict[str, Fitted]) -> pa.Table:
     return tables.build(tables.LEARNING, rows)
 
 
-def _work_by_ray(task: Task, place: Place, tell: Tell, run: str) -> None:
+def _work_by_ray(task: Task, place: Place, workers: int, tell: Tell, run: str) -> tuple[str, ...]:
+    """Train on checked nodes; a line for each node that got no work."""
     settings = place.settings
-    resources = {"CPU": settings.cpus_per_worker, **({"GPU": 1} if settings.gpu else {})}
-    _check_resources(settings.workers, resources)
+    refused = RefusedNodes(demand=Demand("training", workers, _each(settings)))
+    mixed = settings.allow_mixed_cpu or settings.gpu  # values of a GPU do not depend on the processor beside it
+    with checked_nodes(refused, place.store, mixed_cpu=mixed, steps=(NETWORKS,)) as expected:
+        while True:
+            refused.check_places(expected)
+            wrong = _fit_by_ray({"task": task, "place": place, "expected": expected}, refused, tell, run)
+            if not wrong:
+                return refused.notes
+            for node_id, reason in wrong:  # nodes that came after the check, or took the place of another
+                refused.add(node_id, reason)
+
+
+def _each(settings: TrainSettings) -> dict[str, float]:
+    """What every rank has, by Ray's names."""
+    return {"CPU": settings.cpus_per_worker, **({"GPU": 1} if settings.gpu else {})}
+
+
+def _fit_by_ray(config: dict, refused: RefusedNodes, tell: Tell, run: str) -> list[tuple[str, str]]:
+    """(node, why it may not train) of ranks on wrong nodes, with which nothing was trained; none at the end."""
+    settings = config["place"].settings
     with tempfile.TemporaryDirectory() as scratch, _listening(tell) as board:
         trainer = TorchTrainer(
             _rank,
-            train_loop_config={"task": task, "place": place, "board": board},
+            train_loop_config={**config, "board": board},
             scaling_config=ScalingConfig(
-                num_workers=settings.workers, use_gpu=settings.gpu, resources_per_worker=resources
+                num_workers=refused.demand.workers,
+                use_gpu=settings.gpu,
+                resources_per_worker=_each(settings),
+                label_selector=refused.others or None,
             ),
             # our own states are what a restart begins with; Ray's records of a run are of no use afterwards
             run_config=RunConfig(
@@ -139,14 +176,18 @@ def _work_by_ray(task: Task, place: Place, tell: Tell, run: str) -> None:
             fault = trainer.fit().return_value
         except TrainingFailedError as error:
             raise _cause(error, settings) from error
-    if fault:
+        wrong = ray.get(board.wrong.remote())
+    if fault and not wrong:
         raise StudyError(fault)
+    return wrong
 
 
 def _rank(config: dict) -> str:
     """What every rank runs; a fault of the settings, which all ranks meet alike, is reported and not tried again."""
     place, board = config["place"], config["board"]
     world = process_group(get_device())
+    if _is_wrong(config["expected"], board, world):
+        return ""
 
     def tell(name: str, settings: FitSettings, point: Point) -> None:
         if world.rank == 0:
@@ -160,12 +201,27 @@ def _rank(config: dict) -> str:
     return ""
 
 
+def _is_wrong(expected: Expected | None, board: ray.actor.ActorHandle, world: World) -> bool:
+    """Whether any rank may not train where it is; the board then has its node and the reason."""
+    reason = why_not_here(expected) if expected else ""
+    if reason:
+        ray.get(board.refuse.remote(cluster.node_id(), reason))
+    return bool(world.sum(torch.tensor([bool(reason)], dtype=torch.int64, device=world.device)).item())
+
+
 @ray.remote(num_cpus=0)
 class _Board:
-    """Where rank 0 leaves its news for the driver."""
+    """Where rank 0 leaves its news for the driver, and ranks on wrong nodes say so."""
 
     def __init__(self) -> None:
         self._news: list[tuple] = []
+        self._wrong: list[tuple[str, str]] = []
+
+    def refuse(self, node_id: str, reason: str) -> None:
+        self._wrong.append((node_id, reason))
+
+    def wrong(self) -> list[tuple[str, str]]:
+        return self._wrong
 
     def add(self, news: tuple) -> None:
         self._news.append(news)
@@ -195,16 +251,6 @@ def _listening(tell: Tell) -> Iterator[ray.actor.ActorHandle]:
         for news in ray.get(board.take.remote()):
             tell(*news)
         ray.kill(board)
-
-
-def _check_resources(workers: int, each: dict[str, float]) -> None:
-    there = ray.cluster_resources()
-    for name, number in each.items():
-        if there.get(name, 0) < workers * number:
-            raise ClusterError(
-                f"training: wanted {workers * number:g} {name} ({workers} workers with {number:g} each), "
-                f"the nodes have {there.get(name, 0):g}; ask for fewer workers, or for none (--no-gpu)"
-            )
 
 
 def _own_device(settings: TrainSettings) -> torch.device:

@@ -6,16 +6,20 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 
 from ray import tune
 from threadpoolctl import threadpool_limits
 
 from gc_ray import sealed
+from gc_ray.code_versions import SIGNATURES
 from gc_ray.errors import ClusterError, TableError
 from gc_ray.models.cohort_data import CohortData
 from gc_ray.models.nested import Choice, inner_deviance, outer_parts, part_result, whole_part
 from gc_ray.models.plans import Book
+from gc_ray.runtime import cluster
+from gc_ray.runtime.places import Demand
+from gc_ray.runtime.preflight import Expected, RefusedNodes, checked_nodes, why_not_here
 from gc_ray.store import Store
 from gc_ray.study import digest
 
@@ -53,23 +57,60 @@ class Place:
     folder: str
 
 
-def run_units(units: list[Unit], place: Place, workers: int | None, tell: Tell) -> list[dict]:
+@dataclass(frozen=True)
+class Nodes:
+    """Where trials run.
+
+    workers: trials at a time in the Ray session, None for all CPUs; 0 for this process without Ray. expected: what a
+    worker must be. refused: nodes that get no work.
+    """
+
+    workers: int | None
+    expected: Expected | None = None
+    refused: RefusedNodes = field(default_factory=lambda: RefusedNodes(demand=Demand("tune")))
+
+
+@contextmanager
+def nodes_for_trials(store: Store, workers: int | None, *, allow_mixed_cpu: bool = False) -> Iterator[Nodes]:
+    """A session with checked nodes, for as many calls of ``run_units`` as there are; ClusterError without a node."""
+    nodes = Nodes(workers)
+    if workers == 0:
+        yield nodes
+        return
+    with (
+        cluster.session(workers),
+        checked_nodes(nodes.refused, store, mixed_cpu=allow_mixed_cpu, steps=(SIGNATURES,)) as expected,
+    ):
+        yield replace(nodes, expected=expected)
+
+
+def run_units(units: list[Unit], place: Place, nodes: Nodes, tell: Tell) -> list[dict]:
     """The results of the units, in their order; those that the store has are not computed again.
 
-    workers: trials at a time in the Ray session, None for all CPUs; 0 for this process without Ray. ClusterError when
-    a trial's worker died too often.
+    ClusterError when a trial's worker died too often, or no node may compute.
     """
-    there = {entry.key.rpartition("/")[2] for entry in place.store.list(place.folder)}
-    missing = [unit for unit in units if unit.name not in there]
+    missing = _missing(units, place)
     for _ in range(len(units) - len(missing)):
         tell("trials", "unchanged")
-    if workers == 0:
+    if nodes.workers == 0:
         for unit in missing:
             work(unit, place)
             tell("trials", "ok")
-    elif missing:
-        _on_tune(missing, place, workers, tell)
+        missing = []
+    while missing:
+        wrong = _on_tune(missing, place, nodes, tell)
+        for node_id, reason in wrong.items():  # nodes that came after the check
+            nodes.refused.add(node_id, reason)
+        if wrong:
+            nodes.refused.wait()
+        missing = _missing(missing, place) if wrong else []
     return [_read(place, unit) for unit in units]
+
+
+def _missing(units: list[Unit], place: Place) -> list[Unit]:
+    """The units of which the store has no result."""
+    there = {entry.key.rpartition("/")[2] for entry in place.store.list(place.folder)}
+    return [unit for unit in units if unit.name not in there]
 
 
 def work(unit: Unit, place: Place) -> None:
@@ -91,16 +132,19 @@ def work(unit: Unit, place: Place) -> None:
 
 
 class _Trial(tune.Trainable):
-    """One unit; its actor is used again for the next."""
+    """One unit; its actor is used again for the next. On a wrong node nothing is computed."""
 
-    def setup(self, config: dict, place: Place, units: list[Unit]) -> None:
+    def setup(self, config: dict, place: Place, units: list[Unit], expected: Expected | None) -> None:
         self._place, self._units, self._unit = place, units, config["unit"]
+        self._fault = why_not_here(expected) if expected else ""
 
     def reset_config(self, new_config: dict) -> bool:
         self._unit = new_config["unit"]
         return True
 
     def step(self) -> dict:
+        if self._fault:
+            return {"done": True, "wrong": self._fault, "node": cluster.node_id()}
         work(self._units[self._unit], self._place)
         return {"done": True}
 
@@ -113,16 +157,19 @@ class _Told(tune.Callback):
         return {}  # Tune keeps a copy of its callbacks, and whoever is told may not be copied
 
     def on_trial_complete(self, iteration, trials, trial, **info) -> None:
-        self._tell("trials", "ok")
+        if not trial.last_result.get("wrong"):
+            self._tell("trials", "ok")
 
 
-def _on_tune(units: list[Unit], place: Place, workers: int | None, tell: Tell) -> None:
+def _on_tune(units: list[Unit], place: Place, nodes: Nodes, tell: Tell) -> dict[str, str]:
+    """Why trials were not computed, by Ray's ids of the wrong nodes they were on; empty when all are."""
     with tempfile.TemporaryDirectory() as scratch, _quiet():
-        trainable = tune.with_parameters(_Trial, place=place, units=units)
+        trainable = tune.with_parameters(_Trial, place=place, units=units, expected=nodes.expected)
+        others = {"bundle_label_selector": [nodes.refused.others]} if nodes.refused.reasons else {}
         tuner = tune.Tuner(
-            tune.with_resources(trainable, {"cpu": 1}),
+            tune.with_resources(trainable, tune.PlacementGroupFactory([{"CPU": 1}], **others)),
             param_space={"unit": tune.grid_search(list(range(len(units))))},
-            tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=workers),
+            tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=nodes.workers),
             # nothing of Tune's own is kept: what a trial found lies in the store
             run_config=tune.RunConfig(
                 storage_path=scratch,
@@ -143,6 +190,8 @@ def _on_tune(units: list[Unit], place: Place, workers: int | None, tell: Tell) -
                     "what is done is kept: fix the nodes and run again"
                 )
             )
+        last = [result.metrics or {} for result in found]
+        return {metrics["node"]: metrics["wrong"] for metrics in last if metrics.get("wrong")}
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -28,11 +27,10 @@ from gc_ray.models.signature_tables import (
 )
 from gc_ray.models.unscored import Unscored
 from gc_ray.run_records import write_record
-from gc_ray.runtime import cluster
 from gc_ray.runtime.gather import Gathered, gather
 from gc_ray.runtime.joined import LeftOut
 from gc_ray.runtime.search import WHOLE_AT, At, Resampled, Run, resample, search
-from gc_ray.runtime.trials import Place, Unit, run_units
+from gc_ray.runtime.trials import Nodes, Place, Unit, nodes_for_trials, run_units
 from gc_ray.runtime.tune_card import card_of, inputs_of, unscored
 from gc_ray.shards import parquet
 from gc_ray.store import Store
@@ -61,7 +59,7 @@ class Line:
 class Tuned:
     """What ``tune`` stored. new: False when it was there already. failed: by signature, why there is none.
 
-    notes: what is to be known of the features, such as which outlines an ICC compares.
+    notes: what is to be known of the features, such as which outlines an ICC compares, and nodes that got no work.
     """
 
     study_id: str
@@ -86,26 +84,30 @@ def not_fitted(failed: dict[str, str]) -> tuple[Problem, ...]:
     return (Problem(OVER_BUDGET, f"not fitted: {some(failed)}", {"signatures_failed": len(failed)}),)
 
 
-def tune(store: Store, study: Study, workers: int | None, watch: Watch, run: str) -> Tuned:
+def tune(
+    store: Store, study: Study, workers: int | None, watch: Watch, run: str, *, allow_mixed_cpu: bool = False
+) -> Tuned:
     """Search, resample and fit the study's signatures; the card, written last, commits their tables.
 
-    The same call again takes up what was cut off. workers: as for ``run_units``. watch: as for ``extract``. run: the
-    run's id. TableError and StudyError as the tables deserve; a signature that cannot be fitted costs itself alone.
+    The same call again takes up what was cut off. workers: trials at a time, None for all CPUs, 0 for this process
+    without Ray. watch: as for ``extract``. run: the run's id. allow_mixed_cpu: nodes of several instruction sets
+    compute. TableError and StudyError as the tables deserve; a signature that cannot be fitted costs itself alone.
     """
     prepare(store)
     gathered = gather(store, study)
     tune_id = identity(store, study, gathered)
     folder = f"signatures/{study.name}/{tune_id}"
     card = read_card(store, folder)
-    new = card is None
+    new, nodes = card is None, ()
     if new:
         book = book_of(study)
         place = Place(gathered.data, book, study.tune.repeats, store, f"tune/{study.name}/{tune_id}")
-        with cluster.session(workers) if workers != 0 else nullcontext():
-            card = _bring_about(place, study, gathered, folder, lambda units: _ran(units, place, workers, watch))
+        with nodes_for_trials(store, workers, allow_mixed_cpu=allow_mixed_cpu) as where:
+            card = _bring_about(place, study, gathered, folder, lambda units: _ran(units, place, where, watch))
+        nodes = where.refused.notes
     lines = tuple(Line(**line | {"warnings": tuple(line["warnings"])}) for line in card["lines"])
     without = tuple(Unscored(**one) for one in card["unscored"])
-    notes = (*gathered.notes, *gathered.statements)
+    notes = (*gathered.notes, *gathered.statements, *nodes)
     done = Tuned(study.name, tune_id, new, lines, card["failed"], gathered.left_out, notes, without)
     record = {"run": run, "command": "tune", "exit_code": exit_code(done.problems), **asdict(done)}
     write_record(store, run, record | {"study": study.model_dump(mode="json")})
@@ -140,8 +142,8 @@ def tuned_with(store: Store, study: Study, known: list[str]) -> str | None:
     return tune_id if tune_id in known else None
 
 
-def _ran(units: list[Unit], place: Place, workers: int | None, watch: Watch) -> list[dict]:
-    return run_units(units, place, workers, watch({"trials": len(units)}))
+def _ran(units: list[Unit], place: Place, nodes: Nodes, watch: Watch) -> list[dict]:
+    return run_units(units, place, nodes, watch({"trials": len(units)}))
 
 
 def _bring_about(place: Place, study: Study, gathered: Gathered, folder: str, run: Run) -> dict:

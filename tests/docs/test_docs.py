@@ -26,7 +26,8 @@ PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 COMMANDS = typer.main.get_command(app).commands
 OPTIONS = {name for command in COMMANDS.values() for p in command.params for name in p.opts if name.startswith("--")}
 # options of other programs that the pages name by themselves
-FOREIGN = {"--address", "--working-dir", "--help", "--jobs", "--memory", "--object-store-memory"}
+FOREIGN = {"--address", "--working-dir", "--runtime-env-json", "--entrypoint-num-cpus", "--num-gpus"}  # of Ray
+FOREIGN |= {"--help", "--jobs", "--memory", "--object-store-memory"}
 
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")

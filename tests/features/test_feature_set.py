@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import pytest
@@ -10,6 +11,8 @@ import SimpleITK as sitk
 
 from gc_ray.errors import StudyError
 from gc_ray.features.feature_set import PRESETS, check_libraries, feature_set
+from gc_ray.names import is_name
+from gc_ray.study_signatures import set_name
 
 
 def test_presets_hold_1925_features():
@@ -55,6 +58,21 @@ def test_file_without_classes_means_all_of_them(parameter_file):
     assert "original_firstorder_StandardDeviation" not in names
     flat = feature_set(parameter_file({"setting": {"force2D": True}})).names
     assert sum(n.startswith("original_shape2D_") for n in flat) == 9
+
+
+def test_a_file_may_have_any_name_and_two_files_never_share_one(tmp_path):
+    """Blanks, umlauts, devices of Windows: the store has plain letters; a study that names the file finds them."""
+    stems = ["CT params v2", "CT  params v2", "ct params v2", "CT-params-v2", "参数", "Größe", "con", "a;b"]
+    names = {}
+    for stem in stems:
+        path = tmp_path / f"{stem}.yaml"
+        path.write_text("featureClass: {firstorder: [Mean]}")
+        names[stem] = feature_set(str(path)).name
+        assert is_name(names[stem])
+        assert set_name(str(path)) == set_name(path.name) == names[stem]
+    assert len({name.casefold() for name in names.values()}) == len(stems)
+    assert names["CT-params-v2"] == "CT-params-v2"
+    assert re.fullmatch(r"ct-params-v2-[0-9a-f]{16}", names["CT params v2"])
 
 
 def test_name_is_the_presets_or_the_files(parameter_file):

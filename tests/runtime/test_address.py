@@ -119,8 +119,9 @@ def test_a_cluster_with_tls_is_sent_nothing_in_plain_text(monkeypatch):
         (ConnectionError(""), "ray status"),
     ],
 )
-def test_why_ray_did_not_join_is_one_line_with_the_fix(error, fix):
+def test_why_ray_did_not_join_is_one_line_with_the_fix(error, fix, monkeypatch):
     """Not a traceback."""
+    monkeypatch.setattr(module, "refuses_token", lambda address: False)
     text = str(joining_error("head:6379", error))
     assert fix in text
     assert "\n" not in text

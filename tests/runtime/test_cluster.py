@@ -54,6 +54,18 @@ class Nodes:
             check=False,
         )
 
+    def submit_from(self, folder: Path, *command: str) -> subprocess.CompletedProcess:
+        """``ray job submit -- COMMAND`` from any folder: nothing is uploaded."""
+        return subprocess.run(
+            [RAY, "job", "submit", f"--address={self.jobs}", "--", *command],
+            cwd=folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
     def alive(self) -> int:
         """How many nodes the dashboard sees alive."""
         with urllib.request.urlopen(f"{self.jobs}/nodes?view=summary", timeout=2) as answer:
@@ -78,6 +90,7 @@ def two_nodes():
     """A head and a second node with a CPU each, as processes of their own."""
     folder = tempfile.mkdtemp(prefix="gcr", dir="/tmp")  # short: Ray puts sockets below it
     environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {"RAY_AUTH_MODE": "disabled"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     gcs, jobs = free_port(), free_port()
     nodes = Nodes(f"127.0.0.1:{gcs}", f"http://127.0.0.1:{jobs}", environment)
     dashboard = [f"--dashboard-port={jobs}", "--dashboard-host=127.0.0.1"]
@@ -157,6 +170,50 @@ def test_a_submitted_job_on_two_nodes_gives_the_tables_of_one_worker(
     assert len(two_nodes.that_computed()) == 2
 
 
+def test_the_command_itself_is_submitted_from_any_folder(two_nodes, cohort, quick, tmp_path, tables_of, expected):
+    """Without a working folder nothing is uploaded; a store below that folder is refused, with the fix."""
+    gc_ray, store = str(Path(sys.executable).with_name("gc-ray")), open_store(str(tmp_path / "store"))
+    options = [*(f"--scans={m}" for m in sorted(cohort.glob("scans_site_*.csv"))), f"--feature-set={quick}"]
+    done = two_nodes.submit_from(tmp_path, gc_ray, "extract", *options, f"--store={store.uri}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for found, wanted in zip(tables_of(store), expected, strict=True):
+        assert found.equals(wanted)
+    relative = two_nodes.submit_from(tmp_path, gc_ray, "extract", *options, "--store=results")
+    assert relative.returncode == 1
+    assert "a relative folder of a submitted job lies in Ray's copy" in relative.stdout
+    assert not (tmp_path / "results").exists()
+
+
+FULL = """
+import ray
+from ray.util.placement_group import placement_group
+from gc_ray.errors import ClusterError
+from gc_ray.runtime import cluster, places, waiting
+with cluster.session(None):
+    assert placement_group([{"CPU": 1}] * 2).wait(60)
+    try:
+        with waiting.waiting_up_to(0.15):
+            places.wait_for(places.Demand("check"), {})
+    except ClusterError as error:
+        print(error)
+"""
+
+
+def test_a_cluster_whose_cpus_are_all_held_is_said_to_be(two_nodes):
+    """By other work, or by the driver itself: a line while it waits, and one at the end."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FULL],
+        env=two_nodes.environment | {"RAY_ADDRESS": two_nodes.gcs},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    said = "0 of 2 CPU are free; other work holds them, or this job's own driver"
+    assert f"check waits for 1 CPU: {said}" in done.stderr, done.stderr
+    assert done.stdout.startswith("check: wanted 1 CPU, no node had room within 9 s: 0 of 2 CPU are free; ")
+
+
 def test_a_bad_argument_fails_the_submitted_job_with_one_line(two_nodes, tmp_path):
     """What the command line says reaches whoever submitted it; nothing is written."""
     done = two_nodes.submit(f"--scans={tmp_path / 'none.csv'}", f"--store={tmp_path / 'store'}")
@@ -167,11 +224,12 @@ def test_a_bad_argument_fails_the_submitted_job_with_one_line(two_nodes, tmp_pat
 
 JOIN = """
 from gc_ray.errors import ClusterError
-from gc_ray.runtime import cluster
+from gc_ray.runtime import cluster, places, waiting
 try:
     with cluster.session(None):
         print("joined")
-        print("memory", cluster.node_memory(patience_s=float({patience})))
+        with waiting.waiting_up_to(float({patience}) / 60):
+            print("memory", places.node_memory({{}}))
 except ClusterError as error:
     print("refused:", error)
 """
@@ -214,7 +272,7 @@ def test_an_open_dashboard_is_refused_and_a_head_alone_is_no_place_to_plan_by(op
     assert join(nodes, 1).communicate(timeout=120)[0].startswith("refused: the Ray dashboard listens on ")
     accepted = {"GC_RAY_OPEN_DASHBOARD": "1"}
     alone = join(nodes, 1, **accepted).communicate(timeout=120)[0]
-    assert alone.startswith("joined\nrefused: wanted a node with a CPU slot, none came up within 1 s")
+    assert alone.startswith("joined\nrefused: work: wanted 1 CPU, no node had room within 1 s: 0 of 0 CPU are free")
     driver = join(nodes, UP_S, **accepted)
     assert driver.stdout.readline() == "joined\n"
     plain = {k: v for k, v in nodes.environment.items() if k != "RAY_ADDRESS"}
@@ -242,7 +300,7 @@ def test_a_machine_too_busy_to_start_ray_is_one_line(monkeypatch):
 OLD_LIBRARY = """
 from importlib import metadata
 real = metadata.version
-metadata.version = lambda name: "0.0.1" if name == "SimpleITK" else real(name)
+metadata.version = lambda name: "0.0.1" if name in ("SimpleITK", "monai", "numba") else real(name)
 """
 NO_MOUNT = """
 import os
@@ -307,8 +365,13 @@ def beside(tmp_path):
 def extract(nodes: Nodes, code: str, manifests: list[Path], store: str, quick: str) -> subprocess.CompletedProcess:
     """``gc-ray extract`` on the cluster."""
     options = [*(f"--scans={m}" for m in manifests), f"--store={store}", f"--feature-set={quick}"]
+    return command(nodes, code, "extract", *options, "--failure-budget=1")
+
+
+def command(nodes: Nodes, code: str, *arguments: str) -> subprocess.CompletedProcess:
+    """``gc-ray ...`` on the cluster."""
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, "extract", *options, "--failure-budget=1"],
+        [sys.executable, "-W", "ignore", "-c", code, *arguments],
         env=nodes.environment | {"RAY_ADDRESS": nodes.gcs},
         capture_output=True,
         text=True,
@@ -327,6 +390,30 @@ def test_a_node_with_another_library_computes_nothing(beside, code, cohort, quic
     assert "got no work" in done.stdout + done.stderr
     for found, wanted in zip(tables_of(open_store(str(tmp_path / "store"))), expected, strict=True):
         assert found.equals(wanted)
+
+
+def test_a_node_with_another_library_gets_no_trial_and_no_rank(beside, frozen, network_store, tmp_path):
+    """Tuning is that of the driver's libraries alone and names the other node; ranks are placed nowhere else."""
+    nodes, tuned = beside(OLD_LIBRARY), tmp_path / "tuned"
+    shutil.copytree(frozen.training.root, tuned)
+    for folder in ("signatures", "tune", "scores", "coefficients", "selection", "resampling"):
+        shutil.rmtree(tuned / folder, ignore_errors=True)
+    done = command(nodes, ASKED, "tune", f"--study={frozen.study}", f"--store={tuned}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "numba 0.0.1 instead of" in done.stdout
+    scores = "scores/**/*.parquet"
+    (found,), (wanted,) = tuned.glob(scores), Path(frozen.training.root).glob(scores)
+    assert found.read_bytes() == wanted.read_bytes()
+    trained = network_store()(open_store(str(tmp_path / "trained")))
+    small = (f"--set=autoencoder.{one}" for one in ("input_voxels=16", "latent=4", "epochs=1"))
+    train = ["train", "autoencoder", "--study=recurrence", f"--store={trained.uri}", *small, "--wait-minutes=0.2"]
+    # there before the run; then found by the process in the second place, as when the node joins during the run
+    for code in (ASKED, UNASKED):
+        done = command(nodes, code, *train, "--workers=2")
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "error: training: wanted 2 workers with 1 CPU each, no node had room within 12 s: " in done.stderr
+        assert "monai 0.0.1 instead of" in done.stderr
+    assert not list(trained.list("models"))
 
 
 def test_a_node_without_the_mount_loses_no_scan(beside, cohort, quick, tmp_path, tables_of, expected):

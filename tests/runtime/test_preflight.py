@@ -6,7 +6,7 @@ import pytest
 
 from gc_ray.cohort.manifest import ScanRow
 from gc_ray.errors import ClusterError
-from gc_ray.runtime import preflight
+from gc_ray.runtime import places, preflight
 from gc_ray.runtime.node_facts import NodeFacts
 from gc_ray.runtime.plan import Planned
 from gc_ray.runtime.preflight import (
@@ -91,7 +91,7 @@ def test_nodes_of_another_processor_work_only_when_that_is_allowed():
 
 def test_the_last_node_ends_the_run(monkeypatch):
     """With a line that names every node and its difference."""
-    monkeypatch.setattr(preflight.cluster, "working_nodes", lambda: {"n1", "n2"})
+    monkeypatch.setattr(preflight.cluster, "working_nodes", lambda each: {"n1", "n2"})
     refused = RefusedNodes()
     refused.add("n1", "a (Ray node n1): SimpleITK 2.4 instead of 2.5")
     assert refused.others == {"ray.io/node-id": "!in(n1)"}
@@ -144,8 +144,8 @@ def test_what_only_a_refused_node_has_is_not_counted(monkeypatch):
         for name, gb in (("small", 4), ("large", 64))
     ]
     monkeypatch.setattr(preflight.cluster.ray, "nodes", lambda: nodes)
-    assert preflight.cluster.node_memory() == 64 << 30
-    assert preflight.cluster.node_memory(without={"large": "other code"}) == 4 << 30
+    assert places.node_memory({}) == 64 << 30
+    assert places.node_memory({}, without={"large": "other code"}) == 4 << 30
     assert preflight.cluster.resources() == {"CPU": 4.0, "memory": 68 << 30}
     assert preflight.cluster.resources(without={"large": "other code"}) == {"CPU": 2.0, "memory": 4 << 30}
 
@@ -154,7 +154,8 @@ def test_the_beacon_is_gone_after_the_run_and_after_a_fault(tmp_path, monkeypatc
     """Also when no node is left to work."""
     store = LocalStore(str(tmp_path / "s"))
     monkeypatch.setattr(preflight.cluster, "is_private", lambda: False)
-    monkeypatch.setattr(preflight.cluster, "working_nodes", lambda: {"n1"})
+    monkeypatch.setattr(preflight.cluster, "working_nodes", lambda each: {"n1"})
+    monkeypatch.setattr(preflight, "wait_for", lambda *asked: None)
     monkeypatch.setattr(preflight.cluster, "ask_nodes", lambda ask: {"n1": ask()})
     with checked_nodes(RefusedNodes(), store) as expected:
         assert [entry.key for entry in store.list("runs")] == [expected.beacon]

@@ -1,11 +1,13 @@
 """Training by Ray Train: ranks that die, drivers that die, faults of the settings, GPUs that are not there."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +16,13 @@ import pytest
 import torch
 from torch import nn
 
+from gc_ray.code_versions import NETWORKS
 from gc_ray.errors import ClusterError, StudyError, TableError
 from gc_ray.models.fit import FitSettings
 from gc_ray.models.model_folder import Model, read_card, read_model
+from gc_ray.runtime import train as module
+from gc_ray.runtime.node_facts import facts_for
+from gc_ray.runtime.preflight import Expected
 from gc_ray.runtime.train import Place, Task, train
 from gc_ray.store import open_store
 from gc_ray.study import TrainSettings
@@ -149,6 +155,18 @@ def test_a_killed_rank_changes_no_bit(ray_session, store, tmp_path):
     train(hit, place(store, workers=2), QUIET, "hit")
     assert mark.exists()
     assert same(weights_of(store, calm), weights_of(store, hit))
+
+
+@pytest.mark.slow
+def test_ranks_on_a_wrong_node_train_nothing(ray_session, store, monkeypatch):
+    """Each compares itself, also where its node came after the check; all ranks hear of it, and no other is left."""
+    other = replace(facts_for(NETWORKS), sources="other")
+    monkeypatch.setattr(module, "checked_nodes", lambda *given, **options: contextlib.nullcontext(Expected(other)))
+    monkeypatch.setattr(module.RefusedNodes, "check_places", lambda refused, expected: None)
+    with pytest.raises(ClusterError, match=r"there is none: .* other files of gc_ray"):
+        train(line_task(), place(store, workers=2), QUIET, "wrong")
+    assert not list(store.list("checkpoints"))
+    assert not list(store.list("models"))
 
 
 @pytest.mark.slow

@@ -34,12 +34,12 @@ def read_parquet(data: bytes, name: str) -> RawTable:
     # text as a dictionary: a word that is repeated a million times is held once until its length is known
     words = [f.name for f in schema if _is_text(f.type)]
     file = pq.ParquetFile(io.BytesIO(data), read_dictionary=words)
-    table = file.read(plain, use_threads=False)
     columns, size = [], 0
-    for field, column in zip(table.schema, table.columns, strict=True):
+    for field in plain:  # one by one: a page may hold more than the file claims, at most 2 GiB
+        column = file.read([field], use_threads=False).column(0)
         size += written_size(column)
         check_text(name, size)
-        columns.append(_text(column, field.name, name))
+        columns.append(_text(column, field, name))
     notes = [f"column(s) {some(nested)} hold lists, not values, and are left out"] if nested else []
     return RawTable(plain, 1, columns, np.arange(2, rows + 2), notes=notes)
 

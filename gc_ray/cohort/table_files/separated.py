@@ -7,7 +7,9 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
+from typing import TextIO
 
+from gc_ray.cohort.table_files import limits
 from gc_ray.cohort.table_files.cells import BLANKS, cleaned
 from gc_ray.cohort.table_files.encoding import encoding_of
 from gc_ray.cohort.table_files.rows import KEY, Beyond, RawTable, Row, collect
@@ -28,6 +30,7 @@ def read_separated(data: bytes, name: str, encoding: str | None) -> tuple[RawTab
     TableError when the text cannot be decoded, a quotation mark is not closed, a row has more cells than the header,
     or the last row is cut short.
     """
+    limits.check_lines(name, data.count(b"\n") + data.count(b"\r"))
     found = encoding_of(data, name, encoding)
     source = io.BytesIO(data)
     source.seek(found.skip)
@@ -89,21 +92,31 @@ def _sample(lines: Iterator[str]) -> Iterator[str]:
             return
 
 
-def _lines(stream: Iterable[str], name: str) -> Iterator[str]:
-    for number, line in enumerate(stream, 1):
+def _lines(stream: TextIO, name: str) -> Iterator[str]:
+    for number, line in enumerate(iter(lambda: stream.readline(limits.MAX_ROW_TEXT + 1), ""), 1):
+        limits.check_row(name, len(line))
         if "\0" in line:
             raise TableError(f"{name}: line {number} holds a zero byte, which no text does; write the table again")
         yield line
 
 
 def _rows(lines: Iterable[str], separator: str, name: str) -> Iterator[Row]:
+    number = size = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal size
+        for line in lines:  # a row may go over several
+            size += len(line)
+            limits.check_row(name, size)
+            yield line
+
     reader = csv.reader(
-        _without_padding(lines, separator), delimiter=separator, skipinitialspace=separator != "\t", strict=True
+        _without_padding(counted(), separator), delimiter=separator, skipinitialspace=separator != "\t", strict=True
     )
-    number = 0
     try:
         for number, cells in enumerate(reader, 1):
             yield number, cells
+            size = 0
     except csv.Error as error:
         raise TableError(
             f"{name}: row {number + 1} cannot be read ({error}); every quotation mark that opens a cell must close it"

@@ -24,6 +24,7 @@ from gc_ray.cohort.table_files.cells import BLANKS, cleaned
 from gc_ray.cohort.table_files.limits import MAX_SHEET_CELLS, check_text
 from gc_ray.cohort.table_files.rows import IDS, RawTable, Row, collect
 from gc_ray.cohort.table_files.shown_ids import shown_id
+from gc_ray.cohort.table_files.workbook_size import check_workbook
 from gc_ray.errors import TableError
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ def read_workbook(data: bytes, name: str) -> tuple[RawTable, dict[int, int]]:
     damaged or too large.
     """
     try:
-        size = sum(member.file_size for member in zipfile.ZipFile(io.BytesIO(data)).infolist())
-        check_text(name, size)
+        check_workbook(data, name)
         with warnings.catch_warnings(action="ignore"):  # openpyxl warns of drawings and styles that it leaves out
             return _read(data, name)
     except TableError:

@@ -14,8 +14,9 @@ from gc_ray.cohort.clinical import parse_clinical
 from gc_ray.cohort.features_table import parse_features
 from gc_ray.cohort.manifest import parse_manifest
 from gc_ray.cohort.scores_table import parse_scores
-from gc_ray.cohort.table_files import limits, workbook
+from gc_ray.cohort.table_files import limits, workbook, workbook_size
 from gc_ray.cohort.table_files.limits import MAX_CELLS, MAX_COLUMNS, MAX_ROWS
+from gc_ray.cohort.table_files.read import read_table
 from gc_ray.errors import TableError
 
 
@@ -138,3 +139,56 @@ def test_bytes_that_are_no_table_are_refused_in_one_line(parse, data):
     with pytest.raises(TableError) as refusal:
         parse(data, "a.csv")
     assert str(refusal.value).isprintable()
+
+
+def workbook_of(part: str, content: bytes) -> bytes:
+    """A workbook in which one part has this content."""
+    book, out = openpyxl.Workbook(), io.BytesIO()
+    book.active.append(["scan_id", "site"])
+    book.active.append(["a", "b"])
+    book.save(out)
+    changed = io.BytesIO()
+    with zipfile.ZipFile(out) as old, zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in {*old.namelist(), part}:
+            new.writestr(name, content if name == part else old.read(name))
+    return changed.getvalue()
+
+
+@pytest.mark.parametrize("part", ["worksheets/sheet1.xml", "sharedStrings.xml", "styles.xml", "workbook.xml"])
+@pytest.mark.parametrize(
+    "content",
+    [b"<a>" * 1000, b"<a>" + b"<b/>" * 10_000 + b"</a>", b"<worksheet><a><row>" + b"<c/>" * 10_000],
+    ids=["deep", "many", "in one row"],
+)
+def test_a_workbook_of_too_many_elements_is_refused(monkeypatch, part, content):
+    """60 kB of opening tags would take 5 GB as a tree; no part is parsed before it is counted."""
+    monkeypatch.setattr(workbook_size, "MAX_ELEMENTS", 5000)
+    with pytest.raises(TableError, match=r"^a\.xlsx: the workbook holds too many XML elements to be read; is it"):
+        read_table(workbook_of(f"xl/{part}", content), "a.xlsx", "scans")
+
+
+def test_rows_of_a_sheet_are_not_counted_together(monkeypatch):
+    """A long table is no tree."""
+    monkeypatch.setattr(workbook_size, "MAX_ELEMENTS", 400)
+    rows = b"".join(b'<row r="%d"><c r="A%d"><v>%d</v></c></row>' % (i, i, i) for i in range(1, 1000))
+    content = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>' + rows
+    data = workbook_of("xl/worksheets/sheet1.xml", content + b"</sheetData></worksheet>")
+    table = read_table(data, "a.xlsx", "scans")
+    assert len(table.cells) == 998
+
+
+@ALL
+def test_a_file_of_empty_lines_is_refused_before_it_is_read(parse, monkeypatch):
+    """A gzip file of 500 kB holds 500 million, which take minutes."""
+    monkeypatch.setattr(limits, "MAX_LINES", 1000)
+    with pytest.raises(TableError, match=r"^a\.csv: 1002 lines, wanted at most 1000; take the empty ones away"):
+        parse(gzip.compress(b"scan_id,site\na,b\n" + b"\n" * 1000), "a.csv")
+
+
+@ALL
+@pytest.mark.parametrize("row", ["," * 2000, '"a\n",' * 500], ids=["one line", "many lines"])
+def test_a_row_without_an_end_is_refused_before_its_cells_are_taken_apart(parse, row, monkeypatch):
+    """Each cell of one character takes sixty bytes."""
+    monkeypatch.setattr(limits, "MAX_ROW_TEXT", 1000)
+    with pytest.raises(TableError, match=r"^a\.csv: a row has more than 1000 characters; is it the right table"):
+        parse(b"scan_id,site\n" + row.encode(), "a.csv")
