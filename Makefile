@@ -68,7 +68,8 @@ truth: $(READY)
 	$(BIN)/python benchmarks/truth.py --seeds 50 --image-seeds 2
 
 # faults in the midst of real runs on two Ray nodes and an S3 server; runs on Ray, and a thousand without it, that are cut off at a
-# write, run again after a source, the code or nothing has changed, or the store was merged; every object deleted alone; CHAOS_MINUTES
+# write, run again after a source, the code or nothing has changed, or the store was merged; every object deleted alone. By processor
+# time some forty minutes on two idle cores
 chaos: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos --out docs/faults.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos/on_ray.py --out docs/faults.md

@@ -178,7 +178,7 @@ def run(folder: Path, only: list[str]) -> tuple[dict[tuple[str, str], Counter], 
     bad, begin = 0, time.monotonic()
     for point, struck, wrong in try_all(folder, only):
         counts = tried.setdefault((point.command, point.role), Counter())
-        counts.update({"points": struck, "not struck": not struck, point.fault: struck, point.change: struck})
+        counts.update(["points", point.fault, point.change] if struck else ["not struck"])
         bad += bool(wrong)
         for line in wrong:
             print(f"{point}: {line}", flush=True)
