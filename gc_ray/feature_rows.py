@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gc_ray import sealed, shards, tables
-from gc_ray.bounded import arrow_table
+from gc_ray.bounded_tables import arrow_table
 from gc_ray.errors import DamagedError
 from gc_ray.joins import first_places
 from gc_ray.store import Store

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from gc_ray.bounded import MAX_JSON, MAX_OBJECT, check_parquet, check_size, read_file
+from gc_ray.bounded import MAX_JSON, MAX_OBJECT, check_size, read_file
+from gc_ray.bounded_tables import check_parquet
 from gc_ray.errors import InputError, StoreError
 from gc_ray.store import Entry, LocalStore, Store, stay_inside
 

@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # lower may be imported by higher, never the other way round
 LEVELS = [
-    {"bounded", "errors", "exit_codes", "joins", "kernels", "settings", "table_schema", "watch"},
+    {"bounded", "bounded_tables", "errors", "exit_codes", "joins", "kernels", "settings", "table_schema", "watch"},
     {"escaping", "names", "score_tables", "study_file"},
     {"store", "tables", "imaging", "patients", "study_cohort", "study_signatures"},
     {"sealed", "probe", "older_rows", "untrusted"},

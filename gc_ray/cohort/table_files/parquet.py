@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gc_ray.bounded import written_size
+from gc_ray.bounded_tables import written_size
 from gc_ray.cohort.findings import some
 from gc_ray.cohort.table_files.columns import check_doubled
 from gc_ray.cohort.table_files.limits import check_size, check_text
