@@ -46,7 +46,7 @@ def arrow(table: pa.Table, codec: str | None = None) -> bytes:
     return out.getvalue()
 
 
-def refused(store: LocalStore, tmp_path: Path, match: str) -> None:
+def assert_refused(store: LocalStore, tmp_path: Path, match: str) -> None:
     """A merge ends in one line that names the store, writes no row and takes little memory."""
     into, pool = open_store(str(tmp_path / "all")), pa.default_memory_pool()
     before = pool.max_memory()
@@ -102,7 +102,7 @@ def test_an_object_that_never_ends_is_refused(store, tmp_path, kind, place):
     if place == "commit" and kind != "huge":  # not listed: it is no object
         assert merge([store], open_store(str(tmp_path / "all"))).added == 0
         return
-    refused(store, tmp_path, "wanted at most" if kind == "huge" else "a pipe or a device, no file")
+    assert_refused(store, tmp_path, "wanted at most" if kind == "huge" else "a pipe or a device, no file")
 
 
 def tables_of_equal_values() -> dict[str, pa.Table]:
@@ -140,7 +140,9 @@ def test_a_shard_that_unpacks_to_gigabytes_is_refused(store, tmp_path):
     words = pa.DictionaryArray.from_arrays(np.zeros(2000, np.int32), ["x" * MIB])
     data = parquet(rows.set_column(schema.get_field_index("reason"), "reason", words))
     store.put(f"ledger/shards/shard-2000-00000000-{hashlib.sha256(data).hexdigest()[:16]}.parquet", data)
-    refused(store, tmp_path, r"ledger/shards/shard-2000-\S+ is not read: it unpacks to \d+ bytes, wanted at most")
+    assert_refused(
+        store, tmp_path, r"ledger/shards/shard-2000-\S+ is not read: it unpacks to \d+ bytes, wanted at most"
+    )
 
 
 def test_a_network_input_that_unpacks_to_gigabytes_is_not_taken_over(store, tmp_path):
@@ -183,7 +185,7 @@ def test_a_row_of_other_types_is_one_line(store, tmp_path, changes):
     """Under the name that a row of this key has."""
     row = ROW | {"scan_id": "s2"} | changes
     sealed.put(store, ledger.commit_name(ROW | {"scan_id": "s2"}), row)
-    refused(store, tmp_path, "is damaged|holds other things")
+    assert_refused(store, tmp_path, "is damaged|holds other things")
 
 
 @pytest.mark.parametrize("schema", ["no values", "texts", "numbers"])
@@ -194,7 +196,7 @@ def test_staged_values_of_another_form_are_one_line(store, tmp_path, schema):
     name = f"{FOLDER}/staged/{'0' * 24}.g0001.{hashlib.sha256(data).hexdigest()[:12]}.arrow"
     store.put(name, data)
     ledger.commit(store, ROW | {"scan_id": "s1", "generation": 2, "object": name})
-    refused(store, tmp_path, "holds other things|gone or damaged")
+    assert_refused(store, tmp_path, "holds other things|gone or damaged")
 
 
 @pytest.mark.parametrize("codec", ["zstd", "lz4"])
@@ -220,9 +222,11 @@ def test_what_is_written_out_is_counted_as_often_as_it_is_there():
 def test_a_table_of_real_size_is_within_the_limits():
     """2,000 rows of 2,000 features, and a ledger whose rows say much."""
     values = np.random.default_rng(0).normal(size=(2000, 2000))
-    check_parquet(parquet_fast(pa.table({f"f{i}": column for i, column in enumerate(values.T)})))
+    features = pa.table({f"f{i}": column for i, column in enumerate(values.T)})
+    assert check_parquet(parquet_fast(features)) is None
     row = ROW | {"missing": json.dumps({f"feature_{i}": "no such voxels" for i in range(500)})}
-    check_parquet(parquet_fast(pa.Table.from_pylist([row] * 2000, schema=tables.LEDGER.schema())))
+    rows = pa.Table.from_pylist([row] * 2000, schema=tables.LEDGER.schema())
+    assert check_parquet(parquet_fast(rows)) is None
 
 
 def parquet_fast(table: pa.Table) -> bytes:

@@ -37,7 +37,7 @@ def predictors_of(table: ClinicalTable, coding: Coding, site_key: bytes | None) 
 
 
 def lacking(clinical: pd.DataFrame | None, coding: Coding, patients: Iterable[str]) -> dict[str, list[str]]:
-    """By patient that cannot be scored: the columns that are wanted, all of a patient whom nobody knows."""
+    """The columns that are missing, by patient that cannot be scored; all for one not in the clinical table."""
     whole = list(coding)
     if clinical is None:
         return dict.fromkeys(patients, whole)

@@ -43,21 +43,16 @@ class Nodes:
 
     def submit(self, *arguments: str) -> subprocess.CompletedProcess:
         """``ray job submit --working-dir . -- python jobs/extract.py ...``, as the README shows it."""
-        options = [f"--address={self.jobs}", "--working-dir=."]
-        return subprocess.run(
-            [RAY, "job", "submit", *options, "--", sys.executable, "jobs/extract.py", *arguments],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        command = ["--working-dir=.", "--", sys.executable, "jobs/extract.py", *arguments]
+        return self._submit(ROOT, command)
 
     def submit_from(self, folder: Path, *command: str) -> subprocess.CompletedProcess:
         """``ray job submit -- COMMAND`` from any folder: nothing is uploaded."""
+        return self._submit(folder, ["--", *command])
+
+    def _submit(self, folder: Path, options: list[str]) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [RAY, "job", "submit", f"--address={self.jobs}", "--", *command],
+            [RAY, "job", "submit", f"--address={self.jobs}", *options],
             cwd=folder,
             env=self.environment,
             capture_output=True,
